@@ -1,0 +1,249 @@
+//! Frames: sealing one into a buffer, opening one, and finding them in a file.
+
+use crate::aead::{Aead, TAG_BYTES};
+use crate::error::{FormatError, Result};
+use crate::id::{JournalId, WorkspaceId};
+use crate::seal::Derived;
+
+const WHAT: &str = "journal frame";
+const PREFIX_BYTES: usize = 4 + 4 + 8 + 12;
+/// Bytes that a frame adds to its plaintext: mark, length, sequence, nonce, tag.
+pub const FRAME_OVERHEAD_BYTES: usize = PREFIX_BYTES + TAG_BYTES;
+/// The longest plaintext of a frame. One `log()` is one frame; what is longer is refused as a value too large.
+pub const FRAME_PLAIN_BYTES_MAX: usize = 16 << 20;
+const ASSOCIATED_BYTES: usize = 16 + 16 + 16;
+
+/// Seals and opens the frames of one journal file.
+pub struct FrameKey {
+    aead: Aead,
+    nonce_key: [u8; 32],
+    workspace: WorkspaceId,
+    journal: JournalId,
+}
+
+impl Drop for FrameKey {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.nonce_key);
+    }
+}
+
+impl FrameKey {
+    pub(super) fn new(derived: &Derived, workspace: WorkspaceId, journal: JournalId) -> Self {
+        FrameKey { aead: derived.aead(), nonce_key: derived.subkey(b"nonce"), workspace, journal }
+    }
+
+    /// The four bytes that begin each frame of this file, by which reading resumes after damage.
+    fn mark(&self) -> [u8; 4] {
+        let id = &self.journal.0;
+        [id[0], id[1], id[2], id[3]]
+    }
+
+    /// Appends the sealed frame of `plain` to `out`.
+    ///
+    /// The nonce is keyed BLAKE3 over the frame's prefix and its plaintext, so that a forked child, a cloned
+    /// machine or a restored copy that writes other content under the same sequence uses another nonce.
+    ///
+    /// # Errors
+    /// [`FormatError::Limit`] above [`FRAME_PLAIN_BYTES_MAX`].
+    pub fn seal_into(&self, sequence: u64, plain: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let over = FormatError::Limit { what: WHAT, found: plain.len() as u64, limit: FRAME_PLAIN_BYTES_MAX as u64 };
+        let len = u32::try_from(plain.len()).ok().filter(|_| plain.len() <= FRAME_PLAIN_BYTES_MAX).ok_or(over)?;
+        let mut prefix = [0; 16];
+        prefix[..4].copy_from_slice(&self.mark());
+        prefix[4..8].copy_from_slice(&len.to_le_bytes());
+        prefix[8..].copy_from_slice(&sequence.to_le_bytes());
+        let nonce = self.nonce(&prefix, plain);
+        out.reserve(plain.len() + FRAME_OVERHEAD_BYTES);
+        out.extend_from_slice(&prefix);
+        out.extend_from_slice(&nonce);
+        let start = out.len();
+        out.extend_from_slice(plain);
+        let text = out.get_mut(start..).expect("the plaintext was just appended");
+        let tag = self.aead.seal(nonce, &self.associated(&prefix), text);
+        out.extend_from_slice(&tag);
+        Ok(())
+    }
+
+    /// Opens the frame that begins at `bytes`; returns its sequence, its plaintext and its length in bytes.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] if the bytes end inside it, [`FormatError::Malformed`] for another mark,
+    /// [`FormatError::Limit`], [`FormatError::Damaged`].
+    pub fn open(&self, bytes: &[u8]) -> Result<(u64, Vec<u8>, usize)> {
+        let mut reader = crate::codec::Reader::new(WHAT, bytes);
+        let prefix: [u8; 16] = reader.array()?;
+        let mut fields = crate::codec::Reader::new(WHAT, &prefix);
+        if fields.array()? != self.mark() {
+            return Err(FormatError::Malformed { what: WHAT, reason: "mark expected" });
+        }
+        let len = fields.count(FRAME_PLAIN_BYTES_MAX as u32)?;
+        let sequence = fields.u64()?;
+        let nonce = reader.array()?;
+        let mut text = reader.take(len)?.to_vec();
+        let tag = reader.array()?;
+        if self.aead.open(nonce, &self.associated(&prefix), &mut text, &tag) {
+            Ok((sequence, text, len + FRAME_OVERHEAD_BYTES))
+        } else {
+            Err(FormatError::Damaged { what: WHAT })
+        }
+    }
+
+    fn nonce(&self, prefix: &[u8; 16], plain: &[u8]) -> [u8; 12] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.nonce_key);
+        hasher.update(prefix).update(plain);
+        let mut nonce = [0; 12];
+        nonce.copy_from_slice(&hasher.finalize().as_bytes()[..12]);
+        nonce
+    }
+
+    fn associated(&self, prefix: &[u8; 16]) -> [u8; ASSOCIATED_BYTES] {
+        let mut out = [0; ASSOCIATED_BYTES];
+        out[..16].copy_from_slice(&self.workspace.0);
+        out[16..32].copy_from_slice(&self.journal.0);
+        out[32..].copy_from_slice(prefix);
+        out
+    }
+}
+
+/// What [`scan`] found in a stretch of a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A frame that opened.
+    Frame {
+        /// Its sequence.
+        sequence: u64,
+        /// Its plaintext.
+        plain: Vec<u8>,
+        /// Offset in the given bytes of the byte after it.
+        end: usize,
+    },
+    /// Bytes before a good frame that are no frame: damage.
+    Damage {
+        /// Offset of its first byte.
+        start: usize,
+        /// Offset of the byte after it.
+        end: usize,
+    },
+    /// Bytes at the end that are no whole frame: a write that was cut, or one that is under way.
+    Tail {
+        /// Offset of its first byte.
+        start: usize,
+    },
+}
+
+/// Finds the frames in `bytes`, which begin where a frame should.
+///
+/// A bad frame before a good one is damage, and reading goes on at the next mark; a bad frame at the end is a torn
+/// write. Calls `found` in order of offset until it returns false. O(n) where nothing is damaged.
+pub fn scan(key: &FrameKey, bytes: &[u8], mut found: impl FnMut(Found) -> bool) {
+    let mut at = 0;
+    let mut bad_from = None;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        match key.open(rest) {
+            Ok((sequence, plain, len)) => {
+                if let Some(start) = bad_from.take()
+                    && !found(Found::Damage { start, end: at })
+                {
+                    return;
+                }
+                at += len;
+                if !found(Found::Frame { sequence, plain, end: at }) {
+                    return;
+                }
+            }
+            Err(_) => {
+                bad_from.get_or_insert(at);
+                let next = rest.get(1..).and_then(|tail| tail.windows(4).position(|four| four == key.mark()));
+                at = next.map_or(bytes.len(), |offset| at + 1 + offset);
+            }
+        }
+    }
+    if let Some(start) = bad_from {
+        found(Found::Tail { start });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{KeyId, WriterId};
+    use crate::journal::Header;
+    use crate::secret::Secret;
+
+    fn key() -> FrameKey {
+        let secret = Secret::new([3; 32]);
+        let ids = (WorkspaceId([1; 16]), JournalId(*b"journalid 123456"), WriterId([2; 16]));
+        let (header, key) = Header::under_run_key(ids.0, ids.1, ids.2, 1, (KeyId([4; 16]), &secret), [5; 24]);
+        let bytes = header.encode().expect("short");
+        let (read, len) = Header::decode(&bytes).expect("reads back");
+        assert_eq!((&read, len), (&header, bytes.len()));
+        assert!(read.open_with_run_key(ids.0, &Secret::new([4; 32])).is_err());
+        read.open_with_run_key(ids.0, &secret).expect("same key");
+        key
+    }
+
+    fn file(key: &FrameKey, texts: &[&str]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (sequence, text) in (1..).zip(texts) {
+            key.seal_into(sequence, text.as_bytes(), &mut out).expect("short");
+        }
+        out
+    }
+
+    fn scanned(key: &FrameKey, bytes: &[u8]) -> Vec<Found> {
+        let mut all = Vec::new();
+        scan(key, bytes, |found| {
+            all.push(found);
+            true
+        });
+        all
+    }
+
+    fn sequences(all: &[Found]) -> Vec<u64> {
+        let sequence = |found: &Found| match found {
+            Found::Frame { sequence, .. } => Some(*sequence),
+            _ => None,
+        };
+        all.iter().filter_map(sequence).collect()
+    }
+
+    #[test]
+    fn frames_read_back_and_a_torn_tail_is_told_from_damage() {
+        let key = key();
+        let bytes = file(&key, &["one", "two", "three"]);
+        assert_eq!(sequences(&scanned(&key, &bytes)), [1, 2, 3]);
+        let frame_bytes = 3 + FRAME_OVERHEAD_BYTES;
+        for cut in 2 * frame_bytes + 1..bytes.len() {
+            let all = scanned(&key, &bytes[..cut]);
+            assert_eq!(sequences(&all), [1, 2]);
+            assert_eq!(all.last(), Some(&Found::Tail { start: 2 * frame_bytes }));
+        }
+        let mut damaged = bytes.clone();
+        damaged[frame_bytes + 30] ^= 1;
+        let all = scanned(&key, &damaged);
+        assert_eq!(sequences(&all), [1, 3]);
+        assert_eq!(all.get(1), Some(&Found::Damage { start: frame_bytes, end: 2 * frame_bytes }));
+    }
+
+    #[test]
+    fn every_flipped_bit_hides_exactly_its_own_frame() {
+        let key = key();
+        let bytes = file(&key, &["one", "two", "three"]);
+        let frame_bytes = 3 + FRAME_OVERHEAD_BYTES;
+        for bit in 0..2 * frame_bytes * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let expected = if bit / 8 < frame_bytes { [2, 3] } else { [1, 3] };
+            assert_eq!(sequences(&scanned(&key, &flipped)), expected, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn equal_sequences_with_other_content_use_another_nonce() {
+        let key = key();
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        key.seal_into(7, b"parent", &mut left).expect("short");
+        key.seal_into(7, b"child!", &mut right).expect("short");
+        assert_ne!(left[16..28], right[16..28]);
+    }
+}

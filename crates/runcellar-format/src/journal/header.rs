@@ -1,0 +1,187 @@
+//! The clear header of a journal file.
+
+use super::frame::FrameKey;
+use crate::codec::{Reader, Writer};
+use crate::error::{FormatError, Result};
+use crate::id::{JournalId, KeyId, WorkspaceId, WriterId};
+use crate::pair::{Pair, PublicHalf};
+use crate::seal::{Derived, SALT_BYTES, constant_time_eq};
+use crate::secret::Secret;
+
+const WHAT: &str = "journal header";
+const MAGIC: [u8; 8] = *b"rcjournl";
+const VERSION: u8 = 1;
+const SUITE: u8 = 1;
+const KEY_FIELD_BYTES_MAX: u32 = 1024;
+const CONTEXT: &str = "runcellar 1 journal";
+const SEALED_INFO: &[u8] = b"runcellar 1 journal key";
+
+/// Where the key of a journal comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// 1: derived from the run's metrics key, named by id.
+    Run(KeyId),
+    /// 2: a random key sealed to the workspace's ingest public key of this generation.
+    Ingest {
+        /// Generation of the ingest pair, as in `keyslots`.
+        generation: u32,
+        /// The sealed key.
+        sealed: Vec<u8>,
+    },
+}
+
+/// The header of a journal file: everything before its first frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The file's id, also its name.
+    pub journal: JournalId,
+    /// The writer whose sequence the frames count.
+    pub writer: WriterId,
+    /// Sequence of the first frame.
+    pub first_sequence: u64,
+    /// Where the key comes from.
+    pub source: KeySource,
+    /// Salt of the file's keys.
+    pub salt: [u8; SALT_BYTES],
+    /// Commitment to the key.
+    pub commitment: [u8; 32],
+}
+
+impl Header {
+    /// Makes the header of a file under the run's metrics key, and the key of its frames.
+    #[must_use]
+    pub fn under_run_key(
+        workspace: WorkspaceId,
+        journal: JournalId,
+        writer: WriterId,
+        first_sequence: u64,
+        key: (KeyId, &Secret),
+        salt: [u8; SALT_BYTES],
+    ) -> (Header, FrameKey) {
+        let derived = Derived::new(CONTEXT, key.1, &salt);
+        let header = Header {
+            journal,
+            writer,
+            first_sequence,
+            source: KeySource::Run(key.0),
+            salt,
+            commitment: derived.commitment,
+        };
+        (header, FrameKey::new(&derived, workspace, journal))
+    }
+
+    /// Makes the header of a file whose random `key` is sealed to the ingest public key, and the key of its frames.
+    ///
+    /// # Errors
+    /// [`FormatError::Malformed`] if `public` is not a public key.
+    pub fn under_ingest_key(
+        (workspace, journal, writer): (WorkspaceId, JournalId, WriterId),
+        first_sequence: u64,
+        ingest: (u32, PublicHalf),
+        key: &Secret,
+        ephemeral: [u8; 32],
+        salt: [u8; SALT_BYTES],
+    ) -> Result<(Header, FrameKey)> {
+        let derived = Derived::new(CONTEXT, key, &salt);
+        let (generation, public) = ingest;
+        let associated = sealed_associated(workspace, journal, writer);
+        let sealed = public.seal(WHAT, SEALED_INFO, &associated, key.expose(), ephemeral)?;
+        let header = Header {
+            journal,
+            writer,
+            first_sequence,
+            source: KeySource::Ingest { generation, sealed },
+            salt,
+            commitment: derived.commitment,
+        };
+        Ok((header, FrameKey::new(&derived, workspace, journal)))
+    }
+
+    /// Derives the key of the frames from the run's metrics key, for source 1.
+    ///
+    /// # Errors
+    /// [`FormatError::WrongKey`] if the commitment differs.
+    pub fn open_with_run_key(&self, workspace: WorkspaceId, secret: &Secret) -> Result<FrameKey> {
+        let derived = Derived::new(CONTEXT, secret, &self.salt);
+        if !constant_time_eq(&derived.commitment, &self.commitment) {
+            return Err(FormatError::WrongKey { what: WHAT });
+        }
+        Ok(FrameKey::new(&derived, workspace, self.journal))
+    }
+
+    /// Opens the key of the frames with the ingest pair, for source 2.
+    ///
+    /// # Errors
+    /// [`FormatError::Damaged`] if the key field was changed or moved, [`FormatError::WrongKey`],
+    /// [`FormatError::Malformed`] for source 1.
+    pub fn open_with_ingest_pair(&self, workspace: WorkspaceId, pair: &Pair) -> Result<FrameKey> {
+        let KeySource::Ingest { sealed, .. } = &self.source else {
+            return Err(FormatError::Malformed { what: WHAT, reason: "key source is not the ingest key" });
+        };
+        let associated = sealed_associated(workspace, self.journal, self.writer);
+        let key = zeroize::Zeroizing::new(pair.open(WHAT, SEALED_INFO, &associated, sealed)?);
+        let secret = Secret::from_slice(&key)
+            .ok_or(FormatError::Malformed { what: WHAT, reason: "sealed key is not 32 bytes" })?;
+        self.open_with_run_key(workspace, &secret)
+    }
+
+    /// Returns the header's bytes.
+    ///
+    /// # Errors
+    /// [`FormatError::Limit`] if the key field is too long.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let mut out = Writer::with_capacity(192);
+        out.raw(&MAGIC).u8(VERSION).u8(SUITE).raw(&self.journal.0).raw(&self.writer.0).u64(self.first_sequence);
+        match &self.source {
+            KeySource::Run(key) => out.u8(1).bytes(WHAT, &key.0, KEY_FIELD_BYTES_MAX)?,
+            KeySource::Ingest { generation, sealed } => {
+                let field = [&generation.to_le_bytes()[..], sealed].concat();
+                out.u8(2).bytes(WHAT, &field, KEY_FIELD_BYTES_MAX)?
+            }
+        };
+        out.raw(&self.salt).raw(&self.commitment);
+        Ok(out.into_vec())
+    }
+
+    /// Reads the header at the start of a file; returns it and its length in bytes.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] for a file that ends inside it, [`FormatError::Malformed`],
+    /// [`FormatError::NewerVersion`], [`FormatError::UnknownSuite`], [`FormatError::Limit`].
+    pub fn decode(bytes: &[u8]) -> Result<(Header, usize)> {
+        let mut reader = Reader::new(WHAT, bytes);
+        if reader.array()? != MAGIC {
+            return Err(reader.malformed("not a journal"));
+        }
+        let version = reader.u8()?;
+        if version != VERSION {
+            return Err(FormatError::NewerVersion { what: WHAT, found: version.into(), newest: VERSION.into() });
+        }
+        let suite = reader.u8()?;
+        if suite != SUITE {
+            return Err(FormatError::UnknownSuite { what: WHAT, found: suite });
+        }
+        let journal = JournalId(reader.array()?);
+        let writer = WriterId(reader.array()?);
+        let first_sequence = reader.u64()?;
+        let source = reader.u8()?;
+        let mut field = Reader::new(WHAT, reader.bytes(KEY_FIELD_BYTES_MAX)?);
+        let source = match source {
+            1 => KeySource::Run(KeyId(field.array()?)),
+            2 => {
+                let generation = field.u32()?;
+                KeySource::Ingest { generation, sealed: field.take(field.remaining())?.to_vec() }
+            }
+            _ => return Err(reader.malformed("unknown key source")),
+        };
+        field.finish()?;
+        let salt = reader.array()?;
+        let commitment = reader.array()?;
+        let len = bytes.len() - reader.remaining();
+        Ok((Header { journal, writer, first_sequence, source, salt, commitment }, len))
+    }
+}
+
+fn sealed_associated(workspace: WorkspaceId, journal: JournalId, writer: WriterId) -> Vec<u8> {
+    [workspace.0, journal.0, writer.0].concat()
+}

@@ -1,0 +1,391 @@
+//! The `keyslots` file: the ways to unlock a workspace, and its public halves. It holds no secret.
+//!
+//! Each slot seals the root epoch key to a public half that is derived from the slot's secret. A MAC under a key
+//! derived from each epoch key covers the whole file, and is checked after unlocking and before anything is sealed
+//! to a public half that stands here. docs/FORMAT.md, "keyslots".
+
+mod keyfile;
+mod secret;
+
+pub use keyfile::{KeyFile, KeyFileEntry};
+pub use secret::{Argon2Params, SlotSecret, format_recovery_code, parse_recovery_code};
+
+use crate::codec::{Reader, Writer};
+use crate::error::{FormatError, Result};
+use crate::id::{DeviceId, EpochId, SlotId, WorkspaceId};
+use crate::pair::{PAIR_SUITE, Pair, PublicHalf, SEAL_BYTES};
+use crate::seal::{checksum, constant_time_eq};
+use crate::secret::Secret;
+
+const WHAT: &str = "keyslots";
+const MAGIC: [u8; 8] = *b"rckeyslt";
+const VERSION: u16 = 1;
+const SEAL_INFO: &[u8] = b"runcellar 1 slot";
+const MAC_CONTEXT: &str = "runcellar 1 keyslots mac";
+/// Slots of one workspace: one a device and a few for people; the limit bounds what an opener tries.
+pub const SLOTS_MAX: usize = 256;
+/// Devices named in one workspace.
+pub const DEVICES_MAX: usize = 256;
+/// The longest `keyslots` file that is read.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+const PARAMS_BYTES_MAX: u32 = 64;
+const SEALED_BYTES_MAX: u32 = 512;
+
+/// How a slot is unlocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SlotKind {
+    /// A key file on this machine.
+    KeyFile = 1,
+    /// A passphrase.
+    Passphrase = 2,
+    /// A passphrase and a key file, both needed.
+    TwoFactor = 3,
+    /// A recovery code on paper.
+    Recovery = 4,
+    /// A secret in the keychain of the operating system.
+    Keychain = 5,
+    /// Another device.
+    Device = 6,
+}
+
+impl SlotKind {
+    /// Returns the word that users see.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SlotKind::KeyFile => "key-file",
+            SlotKind::Passphrase => "passphrase",
+            SlotKind::TwoFactor => "two-factor",
+            SlotKind::Recovery => "recovery",
+            SlotKind::Keychain => "keychain",
+            SlotKind::Device => "device",
+        }
+    }
+
+    fn from_u8(kind: u8) -> Option<Self> {
+        [Self::KeyFile, Self::Passphrase, Self::TwoFactor, Self::Recovery, Self::Keychain, Self::Device]
+            .into_iter()
+            .find(|known| *known as u8 == kind)
+    }
+}
+
+/// One generation of the root key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch {
+    /// Counts from 1.
+    pub number: u64,
+    /// Random id.
+    pub id: EpochId,
+    /// The epoch before; nil for the first.
+    pub parent: EpochId,
+}
+
+/// The public half to which journals of key source 2 are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IngestPublic {
+    /// Counts from 1.
+    pub generation: u32,
+    /// The public half.
+    pub public: PublicHalf,
+}
+
+/// A device that writes to the workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its slot.
+    pub slot: SlotId,
+    /// Its Ed25519 public key; zeros until the device first signs.
+    pub signing: [u8; 32],
+}
+
+/// One way to unlock the workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Random id.
+    pub id: SlotId,
+    /// How it is unlocked.
+    pub kind: SlotKind,
+    /// Salt and cost of a passphrase; empty for other kinds.
+    pub argon2: Option<Argon2Params>,
+    /// Public half; for two factors that of the passphrase, the outer one.
+    pub public: PublicHalf,
+    /// For two factors the public half of the key file's secret, the inner one.
+    pub inner: Option<PublicHalf>,
+    /// The epoch keys sealed to the public half, in the order of [`Keyslots::epochs`].
+    pub sealed: Vec<Vec<u8>>,
+}
+
+/// The content of a `keyslots` file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyslots {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Rises with every rewrite.
+    pub version: u64,
+    /// The live epoch, or two of them during a purge.
+    pub epochs: Vec<Epoch>,
+    /// The ingest public key.
+    pub ingest: IngestPublic,
+    /// Devices.
+    pub devices: Vec<Device>,
+    /// Slots.
+    pub slots: Vec<Slot>,
+}
+
+impl Slot {
+    /// Makes a slot that opens with `secret`, with the epoch key sealed in it. `ephemeral` is fresh random bytes.
+    ///
+    /// # Errors
+    /// [`FormatError`] never in practice: a derived public half is always valid.
+    pub fn new(
+        workspace: WorkspaceId,
+        id: SlotId,
+        kind: SlotKind,
+        secret: &SlotSecret,
+        epoch: (EpochId, &Secret),
+        ephemeral: [u8; 32],
+    ) -> Result<Slot> {
+        let public = Pair::derive(secret.secret(), &id.0).public();
+        let associated = slot_associated(workspace, id, kind, epoch.0);
+        let sealed = public.seal(WHAT, SEAL_INFO, &associated, epoch.1.expose(), ephemeral)?;
+        Ok(Slot { id, kind, argon2: secret.argon2(), public, inner: None, sealed: vec![sealed] })
+    }
+
+    /// Opens the epoch keys with a secret.
+    ///
+    /// # Errors
+    /// [`FormatError::WrongKey`] if the secret is not this slot's; [`FormatError::Damaged`] if it is, and the sealed
+    /// key does not open.
+    pub fn open(&self, workspace: WorkspaceId, epochs: &[Epoch], secret: &Secret) -> Result<Vec<Secret>> {
+        let pair = Pair::derive(secret, &self.id.0);
+        if !constant_time_eq(&pair.public().0, &self.public.0) {
+            return Err(FormatError::WrongKey { what: "slot" });
+        }
+        let open = |(epoch, sealed): (&Epoch, &Vec<u8>)| {
+            let associated = slot_associated(workspace, self.id, self.kind, epoch.id);
+            let key = zeroize::Zeroizing::new(pair.open("slot", SEAL_INFO, &associated, sealed)?);
+            Secret::from_slice(&key).ok_or(FormatError::Damaged { what: "slot" })
+        };
+        epochs.iter().zip(&self.sealed).map(open).collect()
+    }
+
+    fn encode(&self) -> Result<Vec<u8>> {
+        let mut out = Writer::with_capacity(256);
+        out.raw(&self.id.0).u8(self.kind as u8).u8(PAIR_SUITE);
+        let params = self.argon2.map_or_else(Vec::new, |params| params.encode());
+        out.bytes(WHAT, &params, PARAMS_BYTES_MAX)?;
+        out.raw(&self.public.0).u8(u8::from(self.inner.is_some()));
+        if let Some(inner) = self.inner {
+            out.raw(&inner.0);
+        }
+        for sealed in &self.sealed {
+            out.bytes(WHAT, sealed, SEALED_BYTES_MAX)?;
+        }
+        let checksum = checksum(out.as_slice());
+        out.raw(&checksum[..8]);
+        Ok(out.into_vec())
+    }
+
+    fn decode(bytes: &[u8], epochs: usize) -> Result<Slot> {
+        let damaged = FormatError::Damaged { what: "slot" };
+        let (body, sum) = bytes.split_at_checked(bytes.len().saturating_sub(8)).ok_or(damaged.clone())?;
+        if checksum(body).get(..8) != Some(sum) {
+            return Err(damaged);
+        }
+        let mut reader = Reader::new("slot", body);
+        let id = SlotId(reader.array()?);
+        let kind = SlotKind::from_u8(reader.u8()?).ok_or_else(|| reader.malformed("unknown kind"))?;
+        let suite = reader.u8()?;
+        if suite != PAIR_SUITE {
+            return Err(FormatError::UnknownSuite { what: "slot", found: suite });
+        }
+        let params = reader.bytes(PARAMS_BYTES_MAX)?;
+        let argon2 = match kind {
+            SlotKind::Passphrase | SlotKind::TwoFactor => Some(Argon2Params::decode(params)?),
+            _ if params.is_empty() => None,
+            _ => return Err(reader.malformed("unexpected parameters")),
+        };
+        let public = PublicHalf(reader.array()?);
+        let inner = match (reader.u8()?, kind) {
+            (1, SlotKind::TwoFactor) => Some(PublicHalf(reader.array()?)),
+            (0, kind) if kind != SlotKind::TwoFactor => None,
+            _ => return Err(reader.malformed("inner public half")),
+        };
+        let sealed = (0..epochs).map(|_| Ok(reader.bytes(SEALED_BYTES_MAX)?.to_vec())).collect::<Result<_>>()?;
+        reader.finish()?;
+        Ok(Slot { id, kind, argon2, public, inner, sealed })
+    }
+}
+
+fn slot_associated(workspace: WorkspaceId, slot: SlotId, kind: SlotKind, epoch: EpochId) -> Vec<u8> {
+    [&workspace.0[..], &slot.0, &[kind as u8], &epoch.0].concat()
+}
+
+fn mac(epoch_key: &Secret, body: &[u8]) -> [u8; 32] {
+    let key = zeroize::Zeroizing::new(blake3::derive_key(MAC_CONTEXT, epoch_key.expose()));
+    *blake3::keyed_hash(&key, body).as_bytes()
+}
+
+impl Keyslots {
+    /// Returns the file's bytes, authenticated under the epoch keys, which stand in the order of `epochs`.
+    ///
+    /// # Errors
+    /// [`FormatError::Limit`] for too many slots or devices.
+    pub fn encode(&self, epoch_keys: &[&Secret]) -> Result<Vec<u8>> {
+        let mut out = Writer::with_capacity(1024);
+        out.raw(&MAGIC).u16(VERSION).u16(0).raw(&self.workspace.0).u64(self.version);
+        out.u8(u8::try_from(self.epochs.len()).map_err(|_| epoch_count())?);
+        for epoch in &self.epochs {
+            out.u64(epoch.number).raw(&epoch.id.0).raw(&epoch.parent.0);
+        }
+        out.u32(self.ingest.generation).raw(&self.ingest.public.0);
+        out.count(WHAT, self.devices.len(), DEVICES_MAX as u32)?;
+        for device in &self.devices {
+            out.raw(&device.id.0).raw(&device.slot.0).raw(&device.signing);
+        }
+        out.count(WHAT, self.slots.len(), SLOTS_MAX as u32)?;
+        for slot in &self.slots {
+            out.bytes(WHAT, &slot.encode()?, 4096)?;
+        }
+        let body_bytes = out.as_slice().len();
+        for key in epoch_keys {
+            let mac = mac(key, out.as_slice().get(..body_bytes).expect("the body is there"));
+            out.raw(&mac);
+        }
+        let sum = checksum(out.as_slice());
+        out.raw(&sum);
+        Ok(out.into_vec())
+    }
+
+    /// Reads a file. Its MAC is checked by [`Keyslots::verify`], once an epoch key is known.
+    ///
+    /// # Errors
+    /// [`FormatError::Damaged`] for a wrong checksum of the file or of a slot, [`FormatError::NewerVersion`],
+    /// [`FormatError::Malformed`], [`FormatError::Limit`].
+    pub fn decode(bytes: &[u8]) -> Result<Keyslots> {
+        let mut reader = Reader::new(WHAT, bytes);
+        if reader.array()? != MAGIC {
+            return Err(reader.malformed("not a keyslots file"));
+        }
+        let version = reader.u16()?;
+        if version != VERSION {
+            return Err(FormatError::NewerVersion { what: WHAT, found: version.into(), newest: VERSION.into() });
+        }
+        let (body, sum) = bytes
+            .split_at_checked(bytes.len().saturating_sub(32))
+            .filter(|(body, _)| body.len() > 12)
+            .ok_or(FormatError::Truncated { what: WHAT, needed: 32 })?;
+        if checksum(body) != *sum {
+            return Err(FormatError::Damaged { what: WHAT });
+        }
+        let mut reader = Reader::new(WHAT, body);
+        reader.take(10)?;
+        if reader.u16()? != 0 {
+            return Err(reader.malformed("reserved bits are set"));
+        }
+        let workspace = WorkspaceId(reader.array()?);
+        let version = reader.u64()?;
+        let epoch_total = usize::from(reader.u8()?);
+        if !(1..=2).contains(&epoch_total) {
+            return Err(epoch_count());
+        }
+        let epoch = |reader: &mut Reader<'_>| -> Result<Epoch> {
+            let number = reader.u64()?;
+            Ok(Epoch { number, id: EpochId(reader.array()?), parent: EpochId(reader.array()?) })
+        };
+        let epochs = (0..epoch_total).map(|_| epoch(&mut reader)).collect::<Result<Vec<_>>>()?;
+        let ingest = IngestPublic { generation: reader.u32()?, public: PublicHalf(reader.array()?) };
+        let device_total = reader.count(DEVICES_MAX as u32)?;
+        let device = |reader: &mut Reader<'_>| -> Result<Device> {
+            let (id, slot) = (DeviceId(reader.array()?), SlotId(reader.array()?));
+            Ok(Device { id, slot, signing: reader.array()? })
+        };
+        let devices = (0..device_total).map(|_| device(&mut reader)).collect::<Result<Vec<_>>>()?;
+        let slot_total = reader.count(SLOTS_MAX as u32)?;
+        let slots =
+            (0..slot_total).map(|_| Slot::decode(reader.bytes(4096)?, epoch_total)).collect::<Result<Vec<_>>>()?;
+        reader.take(32 * epoch_total)?;
+        reader.finish()?;
+        Ok(Keyslots { workspace, version, epochs, ingest, devices, slots })
+    }
+
+    /// Checks the MAC of the `index`-th epoch over the file's bytes.
+    ///
+    /// # Errors
+    /// [`FormatError::Damaged`] if somebody without the key wrote the file.
+    pub fn verify(bytes: &[u8], epoch_total: usize, index: usize, epoch_key: &Secret) -> Result<()> {
+        let damaged = FormatError::Damaged { what: WHAT };
+        let tail = 32 * (epoch_total + 1);
+        let body_bytes = bytes.len().checked_sub(tail).ok_or(damaged.clone())?;
+        let at = body_bytes + 32 * index;
+        let (Some(body), Some(found)) = (bytes.get(..body_bytes), bytes.get(at..at + 32)) else {
+            return Err(damaged);
+        };
+        if constant_time_eq(&mac(epoch_key, body), found) { Ok(()) } else { Err(damaged) }
+    }
+}
+
+fn epoch_count() -> FormatError {
+    FormatError::Malformed { what: WHAT, reason: "one or two epochs expected" }
+}
+
+const _: () = assert!(SEAL_BYTES + 32 <= SEALED_BYTES_MAX as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> (Keyslots, Secret, SlotSecret) {
+        let workspace = WorkspaceId([1; 16]);
+        let epoch_key = Secret::new([2; 32]);
+        let secret = SlotSecret::key_file(Secret::new([3; 32]));
+        let epoch = Epoch { number: 1, id: EpochId([4; 16]), parent: EpochId::NIL };
+        let id = SlotId([5; 16]);
+        let slot =
+            Slot::new(workspace, id, SlotKind::KeyFile, &secret, (epoch.id, &epoch_key), [6; 32]).expect("seals");
+        let ingest = IngestPublic { generation: 1, public: PublicHalf([7; 32]) };
+        let devices = vec![Device { id: DeviceId([8; 16]), slot: id, signing: [0; 32] }];
+        let slots = vec![slot];
+        (Keyslots { workspace, version: 1, epochs: vec![epoch], ingest, devices, slots }, epoch_key, secret)
+    }
+
+    #[test]
+    fn the_file_reads_back_opens_and_verifies() {
+        let (keyslots, epoch_key, secret) = sample();
+        let bytes = keyslots.encode(&[&epoch_key]).expect("encodes");
+        let read = Keyslots::decode(&bytes).expect("reads");
+        assert_eq!(read, keyslots);
+        let opened = read.slots[0].open(read.workspace, &read.epochs, secret.secret()).expect("opens");
+        assert_eq!(opened[0].expose(), epoch_key.expose());
+        Keyslots::verify(&bytes, 1, 0, &opened[0]).expect("authentic");
+        assert!(Keyslots::verify(&bytes, 1, 0, &Secret::new([9; 32])).is_err());
+    }
+
+    #[test]
+    fn a_wrong_secret_and_a_damaged_slot_are_different_errors() {
+        let (mut keyslots, epoch_key, secret) = sample();
+        let wrong = keyslots.slots[0].open(keyslots.workspace, &keyslots.epochs, &Secret::new([9; 32]));
+        assert_eq!(wrong.err(), Some(FormatError::WrongKey { what: "slot" }));
+        keyslots.slots[0].sealed[0][40] ^= 1;
+        let damaged = keyslots.slots[0].open(keyslots.workspace, &keyslots.epochs, secret.secret());
+        assert_eq!(damaged.err(), Some(FormatError::Damaged { what: "slot" }));
+        assert!(keyslots.encode(&[&epoch_key]).is_ok());
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_truncation_is_refused() {
+        let (keyslots, epoch_key, _) = sample();
+        let bytes = keyslots.encode(&[&epoch_key]).expect("encodes");
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Keyslots::decode(&flipped).is_err(), "bit {bit}");
+        }
+        for len in 0..bytes.len() {
+            assert!(Keyslots::decode(&bytes[..len]).is_err(), "length {len}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Change records: what one device did, in its own order, with what a merge needs.
+
+use bincode::{Decode, Encode};
+
+use super::Body;
+use super::run::Tokens;
+use crate::error::Result;
+use crate::value::Json;
+
+/// What a change record does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum ChangeKind {
+    /// Makes a project; one field, its name.
+    CreateProject,
+    /// Makes a run; its fields follow.
+    CreateRun,
+    /// Sets fields of a run.
+    SetFields,
+    /// Adds row groups to a run (and takes those away that were merged into them).
+    AddGroups,
+    /// Sets settings of the workspace.
+    SetSettings,
+}
+
+/// A field that a change sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum FieldId {
+    /// The name of a run or project.
+    Name,
+    /// Notes.
+    Notes,
+    /// The group.
+    Group,
+    /// The job type.
+    JobType,
+    /// A top-level key of the config.
+    Config,
+    /// A key of the summary.
+    Summary,
+    /// Adds a tag: the key is the tag, the value the hexadecimal id of the adding.
+    AddTag,
+    /// Removes a tag: the key is the tag, the value the hexadecimal ids of the addings seen.
+    RemoveTag,
+    /// Hides or shows a run: the value is a time or null.
+    Removed,
+    /// Says how a metric is summarised and drawn: the key is its name.
+    Metric,
+    /// A setting of the workspace.
+    Setting,
+    /// Takes a key away from the config.
+    RemoveConfig,
+    /// Takes a key away from the summary.
+    RemoveSummary,
+    /// The state of a run and of its writers, as derived by the device that writes.
+    State,
+    /// Row groups of a writer (the key): the value holds the numbers added and removed.
+    Groups,
+    /// The run's id that users see.
+    RunId,
+    /// The run's project: the key is its name, the value its object id.
+    Project,
+    /// When the run was made, microseconds UTC since 1970.
+    Created,
+}
+
+/// One field of a change.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct FieldChange {
+    /// The field.
+    pub field: FieldId,
+    /// The key inside the field; empty if it has none.
+    pub key: String,
+    value: Tokens,
+}
+
+impl FieldChange {
+    /// Makes a field change.
+    ///
+    /// # Errors
+    /// [`crate::FormatError::Limit`] if the value nests too deep.
+    pub fn new(field: FieldId, key: impl Into<String>, value: &Json) -> Result<Self> {
+        Ok(FieldChange { field, key: key.into(), value: Tokens::new(value)? })
+    }
+
+    /// Returns the value.
+    ///
+    /// # Errors
+    /// [`crate::FormatError`] if its tokens are of no value.
+    pub fn value(&self) -> Result<Json> {
+        self.value.json()
+    }
+
+    /// Returns the value as it stands in records.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.value
+    }
+}
+
+/// One change: fields of one object at one clock.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Change {
+    /// Hybrid clock: milliseconds since 1970 in the upper 48 bits, a counter in the lower 16.
+    pub clock: u64,
+    /// What it does.
+    pub kind: ChangeKind,
+    /// The object it does it to.
+    pub object: [u8; 16],
+    /// The fields.
+    pub fields: Vec<FieldChange>,
+    /// Fields of later minor versions, kept as they are: (field, bytes).
+    pub extra: Vec<(u16, Vec<u8>)>,
+}
+
+impl Body for Change {
+    const NAME: &'static str = "change record";
+}

@@ -1,0 +1,176 @@
+//! cellar.db: the only module that speaks SQL.
+//!
+//! Everything in it is random ids, counters and sealed bytes. [`Db`] opens the file and runs transactions;
+//! [`ReadTx`] and [`WriteTx`] read and write rows, and `WriteTx` keeps the keyed sum of the root row in step, so no
+//! row can change without it. docs/FORMAT.md, "cellar.db".
+
+mod read;
+mod rows;
+mod schema;
+mod write;
+
+pub(crate) use read::{ReadTx, damaged_in_place};
+pub(crate) use rows::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow, Summed};
+pub(crate) use schema::create;
+pub(crate) use write::{Cover, WORKSPACE_OWNER, WriteTx, unpadded};
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use runcellar_format::record::RootRow;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::keys::Keyring;
+use crate::{Error, ErrorKind, Result};
+
+/// Name of the database in a workspace.
+pub(crate) const FILE_NAME: &str = "cellar.db";
+/// How long a call waits for another process's write transaction before it reports `Busy`. Writers hold the lock
+/// for milliseconds; only a stopped process holds it this long.
+const BUSY_WAIT: Duration = Duration::from_secs(20);
+
+/// An open database.
+pub(crate) struct Db {
+    connection: Mutex<Connection>,
+    read_only: bool,
+}
+
+impl Db {
+    /// Opens the database of a workspace and compares its schema with the known one before any query.
+    pub(crate) fn open(path: &Path) -> Result<Db> {
+        refuse_unsafe_sqlite(rusqlite::version_number())?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let writable = Connection::open_with_flags(path, flags).map_err(Error::from).and_then(|connection| {
+            prepare(&connection)?;
+            Ok(connection)
+        });
+        match writable {
+            Ok(connection) => {
+                schema::verify(&connection)?;
+                let read_only = connection.is_readonly("main")?;
+                Ok(Db { connection: Mutex::new(connection), read_only })
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::Io) => open_immutable(path, error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns true if nothing can be written here.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic inside a transaction rolled it back, so the connection is as good as new.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `reading` in one read transaction: it sees one state of the database throughout.
+    pub(crate) fn read<T>(&self, reading: impl FnOnce(&ReadTx<'_>) -> Result<T>) -> Result<T> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+        reading(&ReadTx::begin(&transaction)?)
+    }
+
+    /// Runs `writing` in one write transaction, waiting for other writers at most `wait`.
+    ///
+    /// All it wrote becomes visible and durable together, or nothing does. Returns the root row as committed too.
+    pub(crate) fn write<T>(
+        &self,
+        keyring: &Keyring,
+        io: &dyn crate::io::Io,
+        wait: Option<Duration>,
+        writing: impl FnOnce(&mut WriteTx<'_>) -> Result<T>,
+    ) -> Result<(T, RootRow)> {
+        if self.read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, "the workspace cannot be written"));
+        }
+        let mut connection = self.lock();
+        connection.busy_timeout(wait.unwrap_or(BUSY_WAIT))?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let outcome = transaction.map_err(Error::from).and_then(|transaction| {
+            let mut tx = WriteTx::begin(&transaction, keyring, io)?;
+            let value = writing(&mut tx)?;
+            let root = tx.finish()?;
+            transaction.commit()?;
+            Ok((value, root))
+        });
+        connection.busy_timeout(BUSY_WAIT)?;
+        outcome
+    }
+
+    /// Asks SQLite whether the file's structure is whole; returns what it says is not.
+    pub(crate) fn structure_problems(&self) -> Result<Vec<String>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare("PRAGMA quick_check(20)")?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let all: Vec<String> = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(all.into_iter().filter(|line| line != "ok").collect())
+    }
+}
+
+fn prepare(connection: &Connection) -> Result<()> {
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch(
+        "PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA mmap_size = 0;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA secure_delete = ON;
+         PRAGMA synchronous = FULL;",
+    )?;
+    // Reads the file's header: the first statement that touches the disk.
+    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+    Ok(())
+}
+
+/// Opens a database on a medium that cannot be written. SQLite's shared memory cannot be made there, so the file is
+/// taken as unchanging, which is right if no `-wal` waits beside it.
+fn open_immutable(path: &Path, error: Error) -> Result<Db> {
+    let wal = path.with_extension("db-wal");
+    if std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) || !path.is_file() {
+        return Err(error);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let escaped: String = path
+        .to_string_lossy()
+        .chars()
+        .map(|letter| match letter {
+            '%' => "%25".to_owned(),
+            '?' => "%3f".to_owned(),
+            '#' => "%23".to_owned(),
+            other => other.to_string(),
+        })
+        .collect();
+    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)?;
+    prepare(&connection)?;
+    schema::verify(&connection)?;
+    Ok(Db { connection: Mutex::new(connection), read_only: true })
+}
+
+/// Versions 3.7.0 to 3.51.2 can corrupt a WAL database when two connections checkpoint at once
+/// (<https://sqlite.org/wal.html#walresetbug>).
+fn refuse_unsafe_sqlite(version: i32) -> Result<()> {
+    if (3_007_000..=3_051_002).contains(&version) {
+        let message =
+            format!("SQLite {version} can corrupt a workspace under concurrent checkpoints: 3.51.3 is needed");
+        return Err(Error::new(ErrorKind::State, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unsafe_sqlite_is_refused_and_the_bundled_one_is_not() {
+        for unsafe_version in [3_007_000, 3_045_001, 3_051_002] {
+            assert!(refuse_unsafe_sqlite(unsafe_version).is_err());
+        }
+        assert!(refuse_unsafe_sqlite(3_051_003).is_ok());
+        refuse_unsafe_sqlite(rusqlite::version_number()).expect("the bundled SQLite is safe");
+    }
+}

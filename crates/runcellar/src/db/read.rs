@@ -1,0 +1,215 @@
+//! Reading rows inside a transaction.
+
+use runcellar_format::seal::{Envelope, Kind, OwnerKey};
+use runcellar_format::{DeviceId, EpochId, KeyId, ObjectId, WriterId};
+use rusqlite::types::FromSql;
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use std::sync::Arc;
+
+use super::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow};
+use crate::keys::{KeyRow, Keyring, Purpose};
+use crate::{Error, ErrorKind, Result};
+
+/// A transaction that sees one state of the database.
+pub(crate) struct ReadTx<'a> {
+    transaction: &'a Transaction<'a>,
+    epoch: EpochRow,
+}
+
+fn array<const N: usize>(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; N]> {
+    <[u8; N]>::column_result(row.get_ref(column)?).map_err(Into::into)
+}
+
+fn object_from(row: &Row<'_>, kind: Kind) -> rusqlite::Result<ObjectRow> {
+    Ok(ObjectRow {
+        key: ObjectKey { kind, id: ObjectId(array(row, 0)?), position: row.get::<_, i64>(1)?.cast_unsigned() },
+        device: DeviceId(array(row, 2)?),
+        seq: row.get::<_, i64>(3)?.cast_unsigned(),
+        tag: match row.get_ref(4)? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(array(row, 4)?),
+        },
+        body: row.get(5)?,
+    })
+}
+
+fn key_from(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
+    Ok(KeyRow {
+        id: KeyId(array(row, 0)?),
+        owner: ObjectId(array(row, 1)?),
+        purpose: row.get(2)?,
+        epoch: EpochId(array(row, 3)?),
+        wrap: row.get(4)?,
+    })
+}
+
+const KEY_COLUMNS: &str = "SELECT id, owner, purpose, epoch, wrap FROM key";
+const OBJECT_COLUMNS: &str = "SELECT id, position, device, seq, tag, body FROM object";
+
+impl<'a> ReadTx<'a> {
+    /// Begins: reads the epoch row first, which fixes the state that the transaction sees.
+    pub(super) fn begin(transaction: &'a Transaction<'a>) -> Result<Self> {
+        let mut statement =
+            transaction.prepare_cached("SELECT number, id, parent FROM epoch ORDER BY number DESC LIMIT 1")?;
+        let epoch = statement
+            .query_row([], |row| {
+                let number = row.get::<_, i64>(0)?.cast_unsigned();
+                Ok(EpochRow { number, id: EpochId(array(row, 1)?), parent: EpochId(array(row, 2)?) })
+            })
+            .optional()?
+            .ok_or_else(|| Error::damaged("cellar.db: the epoch row is missing"))?;
+        Ok(ReadTx { transaction, epoch })
+    }
+
+    pub(super) fn transaction(&self) -> &Transaction<'a> {
+        self.transaction
+    }
+
+    /// Returns the live epoch.
+    pub(crate) fn epoch(&self) -> EpochRow {
+        self.epoch
+    }
+
+    /// Returns one sealed record.
+    pub(crate) fn object(&self, key: ObjectKey) -> Result<Option<ObjectRow>> {
+        let sql =
+            "SELECT id, position, device, seq, tag, body FROM object WHERE kind = ?1 AND id = ?2 AND position = ?3";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let place = params![key.kind as u16, key.id.0, key.position.cast_signed()];
+        Ok(statement.query_row(place, |row| object_from(row, key.kind)).optional()?)
+    }
+
+    /// Returns the record that has a lookup tag.
+    pub(crate) fn object_by_tag(&self, kind: Kind, tag: &[u8; 32]) -> Result<Option<ObjectRow>> {
+        let mut statement =
+            self.transaction.prepare_cached(&format!("{OBJECT_COLUMNS} WHERE tag = ?1 AND kind = ?2"))?;
+        Ok(statement.query_row(params![tag, kind as u16], |row| object_from(row, kind)).optional()?)
+    }
+
+    /// Returns all records of a kind, or those of one owner, by owner and position.
+    pub(crate) fn objects(&self, kind: Kind, owner: Option<ObjectId>) -> Result<Vec<ObjectRow>> {
+        let condition = if owner.is_some() { " AND id = ?2" } else { " AND ?2 IS NULL" };
+        let sql = format!("{OBJECT_COLUMNS} WHERE kind = ?1{condition} ORDER BY id, position");
+        let mut statement = self.transaction.prepare_cached(&sql)?;
+        let rows =
+            statement.query_map(params![kind as u16, owner.map(|owner| owner.0)], |row| object_from(row, kind))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Counts the records of a kind.
+    pub(crate) fn count_objects(&self, kind: Kind) -> Result<u64> {
+        let mut statement = self.transaction.prepare_cached("SELECT count(*) FROM object WHERE kind = ?1")?;
+        Ok(statement.query_row([kind as u16], |row| row.get::<_, i64>(0))?.cast_unsigned())
+    }
+
+    /// Returns one part of a row group.
+    pub(crate) fn block(&self, group: GroupKey, part: u32) -> Result<Option<BlockRow>> {
+        let sql = "SELECT body FROM block WHERE run = ?1 AND writer = ?2 AND number = ?3 AND part = ?4";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let place = params![group.run.0, group.writer.0, group.number, part];
+        let body = statement.query_row(place, |row| row.get(0)).optional()?;
+        let GroupKey { run, writer, number } = group;
+        Ok(body.map(|body| BlockRow { run, writer, number, part, body }))
+    }
+
+    /// Calls `each` for every part of every row group of a run, by writer, number and part.
+    pub(crate) fn blocks(&self, run: ObjectId, mut each: impl FnMut(BlockRow) -> Result<()>) -> Result<()> {
+        let sql = "SELECT writer, number, part, body FROM block WHERE run = ?1 ORDER BY writer, number, part";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let mut rows = statement.query([run.0])?;
+        while let Some(row) = rows.next()? {
+            let writer = WriterId(array(row, 0)?);
+            each(BlockRow { run, writer, number: row.get(1)?, part: row.get(2)?, body: row.get(3)? })?;
+        }
+        Ok(())
+    }
+
+    /// Returns the runs that own blocks.
+    pub(crate) fn block_owners(&self) -> Result<Vec<ObjectId>> {
+        let mut statement = self.transaction.prepare_cached("SELECT DISTINCT run FROM block")?;
+        let rows = statement.query_map([], |row| Ok(ObjectId(array(row, 0)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Returns a row of the key table.
+    pub(crate) fn key_row(&self, id: KeyId) -> Result<Option<KeyRow>> {
+        let mut statement = self.transaction.prepare_cached(&format!("{KEY_COLUMNS} WHERE id = ?1"))?;
+        Ok(statement.query_row([id.0], key_from).optional()?)
+    }
+
+    /// Returns all rows of the key table.
+    pub(crate) fn key_rows(&self) -> Result<Vec<KeyRow>> {
+        let mut statement = self.transaction.prepare_cached(KEY_COLUMNS)?;
+        Ok(statement.query_map([], key_from)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Returns all epochs.
+    pub(crate) fn epochs(&self) -> Result<Vec<EpochRow>> {
+        let mut statement = self.transaction.prepare_cached("SELECT number, id, parent FROM epoch ORDER BY number")?;
+        let rows = statement.query_map([], |row| {
+            let number = row.get::<_, i64>(0)?.cast_unsigned();
+            Ok(EpochRow { number, id: EpochId(array(row, 1)?), parent: EpochId(array(row, 2)?) })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Opens the key with this id, and the key that wraps it if need be.
+    pub(crate) fn key(&self, keyring: &Keyring, id: KeyId) -> Result<Arc<OwnerKey>> {
+        if let Some(key) = keyring.cached(id) {
+            return Ok(key);
+        }
+        let row = self.key_row(id)?.ok_or_else(|| Error::damaged(format!("key {id}: missing from the key table")))?;
+        self.open_key(keyring, &row)
+    }
+
+    /// Opens the key of an owner for a purpose, the newest of several.
+    pub(crate) fn owner_key(
+        &self,
+        keyring: &Keyring,
+        owner: ObjectId,
+        purpose: Purpose,
+    ) -> Result<Option<Arc<OwnerKey>>> {
+        let sql = "SELECT id, owner, purpose, epoch, wrap FROM key WHERE owner = ?1 AND purpose = ?2";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let row = statement.query_row(params![owner.0, purpose as u8], key_from).optional()?;
+        row.map(|row| self.open_key(keyring, &row)).transpose()
+    }
+
+    /// Opens a row of the key table.
+    pub(crate) fn open_key(&self, keyring: &Keyring, row: &KeyRow) -> Result<Arc<OwnerKey>> {
+        let noun = || format!("key {} of object {}", row.id, row.owner);
+        let wrapping = Envelope::parse("wrapped key", &row.wrap).map_err(|cause| Error::format(noun(), cause))?.key;
+        if wrapping.0 == row.epoch.0 {
+            return keyring.open(row, &keyring.epoch_key(row.epoch)?);
+        }
+        if wrapping == row.id {
+            return Err(Error::damaged(format!("{}: wrapped under itself", noun())));
+        }
+        let parent = self.key_row(wrapping)?;
+        match parent.filter(|parent| parent.purpose == Purpose::ProjectEpoch as u8) {
+            // A project's epoch key hangs from the root epoch, so this goes one step further at most.
+            Some(parent) => keyring.open(row, &*keyring.open(&parent, &keyring.epoch_key(parent.epoch)?)?),
+            None => Err(Error::new(ErrorKind::Damaged, format!("{}: its wrapping key {wrapping} is missing", noun()))),
+        }
+    }
+
+    /// Opens a sealed record.
+    pub(crate) fn open_object(&self, keyring: &Keyring, row: &ObjectRow) -> Result<Vec<u8>> {
+        let noun = || format!("{} {}", row.key.kind.name(), row.key.id);
+        let id = Envelope::parse(row.key.kind.name(), &row.body).map_err(|cause| Error::format(noun(), cause))?.key;
+        let key = self.key(keyring, id)?;
+        key.open(&row.place(keyring.workspace()), &row.body).map_err(|cause| damaged_in_place(noun(), cause))
+    }
+}
+
+/// A record that names a key which opens, and yet does not open under it, was changed or moved: "wrong key" cannot
+/// be, as the key is found by its id.
+pub(crate) fn damaged_in_place(noun: String, cause: runcellar_format::FormatError) -> Error {
+    match cause {
+        runcellar_format::FormatError::WrongKey { .. } => {
+            Error::damaged(format!("{noun}: its commitment does not fit its key: changed or replaced"))
+                .with_cause(cause)
+        }
+        cause => Error::format(noun, cause),
+    }
+}

@@ -1,0 +1,69 @@
+//! The schema of version 1, and making and recognising it.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::{Error, ErrorKind, Result};
+
+/// "RCEL": tells `file(1)` and us that a SQLite file is a workspace's.
+const APPLICATION_ID: i32 = 0x5243_454c;
+/// Numbered migrations lead from each version to the next; this is the first.
+const USER_VERSION: i32 = 1;
+
+/// Each statement as it stands in `sqlite_schema`.
+const STATEMENTS: [&str; 6] = [
+    "CREATE TABLE epoch (number INTEGER PRIMARY KEY, id BLOB NOT NULL, parent BLOB NOT NULL) STRICT",
+    "CREATE TABLE key (id BLOB PRIMARY KEY, owner BLOB NOT NULL, purpose INTEGER NOT NULL, epoch BLOB NOT NULL, \
+     wrap BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX key_by_owner ON key (owner, purpose)",
+    "CREATE TABLE object (kind INTEGER NOT NULL, id BLOB NOT NULL, position INTEGER NOT NULL, device BLOB NOT NULL, \
+     seq INTEGER NOT NULL, tag BLOB, body BLOB NOT NULL, PRIMARY KEY (kind, id, position)) STRICT, WITHOUT ROWID",
+    "CREATE UNIQUE INDEX object_by_tag ON object (tag) WHERE tag IS NOT NULL",
+    "CREATE TABLE block (run BLOB NOT NULL, writer BLOB NOT NULL, number INTEGER NOT NULL, part INTEGER NOT NULL, \
+     body BLOB NOT NULL, UNIQUE (run, writer, number, part)) STRICT",
+];
+
+/// Makes the database of a new workspace at a path where nothing is, and runs `fill` in the transaction that makes
+/// the tables. When this returns, the file is whole, durable and closed.
+pub(crate) fn create(path: &Path, fill: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<()>) -> Result<()> {
+    let mut connection = Connection::open(path)?;
+    connection.execute_batch("PRAGMA page_size = 4096; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;")?;
+    let transaction = connection.transaction()?;
+    for statement in STATEMENTS {
+        transaction.execute_batch(statement)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", USER_VERSION)?;
+    fill(&transaction)?;
+    transaction.commit()?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Error::new(ErrorKind::Io, format!("{}: SQLite's WAL mode is not to be had here", path.display())));
+    }
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(())
+}
+
+/// Compares the schema with the known one: a workspace from a stranger runs no trigger or view of theirs.
+pub(super) fn verify(connection: &Connection) -> Result<()> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    if pragma("application_id")? != APPLICATION_ID {
+        return Err(Error::damaged("cellar.db: not a runcellar database"));
+    }
+    let version = pragma("user_version")?;
+    if version > USER_VERSION {
+        let message =
+            format!("cellar.db: format {version} is newer than this build reads ({USER_VERSION}): upgrade runcellar");
+        return Err(Error::new(ErrorKind::NewerFormat, message));
+    }
+    let mut statement = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+    let mut found: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut known: Vec<String> = STATEMENTS.iter().map(|statement| (*statement).to_owned()).collect();
+    found.sort_unstable();
+    known.sort_unstable();
+    if version != USER_VERSION || found != known {
+        return Err(Error::damaged("cellar.db: its schema is not that of a runcellar workspace"));
+    }
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! Writing rows inside a transaction, with the root row kept in step.
+
+use std::sync::Arc;
+
+use runcellar_format::record::{Body, Change, RootRow};
+use runcellar_format::seal::{Kind, OwnerKey};
+use runcellar_format::sum::Sum;
+use runcellar_format::{DeviceId, ObjectId, Secret};
+use rusqlite::{Transaction, params};
+
+use super::rows::Summed;
+use super::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow, ReadTx};
+use crate::io::{self, Io};
+use crate::keys::{KeyRow, Keyring, Purpose};
+use crate::{Error, Result};
+
+/// The owner of what belongs to the workspace as a whole.
+pub(crate) const WORKSPACE_OWNER: ObjectId = ObjectId::NIL;
+
+/// Which sum covers a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cover {
+    /// The root row's.
+    Root,
+    /// A run head's, which the caller keeps.
+    Head,
+}
+
+/// A transaction that may write.
+pub(crate) struct WriteTx<'a> {
+    read: ReadTx<'a>,
+    pub(crate) keyring: &'a Keyring,
+    pub(crate) io: &'a dyn Io,
+    root: RootRow,
+    sum: Sum,
+    integrity: Arc<OwnerKey>,
+}
+
+impl<'a> std::ops::Deref for WriteTx<'a> {
+    type Target = ReadTx<'a>;
+
+    fn deref(&self) -> &ReadTx<'a> {
+        &self.read
+    }
+}
+
+impl<'a> WriteTx<'a> {
+    pub(super) fn begin(transaction: &'a Transaction<'a>, keyring: &'a Keyring, io: &'a dyn Io) -> Result<Self> {
+        let read = ReadTx::begin(transaction)?;
+        let root = read.root(keyring)?;
+        Self::with_root(read, keyring, io, root)
+    }
+
+    fn with_root(read: ReadTx<'a>, keyring: &'a Keyring, io: &'a dyn Io, root: RootRow) -> Result<Self> {
+        let integrity = read.integrity_key(keyring)?;
+        let sum = Sum(root.sum);
+        Ok(WriteTx { read, keyring, io, root, sum, integrity })
+    }
+
+    /// Begins the first transaction of a new database: writes the epoch row, and the keys of the workspace.
+    pub(crate) fn begin_new(
+        transaction: &'a Transaction<'a>,
+        keyring: &'a Keyring,
+        io: &'a dyn Io,
+        epoch: EpochRow,
+        root: RootRow,
+        ingest: KeyRow,
+    ) -> Result<Self> {
+        insert_epoch(transaction, epoch)?;
+        let wrapping = keyring.epoch_key(epoch.id)?;
+        let mut rows = vec![ingest];
+        for purpose in [Purpose::Lookup, Purpose::Control, Purpose::Integrity, Purpose::Settings] {
+            rows.push(keyring.draw(io, WORKSPACE_OWNER, purpose, epoch.id, &wrapping)?.0);
+        }
+        for row in &rows {
+            insert_key(transaction, row)?;
+        }
+        let mut tx = Self::with_root(ReadTx::begin(transaction)?, keyring, io, root)?;
+        tx.sum.add(&epoch.hash(tx.integrity.secret()));
+        for row in &rows {
+            let hash = row.hash(tx.integrity.secret());
+            tx.sum.add(&hash);
+        }
+        Ok(tx)
+    }
+
+    /// Writes the root row, the last step before the commit, and returns it.
+    pub(crate) fn finish(mut self) -> Result<RootRow> {
+        self.root.counter += 1;
+        self.root.sum = self.sum.0;
+        let key = ObjectKey::new(Kind::Root, WORKSPACE_OWNER, 0);
+        let body = self.root.to_body().map_err(|cause| Error::format("root row", cause))?;
+        let integrity = self.integrity.clone();
+        let row = self.sealed(key, None, &integrity, &body)?;
+        self.replace(&row)?;
+        Ok(self.root)
+    }
+
+    /// Returns the root row as this transaction will leave it.
+    pub(crate) fn root(&self) -> &RootRow {
+        &self.root
+    }
+
+    /// Lets the caller change what the root row says of this copy: device, lineage, keyslots.
+    pub(crate) fn root_mut(&mut self) -> &mut RootRow {
+        &mut self.root
+    }
+
+    /// Returns the key of keyed sums.
+    pub(crate) fn sum_key(&self) -> &Secret {
+        self.integrity.secret()
+    }
+
+    /// Returns the next hybrid clock: the wall clock in milliseconds, or one more than the last if that is ahead.
+    pub(crate) fn next_clock(&mut self) -> u64 {
+        let wall = u64::try_from(self.io.wall_us() / 1000).unwrap_or(0) << 16;
+        self.root.clock = wall.max(self.root.clock + 1);
+        self.root.clock
+    }
+
+    /// Raises the clock to at least one that was given out elsewhere.
+    pub(crate) fn witness_clock(&mut self, clock: u64) {
+        self.root.clock = self.root.clock.max(clock);
+    }
+
+    /// Appends a change record; the rows written after it carry its sequence as their version.
+    pub(crate) fn change(&mut self, key: &OwnerKey, change: &Change) -> Result<()> {
+        let device = DeviceId(self.root.device);
+        let seq = self.root.next_device_seq;
+        self.root.next_device_seq += 1;
+        let place = ObjectKey::new(Kind::Change, ObjectId(device.0), seq);
+        let body = change.to_body().map_err(|cause| Error::format("change record", cause))?;
+        let row = self.sealed(place, None, key, &padded(body))?;
+        self.sum.add(&row.hash(self.integrity.secret()));
+        self.replace(&row)
+    }
+
+    /// Seals and writes a record, replacing the one at its place; returns the hashes of the old one, if any, and of
+    /// the new one, for a head that covers it.
+    pub(crate) fn put(
+        &mut self,
+        key: ObjectKey,
+        tag: Option<[u8; 32]>,
+        seal_key: &OwnerKey,
+        body: &[u8],
+        cover: Cover,
+    ) -> Result<(Option<[u8; 32]>, [u8; 32])> {
+        let old = self.read.object(key)?.map(|row| row.hash(self.integrity.secret()));
+        let row = self.sealed(key, tag, seal_key, body)?;
+        let new = row.hash(self.integrity.secret());
+        if cover == Cover::Root {
+            if let Some(old) = &old {
+                self.sum.remove(old);
+            }
+            self.sum.add(&new);
+        }
+        self.replace(&row)?;
+        Ok((old, new))
+    }
+
+    /// Draws a key for an owner and stores its wrap under `wrapping`.
+    pub(crate) fn draw_key(&mut self, owner: ObjectId, purpose: Purpose, wrapping: &OwnerKey) -> Result<Arc<OwnerKey>> {
+        let epoch = self.read.epoch().id;
+        let (row, key) = self.keyring.draw(self.io, owner, purpose, epoch, wrapping)?;
+        self.sum.add(&row.hash(self.integrity.secret()));
+        insert_key(self.read.transaction(), &row)?;
+        Ok(key)
+    }
+
+    /// Seals and writes a part of a row group; returns its hash for the group's entry.
+    pub(crate) fn put_block(
+        &mut self,
+        group: GroupKey,
+        part: u32,
+        seal_key: &OwnerKey,
+        plain: &[u8],
+    ) -> Result<[u8; 32]> {
+        let place = BlockRow::place(self.keyring.workspace(), group, part);
+        let body = seal_key.seal(io::random(self.io)?, &place, plain).into_bytes();
+        let GroupKey { run, writer, number } = group;
+        let row = BlockRow { run, writer, number, part, body };
+        let sql = "INSERT INTO block (run, writer, number, part, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values = params![run.0, writer.0, number, part, row.body];
+        self.read.transaction().prepare_cached(sql)?.execute(values)?;
+        Ok(row.hash(self.integrity.secret()))
+    }
+
+    /// Removes all parts of a row group.
+    pub(crate) fn delete_group(&mut self, group: GroupKey) -> Result<()> {
+        let sql = "DELETE FROM block WHERE run = ?1 AND writer = ?2 AND number = ?3";
+        let mut statement = self.read.transaction().prepare_cached(sql)?;
+        statement.execute(params![group.run.0, group.writer.0, group.number])?;
+        Ok(())
+    }
+
+    fn sealed(&self, key: ObjectKey, tag: Option<[u8; 32]>, seal_key: &OwnerKey, body: &[u8]) -> Result<ObjectRow> {
+        let seq = self.root.next_device_seq.saturating_sub(1);
+        let mut row = ObjectRow { key, device: DeviceId(self.root.device), seq, tag, body: Vec::new() };
+        row.body = seal_key.seal(io::random(self.io)?, &row.place(self.keyring.workspace()), body).into_bytes();
+        Ok(row)
+    }
+
+    fn replace(&self, row: &ObjectRow) -> Result<()> {
+        let sql = "INSERT INTO object (kind, id, position, device, seq, tag, body) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (kind, id, position) DO UPDATE SET \
+                   device = excluded.device, seq = excluded.seq, tag = excluded.tag, body = excluded.body";
+        let (key, seq) = (row.key, row.seq.cast_signed());
+        let values =
+            params![key.kind as u16, key.id.0, key.position.cast_signed(), row.device.0, seq, row.tag, row.body];
+        self.read.transaction().prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+}
+
+impl ReadTx<'_> {
+    /// Returns the key of keyed sums and the root row.
+    pub(crate) fn integrity_key(&self, keyring: &Keyring) -> Result<Arc<OwnerKey>> {
+        self.workspace_key(keyring, Purpose::Integrity)
+    }
+
+    /// Returns a key of the workspace as a whole.
+    pub(crate) fn workspace_key(&self, keyring: &Keyring, purpose: Purpose) -> Result<Arc<OwnerKey>> {
+        self.owner_key(keyring, WORKSPACE_OWNER, purpose)?
+            .ok_or_else(|| Error::damaged(format!("key table: the workspace's {purpose:?} key is missing")))
+    }
+
+    /// Returns the root row.
+    pub(crate) fn root(&self, keyring: &Keyring) -> Result<RootRow> {
+        let row = self
+            .object(ObjectKey::new(Kind::Root, WORKSPACE_OWNER, 0))?
+            .ok_or_else(|| Error::damaged("cellar.db: the root row is missing"))?;
+        let body = self.open_object(keyring, &row)?;
+        RootRow::from_body(&body).map_err(|cause| Error::format("root row", cause))
+    }
+
+    /// Sums every row that the root row covers.
+    pub(crate) fn sum_of_all(&self, keyring: &Keyring) -> Result<Sum> {
+        let integrity = self.integrity_key(keyring)?;
+        let mut sum = Sum::default();
+        for epoch in self.epochs()? {
+            sum.add(&epoch.hash(integrity.secret()));
+        }
+        for row in self.key_rows()? {
+            sum.add(&row.hash(integrity.secret()));
+        }
+        for kind in [Kind::Project, Kind::Run, Kind::Head, Kind::Change, Kind::Settings, Kind::Writer] {
+            for row in self.objects(kind, None)? {
+                sum.add(&row.hash(integrity.secret()));
+            }
+        }
+        Ok(sum)
+    }
+}
+
+/// Change records are padded to this grid, so that a remote shows no more of a short note than a long one.
+const CHANGE_GRID_BYTES: usize = 64;
+
+/// Appends a mark and zeros up to the grid.
+fn padded(mut body: Vec<u8>) -> Vec<u8> {
+    body.push(0x80);
+    body.resize(body.len().next_multiple_of(CHANGE_GRID_BYTES), 0);
+    body
+}
+
+/// Takes the padding of a change record off.
+pub(crate) fn unpadded(body: &[u8]) -> Result<&[u8]> {
+    let end = body.iter().rposition(|byte| *byte != 0).filter(|at| body.get(*at) == Some(&0x80));
+    end.and_then(|at| body.get(..at)).ok_or_else(|| Error::damaged("change record: its padding is not whole"))
+}
+
+fn insert_epoch(transaction: &Transaction<'_>, epoch: EpochRow) -> Result<()> {
+    let sql = "INSERT INTO epoch (number, id, parent) VALUES (?1, ?2, ?3)";
+    transaction.execute(sql, params![epoch.number.cast_signed(), epoch.id.0, epoch.parent.0])?;
+    Ok(())
+}
+
+fn insert_key(transaction: &Transaction<'_>, row: &KeyRow) -> Result<()> {
+    let sql = "INSERT INTO key (id, owner, purpose, epoch, wrap) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let values = params![row.id.0, row.owner.0, row.purpose, row.epoch.0, row.wrap];
+    transaction.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! A batch: consecutive frames of one writer, turned from rows into columns.
+
+use runcellar_format::WriterId;
+use runcellar_format::block::{Column, Presence, Values};
+use runcellar_format::journal::{Record, Records};
+use runcellar_format::record::{Close, Event, FieldChange, Start};
+use runcellar_format::value::Value;
+
+use crate::{Error, Result};
+
+/// Rows of one block group: pco gains nothing beyond.
+pub(crate) const ROWS_MAX: usize = 4096;
+/// Cells of one batch, which bounds memory when calls carry thousands of metrics.
+const CELLS_MAX: usize = 1 << 20;
+/// Bytes of text in one batch.
+const TEXT_BYTES_MAX: usize = 16 << 20;
+
+/// What a frame did besides logging a row, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Deed {
+    Fields { clock: u64, fields: Vec<FieldChange> },
+    Close(Close),
+    Event(Event),
+}
+
+/// Values of one metric in a batch.
+#[derive(Debug, Default)]
+pub(crate) struct MetricColumns {
+    floats: (Vec<u32>, Vec<f64>),
+    ints: (Vec<u32>, Vec<i64>),
+    bools: (Vec<u32>, Vec<bool>),
+    texts: (Vec<u32>, Vec<String>),
+    /// The last value written and the time of its row.
+    pub(crate) last: Option<(Value, i64)>,
+}
+
+/// Consecutive frames of one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) writer: WriterId,
+    /// The start record, as found in the file.
+    pub(crate) start: Option<Box<Start>>,
+    /// Sequence up to which the database has the writer's frames.
+    pub(crate) base: u64,
+    /// Sequence of the last frame taken in.
+    pub(crate) last_sequence: u64,
+    /// Sequences that were expected and not found: (first, last).
+    pub(crate) missing: Vec<(u64, u64)>,
+    pub(crate) steps: Vec<i64>,
+    pub(crate) times: Vec<i64>,
+    /// Sequences of the first and last row.
+    pub(crate) row_sequences: Option<(u64, u64)>,
+    /// Names and columns by the metric's index in the file.
+    pub(crate) metrics: Vec<(String, MetricColumns)>,
+    pub(crate) deeds: Vec<Deed>,
+    /// The latest time that any frame carries.
+    pub(crate) heard: i64,
+    cells: usize,
+    text_bytes: usize,
+}
+
+impl Batch {
+    /// Makes an empty batch that goes on after `sequence`.
+    pub(crate) fn after(writer: WriterId, sequence: u64) -> Self {
+        Batch { writer, base: sequence, last_sequence: sequence, ..Batch::default() }
+    }
+
+    /// Empties the batch for the frames that follow, keeping what later frames refer to: names and the start.
+    pub(crate) fn next(&mut self) {
+        let names = std::mem::take(&mut self.metrics).into_iter().map(|(name, _)| (name, MetricColumns::default()));
+        let (metrics, start) = (names.collect(), self.start.take());
+        *self = Batch { metrics, start, heard: self.heard, ..Batch::after(self.writer, self.last_sequence) };
+    }
+
+    /// Forgets the names of a file before the next file of the writer is read.
+    pub(crate) fn next_file(&mut self) {
+        self.metrics.clear();
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Returns true if nothing was taken in.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.last_sequence == self.base
+    }
+
+    /// Returns true if the batch should be stored before more is taken in.
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows() >= ROWS_MAX || self.cells >= CELLS_MAX || self.text_bytes >= TEXT_BYTES_MAX
+    }
+
+    /// Takes in one frame. Frames of sequence 0 set names and start; frames that were taken in before are passed over.
+    pub(crate) fn take(&mut self, sequence: u64, plain: &[u8]) -> Result<()> {
+        let known = sequence != 0 && sequence <= self.last_sequence;
+        if sequence != 0 && !known {
+            if sequence > self.last_sequence + 1 {
+                self.missing.push((self.last_sequence + 1, sequence - 1));
+            }
+            self.last_sequence = sequence;
+        }
+        for record in Records::new(plain) {
+            let record = record
+                .map_err(|cause| Error::format(format_args!("frame {sequence} of writer {}", self.writer), cause))?;
+            match record {
+                Record::Start(start) => {
+                    self.heard = self.heard.max(start.started);
+                    self.start.get_or_insert(start);
+                }
+                Record::Metric { index, name } => self.name_metric(index, name)?,
+                _ if known => {}
+                Record::Row { step, time, values } => self.take_row(sequence, step, time, values)?,
+                Record::Fields { clock, fields } => self.deeds.push(Deed::Fields { clock, fields }),
+                Record::Heartbeat { time } => self.heard = self.heard.max(time),
+                Record::Close(close) => {
+                    self.heard = self.heard.max(close.time);
+                    self.deeds.push(Deed::Close(close));
+                }
+                Record::Event(event) => self.deeds.push(Deed::Event(event)),
+            }
+        }
+        Ok(())
+    }
+
+    fn name_metric(&mut self, index: u32, name: String) -> Result<()> {
+        let index = index as usize;
+        match self.metrics.get(index) {
+            Some((known, _)) if *known == name => Ok(()),
+            None if index == self.metrics.len() => {
+                self.metrics.push((name, MetricColumns::default()));
+                Ok(())
+            }
+            _ => Err(Error::damaged(format!("writer {}: metric {index} is named out of order", self.writer))),
+        }
+    }
+
+    fn take_row(&mut self, sequence: u64, step: i64, time: i64, values: Vec<(u32, Value)>) -> Result<()> {
+        let row = u32::try_from(self.rows()).unwrap_or(u32::MAX);
+        self.steps.push(step);
+        self.times.push(time);
+        self.heard = self.heard.max(time);
+        self.row_sequences = Some((self.row_sequences.map_or(sequence, |(first, _)| first), sequence));
+        self.cells += values.len();
+        for (index, value) in values {
+            let Some((_, columns)) = self.metrics.get_mut(index as usize) else {
+                return Err(Error::damaged(format!(
+                    "frame {sequence} of writer {}: metric {index} has no name",
+                    self.writer
+                )));
+            };
+            if let Value::Text(text) = &value {
+                self.text_bytes += text.len();
+            }
+            columns.push(row, time, value);
+        }
+        Ok(())
+    }
+}
+
+impl MetricColumns {
+    pub(crate) fn push(&mut self, row: u32, time: i64, value: Value) {
+        fn put<T>(column: &mut (Vec<u32>, Vec<T>), row: u32, value: T) {
+            match column.0.last() {
+                // A key given twice in one call: the later value stands.
+                Some(last) if *last == row => *column.1.last_mut().expect("as many values as rows") = value,
+                _ => {
+                    column.0.push(row);
+                    column.1.push(value);
+                }
+            }
+        }
+        match &value {
+            Value::Float(float) => put(&mut self.floats, row, *float),
+            Value::Int(int) => put(&mut self.ints, row, *int),
+            Value::Bool(bool) => put(&mut self.bools, row, *bool),
+            Value::Text(text) => put(&mut self.texts, row, text.clone()),
+        }
+        self.last = Some((value, time));
+    }
+
+    /// Returns the columns, one for each kind of value seen; `rows` is the number of rows of the group.
+    pub(crate) fn into_columns(self, series: u32, rows: usize) -> Vec<Column> {
+        let presence =
+            |present: Vec<u32>| if present.len() == rows { Presence::Dense } else { Presence::Rows(present) };
+        let mut out = Vec::new();
+        let mut add = |present: Vec<u32>, values: Values| {
+            if !present.is_empty() {
+                out.push(Column { series, presence: presence(present), values });
+            }
+        };
+        add(self.floats.0, Values::Float(self.floats.1));
+        add(self.ints.0, Values::Int(self.ints.1));
+        add(self.bools.0, Values::Bool(self.bools.1));
+        add(self.texts.0, Values::Text(self.texts.1));
+        out
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+}

@@ -1,0 +1,295 @@
+//! Folding what journals say of a run into its record: the one place where state, summary and fields are decided,
+//! for ingest and for readers of live journals alike.
+
+use runcellar_format::record::{
+    Close, FieldChange, FieldId, MetricDefinition, RunRecord, RunState, SeriesEntry, Session, Stamped, Start, Tag,
+    Tokens,
+};
+use runcellar_format::value::{Json, Value};
+use runcellar_format::{KeyId, WriterId};
+
+use super::batch::{Batch, Deed};
+use crate::{Error, Result};
+
+/// Returns the hybrid clock of a time in microseconds.
+pub(crate) fn clock_of(time_us: i64) -> u64 {
+    u64::try_from(time_us / 1000).unwrap_or(0) << 16
+}
+
+/// Makes the record of a new run from the start of its first writer.
+pub(crate) fn record_of(start: &Start) -> Result<RunRecord> {
+    let clock = clock_of(start.started);
+    let stamped = |text: &str| Stamped::new(text.to_owned(), clock);
+    let config = start.config.json().map_err(|cause| Error::format("config", cause))?;
+    let mut record = RunRecord {
+        id: start.run_id.clone(),
+        project: start.project,
+        created: start.started,
+        name: stamped(&start.name),
+        notes: stamped(&start.notes),
+        group: stamped(&start.group),
+        job_type: stamped(&start.job_type),
+        start: start.clone(),
+        ..RunRecord::default()
+    };
+    // Config and tags stand in the record itself; the copy of the start need not repeat them.
+    record.start.config = Tokens::default();
+    record.start.tags.clear();
+    add_start(&mut record, start, &config, clock)?;
+    Ok(record)
+}
+
+fn add_start(record: &mut RunRecord, start: &Start, config: &Json, clock: u64) -> Result<()> {
+    if let Json::Map(members) = config {
+        for (key, value) in members {
+            let tokens = Tokens::new(value).map_err(|cause| Error::format("config", cause))?;
+            set_stamped(&mut record.config, key, tokens, clock);
+        }
+    }
+    for tag in &start.tags {
+        add_tag(record, tag, tag_id(tag));
+    }
+    Ok(())
+}
+
+/// Takes the start of a writer in: a session more, and on a resumed run what it gave anew.
+pub(crate) fn apply_start(record: &mut RunRecord, writer: WriterId, start: &Start) -> Result<()> {
+    if record.sessions.iter().any(|session| session.writer == writer.0) {
+        return Ok(());
+    }
+    let forked = start.forked_from != [0; 16];
+    if start.resumed && !forked {
+        record.sessions.iter_mut().for_each(|session| session.superseded = true);
+        let clock = clock_of(start.started);
+        let config = start.config.json().map_err(|cause| Error::format("config", cause))?;
+        add_start(record, start, &config, clock)?;
+        for (field, value) in [
+            (&mut record.name, &start.name),
+            (&mut record.notes, &start.notes),
+            (&mut record.group, &start.group),
+            (&mut record.job_type, &start.job_type),
+        ] {
+            if !value.is_empty() {
+                field.merge(value.clone(), clock);
+            }
+        }
+    }
+    record.sessions.push(Session {
+        writer: writer.0,
+        rank: start.rank,
+        forked,
+        superseded: false,
+        state: RunState::Running,
+        started: start.started,
+        ended: start.started,
+    });
+    derive_state(record);
+    Ok(())
+}
+
+/// Takes a batch in: fields, summary, ends. Series statistics are the caller's.
+pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
+    if let Some(start) = &batch.start {
+        apply_start(record, batch.writer, start)?;
+    }
+    if let Some(next) = batch.steps.iter().max().map(|step| step.saturating_add(1)) {
+        record.next_step = record.next_step.max(next);
+    }
+    for (name, columns) in &batch.metrics {
+        if let Some((value, time)) = &columns.last {
+            set_stamped(&mut record.summary, name, value.clone(), clock_of(*time));
+        }
+    }
+    for deed in &batch.deeds {
+        match deed {
+            Deed::Fields { clock, fields } => {
+                for field in fields {
+                    apply_field(record, field, *clock)?;
+                }
+            }
+            Deed::Close(close) => apply_close(record, batch.writer, close),
+            Deed::Event(_) => {}
+        }
+    }
+    if let Some(session) = record.sessions.iter_mut().find(|session| session.writer == batch.writer.0) {
+        session.ended = session.ended.max(batch.heard);
+        if session.state == RunState::Crashed && !batch.is_empty() {
+            // It was only thought dead: it went on writing.
+            session.state = RunState::Running;
+        }
+    }
+    derive_state(record);
+    Ok(())
+}
+
+fn apply_close(record: &mut RunRecord, writer: WriterId, close: &Close) {
+    let Some(session) = record.sessions.iter_mut().find(|session| session.writer == writer.0) else { return };
+    session.state = close.state;
+    session.ended = session.ended.max(close.time);
+    record.dropped += close.dropped;
+    if !session.forked && close.exit_code.is_some() {
+        record.exit_code = close.exit_code;
+    }
+}
+
+/// Marks a writer that ended without a word.
+pub(crate) fn mark_dead(record: &mut RunRecord, writer: WriterId) {
+    if let Some(session) = record.sessions.iter_mut().find(|session| session.writer == writer.0)
+        && session.state == RunState::Running
+    {
+        session.state = RunState::Crashed;
+    }
+    derive_state(record);
+}
+
+/// Decides how a run stands from its writers: forked children and sessions before a resume do not count; one that
+/// is at work makes it running; else the worst end stands.
+fn derive_state(record: &mut RunRecord) {
+    let counted = || record.sessions.iter().filter(|session| !session.forked && !session.superseded);
+    let severity = |state: RunState| match state {
+        RunState::Finished => 0,
+        RunState::Failed => 1,
+        RunState::Killed => 2,
+        RunState::Crashed => 3,
+        RunState::Running => 4,
+    };
+    let worst = counted().map(|session| session.state).max_by_key(|state| severity(*state));
+    let ended = counted().map(|session| session.ended).max();
+    record.state = worst.unwrap_or(RunState::Running);
+    record.finished = ended.filter(|_| record.state != RunState::Running);
+}
+
+/// Sets one field.
+pub(crate) fn apply_field(record: &mut RunRecord, change: &FieldChange, clock: u64) -> Result<()> {
+    let value = change.value().map_err(|cause| Error::format("field", cause))?;
+    let text = |value: &Json| match value {
+        Json::Text(text) => text.clone(),
+        _ => String::new(),
+    };
+    match change.field {
+        FieldId::Name => drop(record.name.merge(text(&value), clock)),
+        FieldId::Notes => drop(record.notes.merge(text(&value), clock)),
+        FieldId::Group => drop(record.group.merge(text(&value), clock)),
+        FieldId::JobType => drop(record.job_type.merge(text(&value), clock)),
+        FieldId::Config => set_stamped(&mut record.config, &change.key, change.tokens().clone(), clock),
+        FieldId::RemoveConfig => record.config.retain(|(key, old)| *key != change.key || old.clock > clock),
+        FieldId::Summary => {
+            if let Some(value) = scalar(value) {
+                set_stamped(&mut record.summary, &change.key, value, clock);
+            }
+        }
+        FieldId::RemoveSummary => record.summary.retain(|(key, old)| *key != change.key || old.clock > clock),
+        FieldId::AddTag => {
+            if let Some(KeyId(add_id)) = KeyId::from_hex(&text(&value)) {
+                add_tag(record, &change.key, add_id);
+            }
+        }
+        FieldId::RemoveTag => {
+            let seen = text(&value);
+            let removed = |tag: &Tag| tag.name == change.key && seen.contains(&KeyId(tag.add_id).to_string());
+            record.tags.retain(|tag| !removed(tag));
+        }
+        FieldId::Removed => {
+            let time = if let Json::Int(time) = value { Some(time) } else { None };
+            record.removed.merge(time, clock);
+        }
+        FieldId::Metric => define_metric(record, &change.key, &value),
+        // What a run is made with, and what its journals say themselves.
+        FieldId::Setting | FieldId::State | FieldId::Groups | FieldId::RunId | FieldId::Project | FieldId::Created => {}
+    }
+    Ok(())
+}
+
+fn set_stamped<T>(entries: &mut Vec<(String, Stamped<T>)>, key: &str, value: T, clock: u64) {
+    match entries.iter_mut().find(|(known, _)| known == key) {
+        Some((_, stamped)) => drop(stamped.merge(value, clock)),
+        None => entries.push((key.to_owned(), Stamped::new(value, clock))),
+    }
+}
+
+fn add_tag(record: &mut RunRecord, name: &str, add_id: [u8; 16]) {
+    if !record.tags.iter().any(|tag| tag.add_id == add_id) {
+        record.tags.push(Tag { name: name.to_owned(), add_id });
+    }
+}
+
+/// The adding of a tag at the start of a run needs no random id: it is the same adding wherever it is folded.
+fn tag_id(name: &str) -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&runcellar_format::seal::checksum(name.as_bytes())[..16]);
+    id
+}
+
+fn scalar(value: Json) -> Option<Value> {
+    match value {
+        Json::Bool(value) => Some(Value::Bool(value)),
+        Json::Int(value) => Some(Value::Int(value)),
+        Json::Float(value) => Some(Value::Float(value)),
+        Json::Text(value) => Some(Value::Text(value)),
+        Json::Null | Json::List(_) | Json::Map(_) => None,
+    }
+}
+
+fn define_metric(record: &mut RunRecord, name: &str, value: &Json) {
+    let text = |key: &str| match value.get(key) {
+        Some(Json::Text(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let summary =
+        text("summary").split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
+    let definition = MetricDefinition {
+        name: name.to_owned(),
+        summary,
+        step_metric: text("step_metric"),
+        goal: text("goal"),
+        hidden: value.get("hidden") == Some(&Json::Bool(true)),
+    };
+    record.metrics.retain(|known| known.name != name);
+    record.metrics.push(definition);
+}
+
+/// Puts the statistics that definitions ask for into the summary: `loss.min` and the like, in place of the last value.
+pub(crate) fn apply_definitions(record: &mut RunRecord, series: &[SeriesEntry]) {
+    for entry in series {
+        let Some(definition) = definition_of(&record.metrics, &entry.name) else { continue };
+        if definition.summary.is_empty() {
+            continue;
+        }
+        let Some(clock) = record.summary.iter().find(|(key, _)| *key == entry.name).map(|(_, last)| last.clock) else {
+            continue;
+        };
+        let mut wanted = Vec::new();
+        for statistic in &definition.summary {
+            let value = match statistic.as_str() {
+                "min" => entry.min.clone(),
+                "max" => entry.max.clone(),
+                "best" if definition.goal == "maximize" => entry.max.clone(),
+                "best" => entry.min.clone(),
+                "mean" if entry.points > entry.non_finite => {
+                    Some(Value::Float(entry.sum / (entry.points - entry.non_finite) as f64))
+                }
+                "first" => Some(entry.first.clone()),
+                "last" => Some(entry.last.clone()),
+                _ => None,
+            };
+            wanted.extend(value.map(|value| (format!("{}.{statistic}", entry.name), value)));
+        }
+        // The plain last value keeps standing while runs are at work, as `last_of` needs its clock; it is hidden by
+        // the view.
+        for (key, value) in wanted {
+            set_stamped(&mut record.summary, &key, value, clock);
+        }
+    }
+}
+
+/// Returns true if a definition replaces the plain last value of this metric in the summary.
+pub(crate) fn is_summarised(metrics: &[MetricDefinition], name: &str) -> bool {
+    definition_of(metrics, name).is_some_and(|definition| !definition.summary.is_empty())
+}
+
+fn definition_of<'a>(metrics: &'a [MetricDefinition], name: &str) -> Option<&'a MetricDefinition> {
+    let prefix = |definition: &&MetricDefinition| {
+        definition.name.strip_suffix('*').is_some_and(|prefix| name.starts_with(prefix))
+    };
+    metrics.iter().find(|definition| definition.name == name).or_else(|| metrics.iter().find(prefix))
+}

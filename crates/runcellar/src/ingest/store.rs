@@ -1,0 +1,223 @@
+//! Storing a batch: one transaction makes blocks, summary, change records and the writer's place visible together.
+
+use std::sync::Arc;
+
+use runcellar_format::record::{
+    Body, Change, ChangeKind, FieldChange, FieldId, Project, RunHead, RunRecord, Start, WriterRow,
+};
+use runcellar_format::seal::{Kind, OwnerKey, lookup_tag};
+use runcellar_format::{ObjectId, WriterId};
+
+use super::batch::{Batch, Deed};
+use super::data::{RunData, SeriesTable};
+use super::{fold, groups};
+use crate::db::{Cover, ObjectKey, ReadTx, WriteTx};
+use crate::keys::{Keyring, Purpose};
+use crate::{Error, Json, Result};
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It is in the database.
+    Yes,
+    /// Another process had ingested up to this sequence meanwhile; the batch must be built anew after it.
+    Stale(u64),
+}
+
+/// Returns the lookup tag of a run's id.
+pub(crate) fn run_tag(tx: &WriteTx<'_>, id: &str) -> Result<[u8; 32]> {
+    tag_of(tx, tx.keyring, Kind::Run, id)
+}
+
+/// Returns the lookup tag of a name.
+pub(crate) fn tag_of(tx: &ReadTx<'_>, keyring: &Keyring, kind: Kind, name: &str) -> Result<[u8; 32]> {
+    let key = tx.workspace_key(keyring, Purpose::Lookup)?;
+    Ok(lookup_tag(key.secret(), kind, ObjectId::NIL, name))
+}
+
+/// Finds the run and its project, or makes them from a writer's start record.
+pub(crate) fn ensure_run(tx: &mut WriteTx<'_>, start: &Start) -> Result<(ObjectId, Arc<OwnerKey>)> {
+    let tag = run_tag(tx, &start.run_id)?;
+    if let Some(row) = tx.object_by_tag(Kind::Run, &tag)? {
+        let data = RunData::without_series(tx, tx.keyring, &row)?;
+        return Ok((data.object, data.key()?));
+    }
+    let project = ensure_project(tx, start)?;
+    let wrapping = tx
+        .owner_key(tx.keyring, project, Purpose::ProjectEpoch)?
+        .ok_or_else(|| Error::damaged(format!("project {}: its epoch key is missing", start.project_name)))?;
+    let run = ObjectId(start.run);
+    let key = tx.draw_key(run, Purpose::Metrics, &wrapping)?;
+    let start = Start { project: project.0, ..start.clone() };
+    let record = fold::record_of(&start)?;
+    let clock = tx.next_clock();
+    let fields = creation_fields(&record, &start.project_name)?;
+    tx.change(&key, &Change { clock, kind: ChangeKind::CreateRun, object: run.0, fields, extra: Vec::new() })?;
+    let mut data = RunData {
+        object: run,
+        key: Some(key.clone()),
+        record,
+        head: RunHead::default(),
+        series: SeriesTable::default(),
+    };
+    data.store(tx)?;
+    Ok((run, key))
+}
+
+fn ensure_project(tx: &mut WriteTx<'_>, start: &Start) -> Result<ObjectId> {
+    let name = &start.project_name;
+    let tag = tag_of(tx, tx.keyring, Kind::Project, name)?;
+    if let Some(row) = tx.object_by_tag(Kind::Project, &tag)? {
+        return Ok(row.key.id);
+    }
+    let object = ObjectId(start.project);
+    let epoch_key = tx.keyring.epoch_key(tx.epoch().id)?;
+    let project_epoch = tx.draw_key(object, Purpose::ProjectEpoch, &epoch_key)?;
+    let key = tx.draw_key(object, Purpose::ProjectRecord, &project_epoch)?;
+    let clock = tx.next_clock();
+    let fields = vec![field(FieldId::Name, "", &Json::Text(name.clone()))?];
+    tx.change(&key, &Change { clock, kind: ChangeKind::CreateProject, object: object.0, fields, extra: Vec::new() })?;
+    let body = Project { name: name.clone(), created: start.started, extra: Vec::new() }
+        .to_body()
+        .map_err(|cause| Error::format("project", cause))?;
+    tx.put(ObjectKey::new(Kind::Project, object, 0), Some(tag), &key, &body, Cover::Root)?;
+    Ok(object)
+}
+
+fn field(id: FieldId, key: &str, value: &Json) -> Result<FieldChange> {
+    FieldChange::new(id, key, value).map_err(|cause| Error::format(format_args!("field {key}"), cause))
+}
+
+/// Everything that another device needs to make the same record.
+fn creation_fields(record: &RunRecord, project: &str) -> Result<Vec<FieldChange>> {
+    let text = |text: &str| Json::Text(text.to_owned());
+    let mut fields = vec![
+        field(FieldId::RunId, "", &text(&record.id))?,
+        field(FieldId::Project, project, &text(&ObjectId(record.project).to_string()))?,
+        field(FieldId::Created, "", &Json::Int(record.created))?,
+    ];
+    let stamped = [
+        (FieldId::Name, &record.name.value),
+        (FieldId::Notes, &record.notes.value),
+        (FieldId::Group, &record.group.value),
+        (FieldId::JobType, &record.job_type.value),
+    ];
+    for (id, value) in stamped {
+        if !value.is_empty() {
+            fields.push(field(id, "", &text(value))?);
+        }
+    }
+    for (key, value) in &record.config {
+        let value = value.value.json().map_err(|cause| Error::format("config", cause))?;
+        fields.push(field(FieldId::Config, key, &value)?);
+    }
+    for tag in &record.tags {
+        fields.push(field(FieldId::AddTag, &tag.name, &text(&ObjectId(tag.add_id).to_string()))?);
+    }
+    Ok(fields)
+}
+
+/// Returns a writer's row, or a fresh one for a writer that is not known yet.
+pub(crate) fn writer_row(tx: &ReadTx<'_>, keyring: &Keyring, writer: WriterId) -> Result<Option<WriterRow>> {
+    let Some(row) = tx.object(ObjectKey::new(Kind::Writer, ObjectId(writer.0), 0))? else { return Ok(None) };
+    let body = tx.open_object(keyring, &row)?;
+    WriterRow::from_body(&body).map(Some).map_err(|cause| Error::format(format_args!("writer {writer}"), cause))
+}
+
+fn put_writer(tx: &mut WriteTx<'_>, key: &OwnerKey, writer: WriterId, row: &WriterRow) -> Result<()> {
+    let body = row.to_body().map_err(|cause| Error::format(format_args!("writer {writer}"), cause))?;
+    tx.put(ObjectKey::new(Kind::Writer, ObjectId(writer.0), 0), None, key, &body, Cover::Root)?;
+    Ok(())
+}
+
+/// Makes run and writer known before the first frame: `init` does this, so that the run shows at once.
+pub(crate) fn register(tx: &mut WriteTx<'_>, writer: WriterId, start: &Start) -> Result<(ObjectId, Arc<OwnerKey>)> {
+    let (run, key) = ensure_run(tx, start)?;
+    let mut data = load(tx, run)?;
+    fold::apply_start(&mut data.record, writer, start)?;
+    let fields = vec![state_field(&data.record)?];
+    let clock = tx.next_clock();
+    tx.change(&key, &Change { clock, kind: ChangeKind::SetFields, object: run.0, fields, extra: Vec::new() })?;
+    data.store(tx)?;
+    put_writer(tx, &key, writer, &WriterRow { run: run.0, ..WriterRow::default() })?;
+    Ok((run, key))
+}
+
+fn load(tx: &WriteTx<'_>, run: ObjectId) -> Result<RunData> {
+    RunData::load(tx, tx.keyring, run)?.ok_or_else(|| Error::damaged(format!("run {run}: its record is missing")))
+}
+
+/// Stores a batch and, if the writer is `dead`, that it ended without a word.
+pub(crate) fn store(tx: &mut WriteTx<'_>, batch: &mut Batch, dead: bool) -> Result<Stored> {
+    let known = writer_row(tx, tx.keyring, batch.writer)?;
+    let mut row = match (known, &batch.start) {
+        (Some(row), _) => row,
+        (None, Some(start)) => WriterRow { run: register(tx, batch.writer, start)?.0.0, ..WriterRow::default() },
+        (None, None) => return Err(Error::damaged(format!("writer {}: its start record is missing", batch.writer))),
+    };
+    if row.sequence != batch.base {
+        return Ok(Stored::Stale(row.sequence));
+    }
+    let mut data = load(tx, ObjectId(row.run))?;
+    let columns = data.absorb(batch)?;
+    if dead && !row.closed {
+        fold::mark_dead(&mut data.record, batch.writer);
+    }
+    let key = data.key()?;
+    let object = data.object.0;
+    for deed in &batch.deeds {
+        match deed {
+            Deed::Fields { clock, fields } => {
+                tx.witness_clock(*clock);
+                let change = Change {
+                    clock: *clock,
+                    kind: ChangeKind::SetFields,
+                    object,
+                    fields: fields.clone(),
+                    extra: Vec::new(),
+                };
+                tx.change(&key, &change)?;
+            }
+            Deed::Close(_) => row.closed = true,
+            Deed::Event(_) => {}
+        }
+    }
+    let (made, gone) = groups::store_rows(tx, &mut data, &mut row, batch, columns)?;
+    let numbers = |numbers: &[u32]| Json::List(numbers.iter().map(|number| Json::Int((*number).into())).collect());
+    let mut fields = vec![state_field(&data.record)?];
+    if !made.is_empty() {
+        let writer = batch.writer.to_string();
+        let value = Json::Map(vec![("added".into(), numbers(&made)), ("removed".into(), numbers(&gone))]);
+        fields.push(field(FieldId::Groups, &writer, &value)?);
+    }
+    let clock = tx.next_clock();
+    tx.change(&key, &Change { clock, kind: ChangeKind::AddGroups, object, fields, extra: Vec::new() })?;
+    row.sequence = batch.last_sequence;
+    row.missing.append(&mut batch.missing);
+    data.store(tx)?;
+    put_writer(tx, &key, batch.writer, &row)?;
+    Ok(Stored::Yes)
+}
+
+fn state_field(record: &RunRecord) -> Result<FieldChange> {
+    let sessions = record.sessions.iter().map(|session| {
+        Json::Map(vec![
+            ("writer".into(), Json::Text(WriterId(session.writer).to_string())),
+            ("state".into(), Json::Text(session.state.as_str().into())),
+            ("started".into(), Json::Int(session.started)),
+            ("ended".into(), Json::Int(session.ended)),
+        ])
+    });
+    field(FieldId::State, "", &Json::List(sessions.collect()))
+}
+
+/// Changes fields of a run from outside its writers: `rm`, `restore`, a new name.
+pub(crate) fn set_fields(tx: &mut WriteTx<'_>, run: ObjectId, fields: Vec<FieldChange>) -> Result<()> {
+    let mut data = load(tx, run)?;
+    let (key, clock) = (data.key()?, tx.next_clock());
+    for field in &fields {
+        fold::apply_field(&mut data.record, field, clock)?;
+    }
+    tx.change(&key, &Change { clock, kind: ChangeKind::SetFields, object: run.0, fields, extra: Vec::new() })?;
+    data.store(tx)
+}

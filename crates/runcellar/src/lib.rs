@@ -1,0 +1,49 @@
+//! An embedded, encrypted store for machine-learning runs.
+//!
+//! Everything lies in one directory under the user's key. The store is blocking, has no network code and no globals
+//! that a caller could see; it reads no environment variable, prints nothing, and takes files, time and randomness
+//! through one seam ([`io::Io`]).
+//!
+//! ```no_run
+//! use runcellar::{Keys, Workspace, json};
+//!
+//! let keys = Keys { file: Some("project.key".into()), ..Keys::default() };
+//! let workspace = Workspace::open_or_create("runs", keys)?;
+//! let run = workspace.run("digits").config(json!({"lr": 0.1})).start()?;
+//! for step in 0..100 {
+//!     run.log([("loss", 1.0 / f64::from(step + 1))])?;
+//! }
+//! run.finish()?;
+//! # Ok::<(), runcellar::Error>(())
+//! ```
+//!
+//! The folders are the architecture: [`workspace`] opens, `keys` unlocks, `db` is the only module with SQL, `run` logs
+//! into journals, `ingest` turns journals into blocks, [`query`] reads, `check` verifies. docs/ARCHITECTURE.md says
+//! more.
+
+mod capture;
+//mod check;
+mod db;
+mod environment;
+mod error;
+mod ingest;
+pub mod io;
+mod json;
+mod keys;
+mod monitor;
+mod os;
+pub mod query;
+pub mod run;
+pub mod workspace;
+
+//pub use check::{CheckOptions, CheckReport, Problem, ProblemKind, Severity};
+pub use environment::{DIRECTORY_NAME, Environment};
+pub use error::{Error, ErrorKind, Result};
+pub use keys::{Keys, Passphrase, PassphrasePrompt};
+pub use monitor::{Monitor, Silent};
+pub use query::{Filter, History, MetricInfo, RunInfo, Selection, Series, SeriesValues};
+pub use run::{Resume, Run, RunBuilder};
+pub use runcellar_format::journal::RowValue;
+pub use runcellar_format::record::{MetricDefinition, RunState};
+pub use runcellar_format::value::{Json, Value};
+pub use workspace::{Creation, OpenOptions, Workspace};

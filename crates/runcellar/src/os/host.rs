@@ -1,0 +1,91 @@
+//! Facts about the host and its file systems.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// What kind of file system a path lies on, as far as the store cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileSystem {
+    /// A disk of this machine, or one that looks like it.
+    Local,
+    /// A layer that a container throws away.
+    Overlay,
+    /// Memory.
+    Memory,
+    /// Another machine's disk.
+    Network,
+}
+
+const OVERLAYFS: i64 = 0x794c_7630;
+const TMPFS: i64 = 0x0102_1994;
+const RAMFS: i64 = 0x8584_58f6;
+/// NFS, SMB, SMB2, CIFS, AFS, Ceph, Lustre, BeeGFS, 9P, FUSE: there SQLite's shared memory cannot be trusted. FUSE
+/// counts, as sshfs and most cluster clients come through it.
+const NETWORK: [i64; 10] = [
+    0x6969,
+    0x517b,
+    0xfe53_4d42,
+    0xff53_4d42,
+    0x5346_414f,
+    0x00c3_6400,
+    0x0bd0_0bd0,
+    0x1983_0326,
+    0x0102_1997,
+    0x6573_5546,
+];
+
+/// Returns the kind of file system on which `path` lies.
+pub(crate) fn file_system(path: &Path) -> std::io::Result<FileSystem> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: an all-zero statfs is a valid value of this plain C struct.
+    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the name is NUL-terminated and `stat` is writable for the length of the call.
+    if unsafe { libc::statfs(name.as_ptr(), &raw mut stat) } == -1 {
+        return Err(std::io::Error::last_os_error());
+    }
+    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between platforms")]
+    Ok(match stat.f_type as i64 & 0xffff_ffff {
+        OVERLAYFS => FileSystem::Overlay,
+        TMPFS | RAMFS => FileSystem::Memory,
+        magic if NETWORK.contains(&magic) => FileSystem::Network,
+        _ => FileSystem::Local,
+    })
+}
+
+/// Returns the user id of this process.
+pub(crate) fn current_uid() -> u32 {
+    // SAFETY: geteuid has no preconditions.
+    unsafe { libc::geteuid() }
+}
+
+/// Returns the home directory that the user database names, for a process whose environment has none.
+pub(crate) fn home_of_user() -> Option<PathBuf> {
+    let mut buffer = vec![0; 16 << 10];
+    // SAFETY: an all-zero passwd is a valid value of this plain C struct.
+    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+    let mut found = std::ptr::null_mut();
+    // SAFETY: all pointers are valid for the call, and the buffer's length is given.
+    let outcome =
+        unsafe { libc::getpwuid_r(current_uid(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found) };
+    if outcome != 0 || found.is_null() || entry.pw_dir.is_null() {
+        return None;
+    }
+    // SAFETY: the call succeeded, so pw_dir is a NUL-terminated string inside `buffer`.
+    let home = unsafe { CStr::from_ptr(entry.pw_dir) };
+    Some(PathBuf::from(OsStr::from_bytes(home.to_bytes()))).filter(|home| home.is_dir())
+}
+
+/// Returns the host's name, or an empty text.
+pub(crate) fn host_name() -> String {
+    let mut buffer = [0_u8; 256];
+    // SAFETY: the buffer is writable for its length, less one byte that stays NUL.
+    let outcome = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
+    let name = buffer.split(|byte| *byte == 0).next().unwrap_or_default();
+    if outcome == 0 { String::from_utf8_lossy(name).into_owned() } else { String::new() }
+}
+
+/// Returns the boot id of the host, or an empty text where the system has none.
+pub(crate) fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}

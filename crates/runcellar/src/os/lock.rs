@@ -1,0 +1,38 @@
+//! fcntl record locks. flock(2) and open-file-description locks are inherited by forked children and outlive a
+//! killed trainer; record locks belong to one process and die with it.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::AsRawFd as _;
+
+/// Tries to take the exclusive record lock over the whole file; false if another process has it.
+pub(crate) fn try_lock(file: &File) -> Result<bool> {
+    match set_lock(file, libc::F_SETLK) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN)) => Ok(false),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOLCK | libc::EOPNOTSUPP)) => {
+            Err(ErrorKind::Unsupported.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits for the exclusive record lock over the whole file.
+pub(crate) fn lock_wait(file: &File) -> Result<()> {
+    loop {
+        match set_lock(file, libc::F_SETLKW) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+fn set_lock(file: &File, command: libc::c_int) -> Result<()> {
+    // SAFETY: an all-zero flock is a valid value of this plain C struct.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    // SAFETY: the descriptor is open for the length of the call, and `lock` outlives it.
+    let outcome = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw const lock) };
+    if outcome == -1 { Err(Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,11 @@
+//! What the standard library does not offer: record locks, fork notice, file-system kind. The only `unsafe` of the
+//! store lives here.
+#![allow(unsafe_code)]
+
+mod fork;
+mod host;
+mod lock;
+
+pub(crate) use fork::{Forkable, fork_generation};
+pub(crate) use host::{FileSystem, boot_id, current_uid, file_system, home_of_user, host_name};
+pub(crate) use lock::{lock_wait, try_lock};

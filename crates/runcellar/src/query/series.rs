@@ -1,0 +1,309 @@
+//! Reading one series of a run.
+
+use runcellar_format::WriterId;
+use runcellar_format::block::{GroupMain, Presence, Values};
+use runcellar_format::value::Value;
+
+use super::runs::RunInfo;
+use super::tail::{View, with_run};
+use crate::db::ReadTx;
+use crate::ingest::data::value_at;
+use crate::ingest::groups;
+use crate::keys::Keyring;
+use crate::{Error, ErrorKind, Result, Workspace};
+
+/// Values of a series, in the narrowest form that holds them all exactly.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SeriesValues {
+    /// Floats; integers among them are exact.
+    Float(Vec<f64>),
+    /// Integers.
+    Int(Vec<i64>),
+    /// Truth values.
+    Bool(Vec<bool>),
+    /// Texts.
+    Text(Vec<String>),
+    /// Values of several kinds.
+    Mixed(Vec<Value>),
+}
+
+/// One metric of one run, by (step, order written). All vectors have one entry a point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Steps.
+    pub steps: Vec<i64>,
+    /// Values.
+    pub values: SeriesValues,
+    /// Times, microseconds UTC since 1970.
+    pub times: Vec<i64>,
+    /// True if points were left out on request.
+    pub sampled: bool,
+}
+
+impl SeriesValues {
+    /// Returns the number of values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            SeriesValues::Float(all) => all.len(),
+            SeriesValues::Int(all) => all.len(),
+            SeriesValues::Bool(all) => all.len(),
+            SeriesValues::Text(all) => all.len(),
+            SeriesValues::Mixed(all) => all.len(),
+        }
+    }
+
+    /// Returns true if there is no value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the `index`-th value.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Value> {
+        Some(match self {
+            SeriesValues::Float(all) => Value::Float(*all.get(index)?),
+            SeriesValues::Int(all) => Value::Int(*all.get(index)?),
+            SeriesValues::Bool(all) => Value::Bool(*all.get(index)?),
+            SeriesValues::Text(all) => Value::Text(all.get(index)?.clone()),
+            SeriesValues::Mixed(all) => all.get(index)?.clone(),
+        })
+    }
+
+    /// Returns the values at `picks` in their order.
+    #[must_use]
+    pub(crate) fn pick(&self, picks: &[usize]) -> SeriesValues {
+        fn take<T: Clone>(all: &[T], picks: &[usize]) -> Vec<T> {
+            picks.iter().filter_map(|pick| all.get(*pick).cloned()).collect()
+        }
+        match self {
+            SeriesValues::Float(all) => SeriesValues::Float(take(all, picks)),
+            SeriesValues::Int(all) => SeriesValues::Int(take(all, picks)),
+            SeriesValues::Bool(all) => SeriesValues::Bool(take(all, picks)),
+            SeriesValues::Text(all) => SeriesValues::Text(take(all, picks)),
+            SeriesValues::Mixed(all) => SeriesValues::Mixed(take(all, picks)),
+        }
+    }
+
+    fn append(&mut self, values: Values) {
+        match (&mut *self, values) {
+            (SeriesValues::Float(all), Values::Float(more)) => all.extend(more),
+            (SeriesValues::Int(all), Values::Int(more)) => all.extend(more),
+            (SeriesValues::Bool(all), Values::Bool(more)) => all.extend(more),
+            (SeriesValues::Text(all), Values::Text(more)) => all.extend(more),
+            (this, values) if this.is_empty() => {
+                *this = match values {
+                    Values::Float(all) => SeriesValues::Float(all),
+                    Values::Int(all) => SeriesValues::Int(all),
+                    Values::Bool(all) => SeriesValues::Bool(all),
+                    Values::Text(all) => SeriesValues::Text(all),
+                };
+            }
+            (this, values) => {
+                let mut mixed: Vec<Value> = (0..this.len()).filter_map(|index| this.get(index)).collect();
+                mixed.extend((0..values.len()).filter_map(|index| value_at(&values, index)));
+                *this = SeriesValues::Mixed(mixed);
+            }
+        }
+    }
+
+    /// Makes floats of integers and floats if that loses nothing.
+    fn narrowed(self) -> SeriesValues {
+        let SeriesValues::Mixed(all) = &self else { return self };
+        let float = |value: &Value| match value {
+            Value::Float(float) => Some(*float),
+            Value::Int(int) if int.unsigned_abs() <= 1 << 53 => Some(*int as f64),
+            _ => None,
+        };
+        match all.iter().map(float).collect() {
+            Some(floats) => SeriesValues::Float(floats),
+            None => self,
+        }
+    }
+}
+
+/// Points of one series as they are found: in order of group, not of step.
+pub(super) struct Points {
+    pub(super) steps: Vec<i64>,
+    pub(super) times: Vec<i64>,
+    pub(super) values: SeriesValues,
+    writers: Vec<(usize, WriterId)>,
+}
+
+impl Points {
+    pub(super) fn new() -> Self {
+        Points { steps: Vec::new(), times: Vec::new(), values: SeriesValues::Float(Vec::new()), writers: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, writer: WriterId, steps: &[i64], times: &[i64], presence: &Presence, values: Values) {
+        if self.writers.last().is_none_or(|(_, last)| *last != writer) {
+            self.writers.push((self.steps.len(), writer));
+        }
+        match presence {
+            Presence::Dense => {
+                self.steps.extend_from_slice(steps);
+                self.times.extend_from_slice(times);
+            }
+            Presence::Rows(rows) => {
+                self.steps.extend(rows.iter().filter_map(|row| steps.get(*row as usize)));
+                self.times.extend(rows.iter().filter_map(|row| times.get(*row as usize)));
+            }
+        }
+        self.values.append(values);
+    }
+
+    fn writer_at(&self, index: usize) -> WriterId {
+        let at = self.writers.partition_point(|(from, _)| *from <= index);
+        self.writers.get(at.saturating_sub(1)).map(|(_, writer)| *writer).unwrap_or_default()
+    }
+
+    /// Orders the points by step, and those of one step by time, writer and sequence.
+    pub(super) fn sorted(self) -> Series {
+        let in_order =
+            self.steps.is_sorted() && (self.writers.len() <= 1 || self.steps.windows(2).all(|pair| pair[0] < pair[1]));
+        if in_order {
+            return Series { steps: self.steps, values: self.values.narrowed(), times: self.times, sampled: false };
+        }
+        let mut order: Vec<usize> = (0..self.steps.len()).collect();
+        // A stable sort keeps the sequence of one writer; kinds that were split into columns are joined by time.
+        order.sort_by_key(|index| (self.steps[*index], self.times[*index], self.writer_at(*index)));
+        let take = |all: &[i64]| order.iter().map(|index| all[*index]).collect();
+        let (steps, times) = (take(&self.steps), take(&self.times));
+        Series { steps, values: self.values.pick(&order).narrowed(), times, sampled: false }
+    }
+}
+
+/// Calls `each` with every column of the wanted series: those of blocks, in order of ingest, then those of tails.
+pub(super) fn scan(
+    tx: &ReadTx<'_>,
+    keyring: &Keyring,
+    view: &View,
+    steps: Option<(i64, i64)>,
+    mut wanted: impl FnMut(u32) -> bool,
+    mut each: impl FnMut(WriterId, u32, &[i64], &[i64], &Presence, Values),
+) -> Result<()> {
+    let data = &view.data;
+    let outside = |first: i64, last: i64| steps.is_some_and(|(from, to)| last < from || first >= to);
+    if data.key.is_some() {
+        for entry in data.groups(tx, keyring)? {
+            if outside(entry.first_step, entry.last_step) {
+                continue;
+            }
+            let group = groups::group_key(data, &entry);
+            let named = |cause| Error::format(format_args!("block {} of run {}", entry.number, data.record.id), cause);
+            let main = groups::open_part(tx, keyring, data, group, 0)?;
+            let main = GroupMain::decode(&main).map_err(named)?;
+            let columns: Vec<_> = main.columns.iter().filter(|column| wanted(column.series)).collect();
+            if columns.is_empty() {
+                continue;
+            }
+            let (row_steps, row_times) = (main.steps().map_err(named)?, main.times().map_err(named)?);
+            for column in columns {
+                let values = groups::read_column(tx, keyring, data, group, column)?;
+                let presence = column.presence().map_err(named)?;
+                each(group.writer, column.series, &row_steps, &row_times, &presence, values);
+            }
+        }
+    }
+    for tail in &view.tails {
+        for column in tail.columns.iter().filter(|column| wanted(column.series)) {
+            each(tail.writer, column.series, &tail.steps, &tail.times, &column.presence, column.values.clone());
+        }
+    }
+    Ok(())
+}
+
+impl Workspace {
+    /// Reads one metric of a run, every point of it; `points` asks for about so many instead, of which none hides a
+    /// minimum or maximum.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a metric that the run does not have, or if the run cannot be read.
+    pub fn series(&self, run: &RunInfo, metric: &str, points: Option<usize>) -> Result<Series> {
+        let series = with_run(&self.inner, run.object, |tx, keyring, view| {
+            let number = view
+                .data
+                .series
+                .number(metric)
+                .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: no metric {metric:?}", run.id)))?;
+            let mut found = Points::new();
+            scan(
+                tx,
+                keyring,
+                view,
+                None,
+                |series| series == number,
+                |writer, _, steps, times, presence, values| {
+                    found.add(writer, steps, times, presence, values);
+                },
+            )?;
+            Ok(found.sorted())
+        })?;
+        Ok(match points {
+            Some(points) => sample(series, points),
+            None => series,
+        })
+    }
+}
+
+/// Keeps of each bucket the smallest, the largest and the last value. What is left is at most `points`, three at
+/// least.
+fn sample(series: Series, points: usize) -> Series {
+    let total = series.steps.len();
+    let mut picks = Vec::new();
+    if total <= points {
+        picks.extend(0..total);
+    } else {
+        let buckets = (points / 3).max(1);
+        let number = |index: usize| match series.values.get(index) {
+            Some(Value::Float(float)) => Some(float).filter(|float| !float.is_nan()),
+            Some(Value::Int(int)) => Some(int as f64),
+            Some(Value::Bool(bool)) => Some(f64::from(u8::from(bool))),
+            _ => None,
+        };
+        for bucket in 0..buckets {
+            let range = bucket * total / buckets..(bucket + 1) * total / buckets;
+            let numbers = || range.clone().filter_map(|index| Some((index, number(index)?)));
+            let least = numbers().min_by(|left, right| left.1.total_cmp(&right.1)).map(|(index, _)| index);
+            let most = numbers().max_by(|left, right| left.1.total_cmp(&right.1)).map(|(index, _)| index);
+            let mut kept: Vec<usize> = [least, most, range.clone().last()].into_iter().flatten().collect();
+            kept.sort_unstable();
+            kept.dedup();
+            picks.extend(kept);
+        }
+    }
+    let take = |all: &[i64]| picks.iter().filter_map(|index| all.get(*index).copied()).collect();
+    Series { steps: take(&series.steps), times: take(&series.times), values: series.values.pick(&picks), sampled: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_never_hides_a_spike_and_says_that_it_is_one() {
+        let mut values: Vec<f64> = (0..10_000).map(|index| f64::from(index % 7)).collect();
+        values[6_666] = 1e9;
+        values[3_333] = f64::NAN;
+        let steps: Vec<i64> = (0..10_000).collect();
+        let series = Series { steps: steps.clone(), times: steps, values: SeriesValues::Float(values), sampled: false };
+        let sampled = sample(series.clone(), 300);
+        assert!(sampled.sampled && sampled.steps.len() <= 300 && sampled.steps.is_sorted());
+        let at = sampled.steps.iter().position(|step| *step == 6_666).expect("the spike stays");
+        assert_eq!(sampled.values.get(at), Some(Value::Float(1e9)));
+        assert_eq!(sampled.steps.last(), Some(&9_999));
+        assert_eq!(sample(series, 20_000).steps.len(), 10_000);
+    }
+
+    #[test]
+    fn mixed_numbers_become_floats_only_if_that_loses_nothing() {
+        let mut values = SeriesValues::Float(Vec::new());
+        values.append(Values::Int(vec![1, 2]));
+        values.append(Values::Float(vec![0.5]));
+        assert_eq!(values.narrowed(), SeriesValues::Float(vec![1.0, 2.0, 0.5]));
+        let mut exact = SeriesValues::Int(vec![(1 << 53) + 1]);
+        exact.append(Values::Float(vec![0.5]));
+        assert!(matches!(exact.narrowed(), SeriesValues::Mixed(_)));
+    }
+}

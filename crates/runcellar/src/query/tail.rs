@@ -1,0 +1,154 @@
+//! The tails of journals: rows that are kept but not ingested yet.
+//!
+//! A reader opens the journals first and the database second: what a writer ingests in between is then in the
+//! database, and what it writes later is not promised to this reader. So no acknowledged row is missed, whoever
+//! ingests meanwhile.
+
+use std::sync::Arc;
+
+use runcellar_format::block::Column;
+use runcellar_format::record::Start;
+use runcellar_format::{ObjectId, WriterId};
+
+use crate::db::ReadTx;
+use crate::ingest::batch::Batch;
+use crate::ingest::data::{RunData, SeriesTable};
+use crate::ingest::reader::JournalFile;
+use crate::ingest::{fold, journal_files, store};
+use crate::io::IoFile;
+use crate::keys::Keyring;
+use crate::run::registry;
+use crate::workspace::Inner;
+use crate::{Error, ErrorKind, Result};
+
+/// A run with the tails of its journals taken in.
+pub(crate) struct View {
+    pub(crate) data: RunData,
+    /// Rows that no block has, in columns under the run's series numbers.
+    pub(crate) tails: Vec<Tail>,
+}
+
+/// Rows of one writer that no block has.
+pub(crate) struct Tail {
+    pub(crate) writer: WriterId,
+    pub(crate) steps: Vec<i64>,
+    pub(crate) times: Vec<i64>,
+    pub(crate) columns: Vec<Column>,
+}
+
+/// Journals opened before the database is read.
+pub(crate) struct OpenJournals {
+    files: Vec<JournalFile>,
+}
+
+impl OpenJournals {
+    /// Opens every journal there is. One that cannot be read is told to the monitor.
+    pub(crate) fn open(inner: &Inner) -> Result<OpenJournals> {
+        let mut files = Vec::new();
+        for (id, path) in journal_files(inner)? {
+            let file: Arc<dyn IoFile> = match registry::get(id).map_or_else(|| inner.io.open(&path), Ok) {
+                Ok(file) => file,
+                Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(cause) => {
+                    inner.monitor.warn(&Error::io("open journal", &path, cause).to_string());
+                    continue;
+                }
+            };
+            match JournalFile::open(file) {
+                Ok(Some(journal)) => files.push(journal),
+                Ok(None) => {}
+                Err(error) => inner.monitor.warn(&format!("journal {id}: {error}")),
+            }
+        }
+        files.sort_by_key(|file| (file.header.writer, file.header.first_sequence));
+        Ok(OpenJournals { files })
+    }
+
+    /// Reads what the database does not have, one batch after the other, in order of writer and sequence.
+    ///
+    /// `only` leaves out what is known to belong to other runs. A journal that cannot be read to its end is told to the monitor; what it gave before that counts.
+    pub(crate) fn tails(
+        self,
+        inner: &Inner,
+        tx: &ReadTx<'_>,
+        keyring: &Keyring,
+        only: Option<ObjectId>,
+    ) -> Result<Vec<(ObjectId, Batch)>> {
+        let mut out: Vec<(ObjectId, Batch)> = Vec::new();
+        let mut last: Option<(WriterId, u64)> = None;
+        for file in self.files {
+            let (journal, writer) = (file.header.journal, file.header.writer);
+            let row = store::writer_row(tx, keyring, writer)?;
+            if only.is_some_and(|only| row.as_ref().is_some_and(|row| row.run != only.0)) {
+                continue;
+            }
+            let reached = row.as_ref().map_or(0, |row| row.sequence);
+            let base = last.filter(|(known, _)| *known == writer).map_or(reached, |(_, sequence)| sequence);
+            let mut batch = Batch::after(writer, base);
+            let outcome = file
+                .unlock(tx, keyring)
+                .and_then(|mut reader| reader.read(|sequence, plain| batch.take(sequence, plain).map(|()| true)));
+            if let Err(error) = outcome {
+                inner.monitor.warn(&format!("journal {journal}: {error}"));
+            }
+            last = Some((writer, batch.last_sequence));
+            let run = match (&row, &batch.start) {
+                (Some(row), _) => ObjectId(row.run),
+                (None, Some(start)) => run_of(tx, keyring, start)?,
+                (None, None) => continue,
+            };
+            out.push((run, batch));
+        }
+        Ok(out)
+    }
+}
+
+/// Returns the run that a start record speaks of: the one of that id, if there is one already.
+fn run_of(tx: &ReadTx<'_>, keyring: &Keyring, start: &Start) -> Result<ObjectId> {
+    let tag = store::tag_of(tx, keyring, runcellar_format::seal::Kind::Run, &start.run_id)?;
+    let row = tx.object_by_tag(runcellar_format::seal::Kind::Run, &tag)?;
+    Ok(row.map_or(ObjectId(start.run), |row| row.key.id))
+}
+
+impl View {
+    /// Takes a batch of a journal in.
+    pub(crate) fn absorb(&mut self, mut batch: Batch) -> Result<()> {
+        let columns = self.data.absorb(&mut batch)?;
+        if !batch.steps.is_empty() {
+            let Batch { writer, steps, times, .. } = batch;
+            self.tails.push(Tail { writer, steps, times, columns });
+        }
+        Ok(())
+    }
+
+    /// Makes the view of a run that only journals know.
+    pub(crate) fn of_start(object: ObjectId, start: &Start) -> Result<View> {
+        let record = fold::record_of(start)?;
+        let data = RunData { object, key: None, record, head: Default::default(), series: SeriesTable::default() };
+        Ok(View { data, tails: Vec::new() })
+    }
+}
+
+/// Runs `reading` on one run with its tails, in one read transaction.
+pub(crate) fn with_run<T>(
+    inner: &Inner,
+    run: ObjectId,
+    reading: impl FnOnce(&ReadTx<'_>, &Keyring, &View) -> Result<T>,
+) -> Result<T> {
+    let journals = OpenJournals::open(inner)?;
+    inner.read(|tx, keyring| {
+        let tails = journals.tails(inner, tx, keyring, Some(run))?;
+        let tails: Vec<Batch> = tails.into_iter().filter(|(owner, _)| *owner == run).map(|(_, batch)| batch).collect();
+        let mut view = match RunData::load(tx, keyring, run)? {
+            Some(data) => View { data, tails: Vec::new() },
+            None => match tails.iter().find_map(|batch| batch.start.as_deref()) {
+                Some(start) => View::of_start(run, start)?,
+                None => return Err(Error::new(ErrorKind::NotFound, format!("run {run}: not in this workspace"))),
+            },
+        };
+        for batch in tails {
+            view.absorb(batch)?;
+        }
+        reading(tx, keyring, &view)
+    })
+}

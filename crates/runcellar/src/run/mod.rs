@@ -1,0 +1,307 @@
+//! Recording a run.
+//!
+//! A call to `log()` is encoded, sealed and appended to the writer's journal with one `write(2)`; a background thread
+//! syncs it each second and ingests it in whole groups. Data flows forward: [`Run`], writer, journal, ingest.
+
+mod background;
+mod builder;
+mod journal_file;
+mod names;
+pub(crate) mod registry;
+mod ring;
+mod row;
+mod writer;
+
+pub use builder::{Resume, RunBuilder};
+pub use row::{IntoRow, MetricId, Row};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use runcellar_format::record::{Close, FieldChange, FieldId, RunState, Start};
+use runcellar_format::{ObjectId, WriterId};
+
+use crate::io;
+use crate::os::Forkable;
+use crate::workspace::Inner;
+use crate::{Error, ErrorKind, Json, Result, Value, Workspace};
+use background::Background;
+use journal_file::JournalKey;
+use writer::{Place, Writer};
+
+/// A run that is being recorded. Usable from many threads at once, and from forked children, each of which becomes
+/// a writer of its own.
+///
+/// Dropping it finishes it: as failed during a panic, else as finished.
+pub struct Run {
+    shared: Arc<Shared>,
+    finished: AtomicBool,
+}
+
+/// What all writers of a run in this process tree have in common; never changes.
+struct Shared {
+    workspace: Workspace,
+    object: ObjectId,
+    key: JournalKey,
+    start: Start,
+    strict: bool,
+    /// Where the next row goes; survives a fork without a lock.
+    place: Place,
+    writer: Forkable<Background>,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("id", &self.shared.start.run_id).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn inner(&self) -> &Arc<Inner> {
+        &self.workspace.inner
+    }
+
+    /// Returns the writer of this process: in a forked child a new one, with a journal of its own.
+    fn writer(&self) -> Result<&Writer> {
+        let background = self.writer.get(|parent| {
+            let inner = self.inner();
+            let start = Start {
+                forked_from: parent.writer().id().0,
+                resumed: true,
+                pid: std::process::id(),
+                started: inner.io.wall_us(),
+                ..self.start.clone()
+            };
+            let id = WriterId(io::random(&*inner.io)?);
+            let writer = Writer::open(inner.clone(), id, self.key.clone(), start, self.strict)?;
+            // The child leaves ingest to others: SQLite must not be used across a fork.
+            Ok::<_, Error>(Background::start(Arc::new(writer), false))
+        })?;
+        Ok(background.writer())
+    }
+}
+
+impl Run {
+    /// Returns the run's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.shared.start.run_id
+    }
+
+    /// Returns the run's name as it was at the start.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.start.name
+    }
+
+    /// Returns the project's name.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        &self.shared.start.project_name
+    }
+
+    /// Returns the workspace that the run is recorded in.
+    #[must_use]
+    pub fn workspace(&self) -> &Workspace {
+        &self.shared.workspace
+    }
+
+    /// Returns the step that the next row without one gets.
+    #[must_use]
+    pub fn step(&self) -> i64 {
+        self.shared.place.step()
+    }
+
+    /// Logs one row at the current step and closes it: the next row gets the next step.
+    ///
+    /// When this returns, SIGKILL loses nothing of it. Disk trouble is warned about once and counted, and is an error
+    /// only for a strict run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] after `finish()`; for a strict run whatever kept a value from being stored.
+    pub fn log(&self, row: impl IntoRow) -> Result<()> {
+        self.log_row(None, None, |out| row.fill(out))
+    }
+
+    /// Logs one row at `step`, and leaves it open: a following [`Run::log`] joins it and closes it.
+    ///
+    /// A step below the current one is stored there and moves nothing.
+    ///
+    /// # Errors
+    /// As [`Run::log`].
+    pub fn log_at(&self, step: i64, row: impl IntoRow) -> Result<()> {
+        self.log_row(Some(step), None, |out| row.fill(out))
+    }
+
+    /// Logs one row as `fill` gives it. `commit` closes the row or holds it open; by default a row without `step` is
+    /// closed.
+    ///
+    /// # Errors
+    /// As [`Run::log`].
+    pub fn log_row(&self, step: Option<i64>, commit: Option<bool>, fill: impl FnOnce(&mut Row<'_>)) -> Result<()> {
+        let shared = &*self.shared;
+        let writer = shared.writer()?;
+        let step = shared.place.take(step, commit.unwrap_or(step.is_none()));
+        writer.log(step, fill)
+    }
+
+    /// Sets a summary value. A later `log()` of a metric of that name overrides it.
+    ///
+    /// # Errors
+    /// As [`Run::log`].
+    pub fn summary(&self, key: &str, value: impl Into<Value>) -> Result<()> {
+        self.set_field(FieldId::Summary, key, &Json::from(value.into()))
+    }
+
+    /// Sets a top-level key of the config.
+    ///
+    /// # Errors
+    /// As [`Run::log`], and [`ErrorKind::InvalidArgument`] for a value that nests too deep.
+    pub fn config(&self, key: &str, value: impl Into<Json>) -> Result<()> {
+        self.set_field(FieldId::Config, key, &value.into())
+    }
+
+    /// Adds a tag.
+    ///
+    /// # Errors
+    /// As [`Run::log`].
+    pub fn tag(&self, tag: &str) -> Result<()> {
+        let id = ObjectId(io::random(&*self.shared.inner().io)?);
+        self.set_field(FieldId::AddTag, tag, &Json::Text(id.to_string()))
+    }
+
+    /// Replaces the notes.
+    ///
+    /// # Errors
+    /// As [`Run::log`].
+    pub fn notes(&self, notes: &str) -> Result<()> {
+        self.set_field(FieldId::Notes, "", &Json::Text(notes.to_owned()))
+    }
+
+    /// Says how a metric is summarised and drawn. `name` may end in `*` and then stands for all that begin so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a statistic or goal that is not known; as [`Run::log`].
+    pub fn define_metric(&self, definition: &crate::MetricDefinition) -> Result<()> {
+        const KNOWN: [&str; 7] = ["min", "max", "mean", "last", "first", "best", "none"];
+        if let Some(unknown) = definition.summary.iter().find(|part| !KNOWN.contains(&part.as_str())) {
+            return Err(Error::invalid(format!(
+                "metric {}: summary {unknown:?} is not one of {}",
+                definition.name,
+                KNOWN.join(", ")
+            )));
+        }
+        if !["", "minimize", "maximize"].contains(&definition.goal.as_str()) {
+            return Err(Error::invalid(format!("metric {}: goal is minimize or maximize", definition.name)));
+        }
+        let text = |text: &str| Json::Text(text.to_owned());
+        let value = Json::Map(vec![
+            ("summary".into(), text(&definition.summary.join(","))),
+            ("step_metric".into(), text(&definition.step_metric)),
+            ("goal".into(), text(&definition.goal)),
+            ("hidden".into(), Json::Bool(definition.hidden)),
+        ]);
+        self.set_field(FieldId::Metric, &definition.name, &value)
+    }
+
+    /// Sets a field of the run through its journal.
+    fn set_field(&self, field: FieldId, key: &str, value: &Json) -> Result<()> {
+        let change =
+            FieldChange::new(field, key, value).map_err(|cause| Error::format(format_args!("field {key}"), cause))?;
+        self.shared.writer()?.set_fields(vec![change])
+    }
+
+    /// Removes a key of the config or of the summary, or a tag.
+    ///
+    /// # Errors
+    /// As [`Run::log`].
+    pub fn remove(&self, what: Removal<'_>) -> Result<()> {
+        match what {
+            Removal::Config(key) => self.set_field(FieldId::RemoveConfig, key, &Json::Null),
+            Removal::Summary(key) => self.set_field(FieldId::RemoveSummary, key, &Json::Null),
+        }
+    }
+
+    /// Sets the name.
+    ///
+    /// # Errors
+    /// As [`Run::log`].
+    pub fn rename(&self, name: &str) -> Result<()> {
+        self.set_field(FieldId::Name, "", &Json::Text(name.to_owned()))
+    }
+
+    /// Waits until all that was logged survives a power cut.
+    ///
+    /// # Errors
+    /// If the disk refuses; what was logged stays in memory and is tried again.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.writer()?.sync()
+    }
+
+    /// Counts a value that the caller could not turn into one of ours, and warns once.
+    pub fn count_dropped(&self, values: u64, reason: &str) {
+        if let Ok(writer) = self.shared.writer() {
+            writer.drop_values(values, reason);
+        }
+    }
+
+    /// Ends the run as finished, waits until it is durable, and brings it into the database.
+    ///
+    /// # Errors
+    /// As [`Run::finish_as`].
+    pub fn finish(&self) -> Result<()> {
+        self.finish_as(RunState::Finished, None)
+    }
+
+    /// Ends the run in a given state. A second call does nothing.
+    ///
+    /// In a forked child this ends the child's own writer only.
+    ///
+    /// # Errors
+    /// If what was logged could not be made durable. What could not be ingested now is ingested by the next opener,
+    /// and is no error.
+    pub fn finish_as(&self, state: RunState, exit_code: Option<i32>) -> Result<()> {
+        let shared = &*self.shared;
+        // A child that never logged has no writer, and nothing to end.
+        let Some(background) = shared.writer.own() else { return Ok(()) };
+        if background.is_original() && self.finished.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let close = Close { state, exit_code, time: 0, dropped: 0, extra: Vec::new() };
+        let outcome = background.finish(close);
+        shared.inner().flush_mirror();
+        outcome
+    }
+
+    /// Returns true once `finish()` was called in this process.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Returns how many values were logged and could not be kept.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.shared.writer.own().map_or(0, |background| background.writer().dropped())
+    }
+}
+
+/// What [`Run::remove`] removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal<'a> {
+    /// A top-level key of the config.
+    Config(&'a str),
+    /// A key of the summary.
+    Summary(&'a str),
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let state = if std::thread::panicking() { RunState::Failed } else { RunState::Finished };
+        if let Err(error) = self.finish_as(state, None)
+            && error.kind() != ErrorKind::State
+        {
+            self.shared.inner().monitor.warn(&format!("run {}: {error}", self.id()));
+        }
+    }
+}

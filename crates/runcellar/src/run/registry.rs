@@ -1,0 +1,40 @@
+//! The journals that this process writes.
+//!
+//! Closing any descriptor of a file drops the process's record locks on it, so nobody in this process may open its
+//! own journals a second time: readers and ingest take the descriptor from here.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use runcellar_format::JournalId;
+
+use crate::io::IoFile;
+use crate::os::Forkable;
+
+type Map = HashMap<JournalId, Arc<dyn IoFile>>;
+
+fn own() -> MutexGuard<'static, Map> {
+    static OWN: OnceLock<Forkable<Mutex<Map>>> = OnceLock::new();
+    // A forked child owns none of its parent's journals.
+    let map = OWN.get_or_init(|| Forkable::new(Mutex::default())).get(|_| Ok::<_, Infallible>(Mutex::default()));
+    match map {
+        Ok(map) => map.lock().unwrap_or_else(PoisonError::into_inner),
+        Err(never) => match never {},
+    }
+}
+
+/// Remembers a journal of this process.
+pub(crate) fn insert(journal: JournalId, file: Arc<dyn IoFile>) {
+    own().insert(journal, file);
+}
+
+/// Returns the descriptor of a journal of this process.
+pub(crate) fn get(journal: JournalId) -> Option<Arc<dyn IoFile>> {
+    own().get(&journal).cloned()
+}
+
+/// Forgets a journal, which closes it once nobody reads it any more.
+pub(crate) fn remove(journal: JournalId) {
+    own().remove(&journal);
+}

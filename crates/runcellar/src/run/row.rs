@@ -1,0 +1,92 @@
+//! Filling a row: names to indexes, values to bytes, without an allocation on the usual path.
+
+use runcellar_format::journal::{RowValue, RowWriter, TEXT_BYTES_MAX};
+use runcellar_format::value::Value;
+
+use super::writer::Names;
+
+/// The longest metric name, in bytes.
+pub const METRIC_NAME_BYTES_MAX: usize = 4096;
+
+/// A metric's place in a writer's list of names; finds it again without its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricId {
+    pub(super) index: u32,
+    pub(super) serial: u64,
+}
+
+/// A row being filled.
+pub struct Row<'a> {
+    pub(super) names: &'a mut Names,
+    pub(super) entries: RowWriter<'a>,
+    pub(super) definitions: &'a mut Vec<u8>,
+    pub(super) refused: Option<(u64, &'static str)>,
+    pub(super) position: usize,
+    pub(super) count: u64,
+}
+
+impl Row<'_> {
+    /// Adds a value. One that cannot be stored (a text or name too long) is left out and counted.
+    pub fn push(&mut self, name: &str, value: RowValue<'_>) {
+        if let Some(id) = self.metric(name) {
+            self.push_at(id.index, value);
+        }
+    }
+
+    /// Returns the id of a metric, for [`Row::push_metric`]; `None` if its name cannot be stored.
+    pub fn metric(&mut self, name: &str) -> Option<MetricId> {
+        let index = self.names.index(name, self.position);
+        match index {
+            Some(index) => Some(MetricId { index, serial: self.names.serial() }),
+            None => {
+                self.refuse("a metric name is over 4096 bytes, or there are over 16 million");
+                None
+            }
+        }
+    }
+
+    /// Adds a value of a metric found before; false if the id comes from another process and must be found anew.
+    pub fn push_metric(&mut self, id: MetricId, value: RowValue<'_>) -> bool {
+        let fits = id.serial == self.names.serial();
+        if fits {
+            self.push_at(id.index, value);
+        }
+        fits
+    }
+
+    /// Counts a value that the caller could not turn into one of ours.
+    pub fn refuse(&mut self, reason: &'static str) {
+        let (count, first) = self.refused.unwrap_or((0, reason));
+        self.refused = Some((count + 1, first));
+    }
+
+    fn push_at(&mut self, index: u32, value: RowValue<'_>) {
+        if matches!(value, RowValue::Text(text) if text.len() > TEXT_BYTES_MAX) {
+            return self.refuse("a text is over 4 MiB");
+        }
+        self.names.define(index, self.definitions);
+        self.names.guess(self.position, index);
+        self.entries.push(index, value);
+        self.position += 1;
+        self.count += 1;
+    }
+}
+
+/// Something that can be logged as a row: pairs of name and value.
+pub trait IntoRow {
+    /// Adds all values to `row`.
+    fn fill(self, row: &mut Row<'_>);
+}
+
+impl<I, K, V> IntoRow for I
+where
+    I: IntoIterator<Item = (K, V)>,
+    K: AsRef<str>,
+    V: Into<Value>,
+{
+    fn fill(self, row: &mut Row<'_>) {
+        for (name, value) in self {
+            row.push(name.as_ref(), RowValue::from(&value.into()));
+        }
+    }
+}

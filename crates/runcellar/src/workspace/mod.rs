@@ -1,0 +1,179 @@
+//! The workspace: one directory, one handle, and what all verbs need of it.
+
+mod create;
+mod mirror;
+mod open;
+mod settings;
+
+pub use create::Creation;
+pub use open::OpenOptions;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use runcellar_format::WorkspaceId;
+use runcellar_format::keyslots::Keyslots;
+
+use crate::db::{Db, ReadTx, WriteTx};
+use crate::io::Io;
+use crate::keys::Keyring;
+use crate::monitor::Monitor;
+use crate::os::Forkable;
+use crate::{Error, Result};
+
+/// Name of the file whose existence makes a directory a workspace.
+pub(crate) const KEYSLOTS: &str = "keyslots";
+/// Directory of journals.
+pub(crate) const JOURNALS: &str = "journals";
+/// Directory of packs.
+pub(crate) const PACKS: &str = "packs";
+/// Directory of files on their way.
+pub(crate) const TMP: &str = "tmp";
+
+/// An open workspace. Cheap to clone; usable from many threads, and from forked children.
+#[derive(Clone)]
+pub struct Workspace {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) io: Arc<dyn Io>,
+    pub(crate) monitor: Arc<dyn Monitor>,
+    pub(crate) path: PathBuf,
+    pub(crate) id: WorkspaceId,
+    pub(crate) key_file: Option<PathBuf>,
+    creation: Option<Creation>,
+    keyslots: Keyslots,
+    state: Forkable<State>,
+}
+
+/// What a forked child makes anew.
+struct State {
+    keyring: Keyring,
+    db: Db,
+    mirror: mirror::Mirror,
+}
+
+impl std::fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workspace").field("path", &self.inner.path).field("id", &self.inner.id).finish_non_exhaustive()
+    }
+}
+
+impl Workspace {
+    /// Opens the workspace at `path` with the first of `keys` that fits.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] if there is none, [`crate::ErrorKind::Locked`] if no key opens it,
+    /// [`crate::ErrorKind::Damaged`], [`crate::ErrorKind::NewerFormat`].
+    pub fn open(path: impl AsRef<Path>, keys: crate::Keys) -> Result<Workspace> {
+        OpenOptions { keys, ..OpenOptions::default() }.open(path.as_ref())
+    }
+
+    /// Opens the workspace at `path`, or makes one there on first use.
+    ///
+    /// # Errors
+    /// As [`Workspace::open`], and if the directory or the key file cannot be written.
+    pub fn open_or_create(path: impl AsRef<Path>, keys: crate::Keys) -> Result<Workspace> {
+        OpenOptions { keys, create: true, ..OpenOptions::default() }.open(path.as_ref())
+    }
+
+    /// Returns the directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Returns the workspace's random id: 32 hexadecimal digits.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.inner.id.to_string()
+    }
+
+    /// Returns the key file that opened the workspace, if one did.
+    #[must_use]
+    pub fn key_file(&self) -> Option<&Path> {
+        self.inner.key_file.as_deref()
+    }
+
+    /// Returns what was made, if opening this handle made the workspace.
+    #[must_use]
+    pub fn creation(&self) -> Option<&Creation> {
+        self.inner.creation.as_ref()
+    }
+
+    /// Returns true if nothing can be written here.
+    ///
+    /// # Errors
+    /// If the database cannot be opened.
+    pub fn is_read_only(&self) -> Result<bool> {
+        Ok(self.inner.state()?.db.is_read_only())
+    }
+}
+
+impl Inner {
+    fn state(&self) -> Result<&State> {
+        self.state.get(|old| {
+            Ok::<_, Error>(State {
+                keyring: old.keyring.for_child(),
+                db: Db::open(&self.path.join(crate::db::FILE_NAME))?,
+                mirror: old.mirror.for_child(),
+            })
+        })
+    }
+
+    pub(crate) fn keyring(&self) -> Result<&Keyring> {
+        Ok(&self.state()?.keyring)
+    }
+
+    pub(crate) fn keyslots(&self) -> &Keyslots {
+        &self.keyslots
+    }
+
+    pub(crate) fn journals(&self) -> PathBuf {
+        self.path.join(JOURNALS)
+    }
+
+    /// Runs `reading` in one read transaction.
+    pub(crate) fn read<T>(&self, reading: impl FnOnce(&ReadTx<'_>, &Keyring) -> Result<T>) -> Result<T> {
+        let state = self.state()?;
+        state.db.read(|tx| reading(tx, &state.keyring))
+    }
+
+    /// Runs `writing` in one write transaction and then brings the mirror beside the key file up to date.
+    pub(crate) fn write<T>(
+        &self,
+        wait: Option<Duration>,
+        writing: impl FnOnce(&mut WriteTx<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let state = self.state()?;
+        let (value, root) = state.db.write(&state.keyring, &*self.io, wait, writing)?;
+        state.mirror.committed(&*self.io, root);
+        Ok(value)
+    }
+
+    pub(crate) fn structure_problems(&self) -> Result<Vec<String>> {
+        self.state()?.db.structure_problems()
+    }
+
+    /// Writes the mirror beside the key file now, whatever the time since the last.
+    pub(crate) fn flush_mirror(&self) {
+        if let Some(state) = self.state.own() {
+            state.mirror.flush(&*self.io);
+        }
+    }
+
+    /// Compares the workspace with its mirror; returns what does not fit, in words.
+    pub(crate) fn mirror_problem(&self) -> Result<Option<String>> {
+        let state = self.state()?;
+        let root = state.db.read(|tx| tx.root(&state.keyring))?;
+        Ok(state.mirror.compare(&*self.io, &root))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.flush_mirror();
+    }
+}

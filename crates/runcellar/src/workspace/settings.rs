@@ -1,0 +1,162 @@
+//! Settings of a workspace: a closed list of names, each with its check and default.
+
+use runcellar_format::record::{Body, Change, ChangeKind, FieldChange, FieldId, Settings, Stamped};
+use runcellar_format::seal::Kind;
+
+use super::Workspace;
+use crate::db::{Cover, ObjectKey, ReadTx, WORKSPACE_OWNER, WriteTx};
+use crate::keys::{Keyring, Purpose};
+use crate::{Error, Json, Result};
+
+/// A setting: its name, what it means, its default, and what values it takes.
+#[derive(Debug, Clone, Copy)]
+pub struct SettingInfo {
+    /// Name, as users type it.
+    pub name: &'static str,
+    /// What it means, in one sentence.
+    pub about: &'static str,
+    /// Default, as users type it.
+    pub default: &'static str,
+    values: Values,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Values {
+    Choice(&'static [&'static str]),
+    Switch,
+    Days,
+    Text,
+}
+
+/// All settings.
+pub const SETTINGS: &[SettingInfo] = &[
+    SettingInfo {
+        name: "code.save",
+        about: "what of the code a run keeps besides the git commit",
+        default: "none",
+        values: Values::Choice(&["none", "diff", "main"]),
+    },
+    SettingInfo { name: "console", about: "record the console", default: "true", values: Values::Switch },
+    SettingInfo { name: "system", about: "record system metrics", default: "true", values: Values::Switch },
+    SettingInfo { name: "redact", about: "look for secrets before writing", default: "true", values: Values::Switch },
+    SettingInfo {
+        name: "retention.days",
+        about: "remove runs after so many days; 0 keeps them",
+        default: "0",
+        values: Values::Days,
+    },
+    SettingInfo {
+        name: "project.default",
+        about: "project of runs that name none",
+        default: "default",
+        values: Values::Text,
+    },
+    SettingInfo {
+        name: "local_only",
+        about: "never sync, whatever is consented",
+        default: "false",
+        values: Values::Switch,
+    },
+];
+
+impl SettingInfo {
+    /// Reads a value as users type it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] with what would be understood.
+    pub fn parse(&self, text: &str) -> Result<Json> {
+        let expected = |what: &str| Error::invalid(format!("{}: expected {what}, found {text:?}", self.name));
+        match self.values {
+            Values::Choice(choices) if choices.contains(&text) => Ok(Json::Text(text.into())),
+            Values::Choice(choices) => Err(expected(&format!("one of {}", choices.join(", ")))),
+            Values::Switch => match text {
+                "true" | "on" | "yes" | "1" => Ok(Json::Bool(true)),
+                "false" | "off" | "no" | "0" => Ok(Json::Bool(false)),
+                _ => Err(expected("true or false")),
+            },
+            Values::Days => match text.parse::<i64>() {
+                Ok(days) if (0..=36_500).contains(&days) => Ok(Json::Int(days)),
+                _ => Err(expected("a number of days from 0 to 36500")),
+            },
+            Values::Text if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) => {
+                Err(expected("a name of 1 to 128 bytes"))
+            }
+            Values::Text => Ok(Json::Text(text.into())),
+        }
+    }
+
+    fn default_value(&self) -> Result<Json> {
+        self.parse(self.default)
+    }
+}
+
+/// Finds a setting by name.
+///
+/// # Errors
+/// [`crate::ErrorKind::InvalidArgument`] with the names there are.
+pub fn setting(name: &str) -> Result<&'static SettingInfo> {
+    SETTINGS.iter().find(|info| info.name == name).ok_or_else(|| {
+        let names: Vec<&str> = SETTINGS.iter().map(|info| info.name).collect();
+        Error::invalid(format!("no setting {name:?}; there are {}", names.join(", ")))
+    })
+}
+
+impl Workspace {
+    /// Returns the value of a setting, or its default.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for an unknown name, or a failed read.
+    pub fn setting(&self, name: &str) -> Result<Json> {
+        let info = setting(name)?;
+        let settings = self.inner.read(load)?;
+        match settings.values.iter().find(|(key, _)| key == name) {
+            Some((_, stamped)) => stamped.value.json().map_err(|cause| Error::format(name, cause)),
+            None => info.default_value(),
+        }
+    }
+
+    /// Sets a setting from its text; `None` brings the default back.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for an unknown name or a value that it does not take.
+    pub fn set_setting(&self, name: &str, text: Option<&str>) -> Result<()> {
+        let info = setting(name)?;
+        let value = text.map(|text| info.parse(text)).transpose()?;
+        self.inner.write(None, |tx| {
+            let change = FieldChange::new(FieldId::Setting, name, &value.clone().unwrap_or(Json::Null));
+            let change = change.map_err(|cause| Error::format(name, cause))?;
+            let tokens = change.tokens().clone();
+            update(tx, vec![change], |settings, clock| {
+                settings.values.retain(|(key, _)| key != name);
+                if value.is_some() {
+                    settings.values.push((name.to_owned(), Stamped::new(tokens, clock)));
+                }
+            })
+        })
+    }
+}
+
+/// Reads the settings record.
+pub(super) fn load(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Settings> {
+    let row = tx.object(ObjectKey::new(Kind::Settings, WORKSPACE_OWNER, 0))?;
+    let row = row.ok_or_else(|| Error::damaged("cellar.db: the settings are missing"))?;
+    let body = tx.open_object(keyring, &row)?;
+    Settings::from_body(&body).map_err(|cause| Error::format("settings", cause))
+}
+
+/// Changes the settings record and writes what changed.
+pub(super) fn update(
+    tx: &mut WriteTx<'_>,
+    fields: Vec<FieldChange>,
+    edit: impl FnOnce(&mut Settings, u64),
+) -> Result<()> {
+    let mut settings = load(tx, tx.keyring)?;
+    let clock = tx.next_clock();
+    edit(&mut settings, clock);
+    let key = tx.workspace_key(tx.keyring, Purpose::Settings)?;
+    let object = WORKSPACE_OWNER.0;
+    tx.change(&key, &Change { clock, kind: ChangeKind::SetSettings, object, fields, extra: Vec::new() })?;
+    let body = settings.to_body().map_err(|cause| Error::format("settings", cause))?;
+    tx.put(ObjectKey::new(Kind::Settings, WORKSPACE_OWNER, 0), None, &key, &body, Cover::Root)?;
+    Ok(())
+}
