@@ -22,7 +22,7 @@
 //! more.
 
 mod capture;
-//mod check;
+mod check;
 mod db;
 mod environment;
 mod error;
@@ -36,7 +36,7 @@ pub mod query;
 pub mod run;
 pub mod workspace;
 
-//pub use check::{CheckOptions, CheckReport, Problem, ProblemKind, Severity};
+pub use check::{CheckOptions, CheckReport, Checked, Problem, ProblemKind, Severity};
 pub use environment::{DIRECTORY_NAME, Environment};
 pub use error::{Error, ErrorKind, Result};
 pub use keys::{Keys, Passphrase, PassphrasePrompt};

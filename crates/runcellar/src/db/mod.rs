@@ -4,6 +4,7 @@
 //! [`ReadTx`] and [`WriteTx`] read and write rows, and `WriteTx` keeps the keyed sum of the root row in step, so no
 //! row can change without it. docs/FORMAT.md, "cellar.db".
 
+mod fork;
 mod read;
 mod rows;
 mod schema;
@@ -14,8 +15,9 @@ pub(crate) use rows::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow, Summed
 pub(crate) use schema::create;
 pub(crate) use write::{Cover, WORKSPACE_OWNER, WriteTx, unpadded};
 
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runcellar_format::record::RootRow;
@@ -23,6 +25,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::keys::Keyring;
 use crate::{Error, ErrorKind, Result};
+use fork::Slot;
 
 /// Name of the database in a workspace.
 pub(crate) const FILE_NAME: &str = "cellar.db";
@@ -32,7 +35,8 @@ const BUSY_WAIT: Duration = Duration::from_secs(20);
 
 /// An open database.
 pub(crate) struct Db {
-    connection: Mutex<Connection>,
+    path: PathBuf,
+    slot: &'static Slot,
     read_only: bool,
 }
 
@@ -40,20 +44,10 @@ impl Db {
     /// Opens the database of a workspace and compares its schema with the known one before any query.
     pub(crate) fn open(path: &Path) -> Result<Db> {
         refuse_unsafe_sqlite(rusqlite::version_number())?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let writable = Connection::open_with_flags(path, flags).map_err(Error::from).and_then(|connection| {
-            prepare(&connection)?;
-            Ok(connection)
-        });
-        match writable {
-            Ok(connection) => {
-                schema::verify(&connection)?;
-                let read_only = connection.is_readonly("main")?;
-                Ok(Db { connection: Mutex::new(connection), read_only })
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::Io) => open_immutable(path, error),
-            Err(error) => Err(error),
-        }
+        let mut db = Db { path: path.to_owned(), slot: fork::take_slot()?, read_only: false };
+        let read_only = db.lock()?.is_readonly("main")?;
+        db.read_only = read_only;
+        Ok(db)
     }
 
     /// Returns true if nothing can be written here.
@@ -61,14 +55,19 @@ impl Db {
         self.read_only
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    fn lock(&self) -> Result<Guard<'_>> {
         // A panic inside a transaction rolled it back, so the connection is as good as new.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut guard = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_none() {
+            // A fork closed it; this process goes on with a new one.
+            *guard = Some(open_connection(&self.path)?);
+        }
+        Ok(Guard(guard))
     }
 
     /// Runs `reading` in one read transaction: it sees one state of the database throughout.
     pub(crate) fn read<T>(&self, reading: impl FnOnce(&ReadTx<'_>) -> Result<T>) -> Result<T> {
-        let mut connection = self.lock();
+        let mut connection = self.lock()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
         reading(&ReadTx::begin(&transaction)?)
     }
@@ -86,7 +85,7 @@ impl Db {
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "the workspace cannot be written"));
         }
-        let mut connection = self.lock();
+        let mut connection = self.lock()?;
         connection.busy_timeout(wait.unwrap_or(BUSY_WAIT))?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let outcome = transaction.map_err(Error::from).and_then(|transaction| {
@@ -102,11 +101,50 @@ impl Db {
 
     /// Asks SQLite whether the file's structure is whole; returns what it says is not.
     pub(crate) fn structure_problems(&self) -> Result<Vec<String>> {
-        let connection = self.lock();
+        let connection = self.lock()?;
         let mut statement = connection.prepare("PRAGMA quick_check(20)")?;
         let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
         let all: Vec<String> = rows.collect::<rusqlite::Result<_>>()?;
         Ok(all.into_iter().filter(|line| line != "ok").collect())
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        fork::give_back(self.slot);
+    }
+}
+
+/// A locked connection that is open.
+struct Guard<'a>(MutexGuard<'a, Option<Connection>>);
+
+impl Deref for Guard<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0.as_ref().expect("lock() opened it")
+    }
+}
+
+impl DerefMut for Guard<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.0.as_mut().expect("lock() opened it")
+    }
+}
+
+fn open_connection(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let writable = Connection::open_with_flags(path, flags).map_err(Error::from).and_then(|connection| {
+        prepare(&connection)?;
+        Ok(connection)
+    });
+    match writable {
+        Ok(connection) => {
+            schema::verify(&connection)?;
+            Ok(connection)
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::Io) => open_immutable(path, error),
+        Err(error) => Err(error),
     }
 }
 
@@ -128,7 +166,7 @@ fn prepare(connection: &Connection) -> Result<()> {
 
 /// Opens a database on a medium that cannot be written. SQLite's shared memory cannot be made there, so the file is
 /// taken as unchanging, which is right if no `-wal` waits beside it.
-fn open_immutable(path: &Path, error: Error) -> Result<Db> {
+fn open_immutable(path: &Path, error: Error) -> Result<Connection> {
     let wal = path.with_extension("db-wal");
     if std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) || !path.is_file() {
         return Err(error);
@@ -147,7 +185,7 @@ fn open_immutable(path: &Path, error: Error) -> Result<Db> {
     let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)?;
     prepare(&connection)?;
     schema::verify(&connection)?;
-    Ok(Db { connection: Mutex::new(connection), read_only: true })
+    Ok(connection)
 }
 
 /// Versions 3.7.0 to 3.51.2 can corrupt a WAL database when two connections checkpoint at once

@@ -68,10 +68,6 @@ impl BlockRow {
     pub(crate) fn place(workspace: WorkspaceId, group: GroupKey, part: u32) -> Place {
         Place::of(workspace, Kind::Block, group.run).part(group.writer.0).at(group.number.into(), part)
     }
-
-    pub(crate) fn group(&self) -> GroupKey {
-        GroupKey { run: self.run, writer: self.writer, number: self.number }
-    }
 }
 
 /// A row that takes part in a keyed sum. The clear header of a sealed body stands for the body: it holds the random

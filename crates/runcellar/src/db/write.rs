@@ -5,7 +5,7 @@ use std::sync::Arc;
 use runcellar_format::record::{Body, Change, RootRow};
 use runcellar_format::seal::{Kind, OwnerKey};
 use runcellar_format::sum::Sum;
-use runcellar_format::{DeviceId, ObjectId, Secret};
+use runcellar_format::{DeviceId, ObjectId};
 use rusqlite::{Transaction, params};
 
 use super::rows::Summed;
@@ -104,11 +104,6 @@ impl<'a> WriteTx<'a> {
     /// Lets the caller change what the root row says of this copy: device, lineage, keyslots.
     pub(crate) fn root_mut(&mut self) -> &mut RootRow {
         &mut self.root
-    }
-
-    /// Returns the key of keyed sums.
-    pub(crate) fn sum_key(&self) -> &Secret {
-        self.integrity.secret()
     }
 
     /// Returns the next hybrid clock: the wall clock in milliseconds, or one more than the last if that is ahead.

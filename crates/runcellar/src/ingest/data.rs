@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use runcellar_format::ObjectId;
 use runcellar_format::block::{Column, Values};
 use runcellar_format::record::{
     Body, GroupEntry, GroupPage, PAGE_ENTRIES, RunHead, RunRecord, SeriesEntry, SeriesPage,
 };
 use runcellar_format::seal::{Kind, OwnerKey};
 use runcellar_format::value::Value;
-use runcellar_format::{KeyId, ObjectId};
 
 use super::batch::Batch;
 use super::fold;
@@ -224,11 +224,6 @@ impl RunData {
         }
         fold::apply_definitions(&mut self.record, &self.series.entries);
         Ok(columns)
-    }
-
-    /// Returns the key id under which the run's objects are sealed.
-    pub(crate) fn key_id(&self) -> Option<KeyId> {
-        self.key.as_ref().map(|key| key.id())
     }
 
     pub(crate) fn key(&self) -> Result<Arc<OwnerKey>> {

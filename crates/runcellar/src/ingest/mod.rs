@@ -22,7 +22,7 @@ use runcellar_format::{JournalId, ObjectId, WriterId};
 use crate::db::ReadTx;
 use crate::io::IoFile;
 use crate::keys::Keyring;
-use crate::run::registry;
+use crate::run::registry::{self, Owner};
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
 use batch::Batch;
@@ -124,7 +124,7 @@ pub(crate) fn recover(inner: &Inner) -> Result<()> {
 
 /// Takes the lock of a journal whose writer is gone; removes a file that its writer died making.
 fn claim(inner: &Inner, id: JournalId, path: &std::path::Path) -> Result<Option<JournalFile>> {
-    if registry::get(id).is_some() {
+    if !matches!(registry::owner(id), Owner::Other) {
         return Ok(None);
     }
     let file: Arc<dyn IoFile> = match inner.io.open(path) {

@@ -4,8 +4,8 @@
 //! shares SQLite handles and record locks that are not its own. Everything with such state sits in a [`Forkable`],
 //! which gives the child a new value and leaks the old one without touching it.
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Once, OnceLock};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
@@ -15,15 +15,46 @@ pub(crate) fn fork_generation() -> u64 {
     static REGISTERED: Once = Once::new();
     if !REGISTERED.is_completed() {
         REGISTERED.call_once(|| {
-            // SAFETY: the handler only touches an atomic, which is allowed after fork in a threaded process.
-            unsafe { libc::pthread_atfork(None, None, Some(raise_generation)) };
+            // SAFETY: the handlers have the C calling convention and live as long as the process.
+            unsafe { libc::pthread_atfork(Some(before), Some(after_in_parent), Some(after_in_child)) };
         });
     }
     GENERATION.load(Ordering::Relaxed)
 }
 
-extern "C" fn raise_generation() {
+/// What is done around a fork, all in the thread that forks.
+pub(crate) struct ForkHooks {
+    /// Before: the place to bring into order what cannot be shared.
+    pub(crate) before: fn(),
+    /// After, in parent and child (`true`).
+    pub(crate) after: fn(bool),
+}
+
+static HOOKS: OnceLock<ForkHooks> = OnceLock::new();
+
+/// Registers what is done around each fork of this process. The first registration stands.
+pub(crate) fn around_fork(hooks: ForkHooks) {
+    fork_generation();
+    HOOKS.get_or_init(|| hooks);
+}
+
+extern "C" fn before() {
+    if let Some(hooks) = HOOKS.get() {
+        (hooks.before)();
+    }
+}
+
+extern "C" fn after_in_parent() {
+    if let Some(hooks) = HOOKS.get() {
+        (hooks.after)(false);
+    }
+}
+
+extern "C" fn after_in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    if let Some(hooks) = HOOKS.get() {
+        (hooks.after)(true);
+    }
 }
 
 /// A value that a forked child makes anew on first use.

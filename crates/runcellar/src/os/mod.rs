@@ -6,6 +6,6 @@ mod fork;
 mod host;
 mod lock;
 
-pub(crate) use fork::{Forkable, fork_generation};
+pub(crate) use fork::{ForkHooks, Forkable, around_fork};
 pub(crate) use host::{FileSystem, boot_id, current_uid, file_system, home_of_user, host_name};
 pub(crate) use lock::{lock_wait, try_lock};

@@ -4,8 +4,6 @@
 //! database, and what it writes later is not promised to this reader. So no acknowledged row is missed, whoever
 //! ingests meanwhile.
 
-use std::sync::Arc;
-
 use runcellar_format::block::Column;
 use runcellar_format::record::Start;
 use runcellar_format::{ObjectId, WriterId};
@@ -15,9 +13,8 @@ use crate::ingest::batch::Batch;
 use crate::ingest::data::{RunData, SeriesTable};
 use crate::ingest::reader::JournalFile;
 use crate::ingest::{fold, journal_files, store};
-use crate::io::IoFile;
 use crate::keys::Keyring;
-use crate::run::registry;
+use crate::run::registry::{self, Owner};
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
 
@@ -46,7 +43,12 @@ impl OpenJournals {
     pub(crate) fn open(inner: &Inner) -> Result<OpenJournals> {
         let mut files = Vec::new();
         for (id, path) in journal_files(inner)? {
-            let file: Arc<dyn IoFile> = match registry::get(id).map_or_else(|| inner.io.open(&path), Ok) {
+            let opened = match registry::owner(id) {
+                Owner::Own(file) => Ok(file),
+                Owner::Making => continue,
+                Owner::Other => inner.io.open(&path),
+            };
+            let file = match opened {
                 Ok(file) => file,
                 Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(cause) => {

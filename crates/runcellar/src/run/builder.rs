@@ -235,7 +235,6 @@ impl RunBuilder {
         let background = Background::start(Arc::new(writer), true);
         let shared = Shared {
             workspace: workspace.clone(),
-            object,
             key,
             start,
             strict,

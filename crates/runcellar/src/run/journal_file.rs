@@ -53,7 +53,11 @@ impl EmptyJournal {
         let directory = inner.journals();
         let path = directory.join(format!("{id}.{EXTENSION}"));
         let failed = |cause| Error::io("create journal", &path, cause);
-        let file = inner.io.create_new(&path).map_err(failed)?;
+        registry::reserve(id);
+        let file = inner.io.create_new(&path).map_err(|cause| {
+            registry::remove(id);
+            failed(cause)
+        })?;
         registry::insert(id, file.clone());
         let made = file.try_lock().and_then(|locked| {
             // Somebody who looks for dead writers may have it for a moment; they find it empty and remove it.

@@ -41,7 +41,6 @@ pub struct Run {
 /// What all writers of a run in this process tree have in common; never changes.
 struct Shared {
     workspace: Workspace,
-    object: ObjectId,
     key: JournalKey,
     start: Start,
     strict: bool,

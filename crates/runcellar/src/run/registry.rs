@@ -12,7 +12,18 @@ use runcellar_format::JournalId;
 use crate::io::IoFile;
 use crate::os::Forkable;
 
-type Map = HashMap<JournalId, Arc<dyn IoFile>>;
+/// Without a file while it is being created: its name is taken before it can be seen in the directory.
+type Map = HashMap<JournalId, Option<Arc<dyn IoFile>>>;
+
+/// Whose a journal is.
+pub(crate) enum Owner {
+    /// Of another process, or of a dead one.
+    Other,
+    /// Of this process, and just being made.
+    Making,
+    /// Of this process.
+    Own(Arc<dyn IoFile>),
+}
 
 fn own() -> MutexGuard<'static, Map> {
     static OWN: OnceLock<Forkable<Mutex<Map>>> = OnceLock::new();
@@ -24,14 +35,23 @@ fn own() -> MutexGuard<'static, Map> {
     }
 }
 
-/// Remembers a journal of this process.
-pub(crate) fn insert(journal: JournalId, file: Arc<dyn IoFile>) {
-    own().insert(journal, file);
+/// Says that this process is about to create a journal.
+pub(crate) fn reserve(journal: JournalId) {
+    own().insert(journal, None);
 }
 
-/// Returns the descriptor of a journal of this process.
-pub(crate) fn get(journal: JournalId) -> Option<Arc<dyn IoFile>> {
-    own().get(&journal).cloned()
+/// Remembers the descriptor of a journal of this process.
+pub(crate) fn insert(journal: JournalId, file: Arc<dyn IoFile>) {
+    own().insert(journal, Some(file));
+}
+
+/// Returns whose a journal is.
+pub(crate) fn owner(journal: JournalId) -> Owner {
+    match own().get(&journal) {
+        None => Owner::Other,
+        Some(None) => Owner::Making,
+        Some(Some(file)) => Owner::Own(file.clone()),
+    }
 }
 
 /// Forgets a journal, which closes it once nobody reads it any more.

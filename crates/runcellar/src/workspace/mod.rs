@@ -7,6 +7,7 @@ mod settings;
 
 pub use create::Creation;
 pub use open::OpenOptions;
+pub use settings::{SETTINGS, SettingInfo, setting};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,10 +122,6 @@ impl Inner {
                 mirror: old.mirror.for_child(),
             })
         })
-    }
-
-    pub(crate) fn keyring(&self) -> Result<&Keyring> {
-        Ok(&self.state()?.keyring)
     }
 
     pub(crate) fn keyslots(&self) -> &Keyslots {
