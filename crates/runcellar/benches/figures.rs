@@ -1,0 +1,198 @@
+//! The figures of README and docs/BENCHMARKS.md that need no other program: the cost of `log()`, of starting a run, and
+//! the size of what is stored. Each is printed as a ratio to a reference measured in the same run.
+//!
+//! `cargo bench -p runcellar --bench figures`. `RUNCELLAR_BENCH_SERIES` names a `series.ndjson.zst` of real series for
+//! the size mix (DESIGN section 10); without it a seeded generator stands in. `RUNCELLAR_BENCH_DIR` names the disk to
+//! measure on.
+#![allow(clippy::print_stdout, reason = "a benchmark prints")]
+
+mod series;
+
+use std::hint::black_box;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use runcellar::{Keys, RowValue, Workspace};
+
+const SCALARS: usize = 20;
+const CALLS: usize = 200_000;
+
+fn main() {
+    let base = std::env::var_os("RUNCELLAR_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let directory = tempfile::tempdir_in(base).expect("temporary directory");
+    let path = directory.path();
+    println!("64 MiB ring seal          {:>10.1} ms", millis(ring_seal_64_mib()));
+    let commit = full_commit(path);
+    println!("one FULL commit           {:>10.2} ms", millis(commit));
+    log_cost(path);
+    start_cost(path, commit);
+    sizes(path);
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn open(path: &Path, name: &str) -> Workspace {
+    let keys = Keys { directory: Some(path.join("keys")), ..Keys::default() };
+    Workspace::open_or_create(path.join(name), keys).expect("opens")
+}
+
+fn aead() -> ring::aead::LessSafeKey {
+    let key = ring::aead::UnboundKey::new(&ring::aead::CHACHA20_POLY1305, &[7; 32]).expect("32 bytes");
+    ring::aead::LessSafeKey::new(key)
+}
+
+fn seal(key: &ring::aead::LessSafeKey, counter: u64, text: &mut [u8]) -> [u8; 16] {
+    let mut nonce = [0; 12];
+    nonce[..8].copy_from_slice(&counter.to_le_bytes());
+    let nonce = ring::aead::Nonce::assume_unique_for_key(nonce);
+    let tag = key.seal_in_place_separate_tag(nonce, ring::aead::Aad::from([0; 48]), text).expect("short");
+    tag.as_ref().try_into().expect("16 bytes")
+}
+
+fn ring_seal_64_mib() -> Duration {
+    let (key, mut bytes) = (aead(), vec![0; 64 << 20]);
+    let start = Instant::now();
+    black_box(seal(&key, 1, &mut bytes));
+    start.elapsed()
+}
+
+/// The median of 20 commits of one small row with `synchronous=FULL` in WAL mode.
+fn full_commit(path: &Path) -> Duration {
+    let connection = rusqlite::Connection::open(path.join("reference.db")).expect("opens");
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE t (x BLOB);")
+        .expect("plain SQL");
+    let mut times: Vec<Duration> = (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            connection.execute("INSERT INTO t VALUES (zeroblob(100))", []).expect("inserts");
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[10]
+}
+
+struct Percentiles {
+    p50: f64,
+    p99: f64,
+}
+
+/// Calls `call` many times; returns percentiles in nanoseconds.
+fn percentiles(mut call: impl FnMut(u64)) -> Percentiles {
+    let mut times = Vec::with_capacity(CALLS);
+    for counter in 0..CALLS as u64 {
+        let start = Instant::now();
+        call(counter);
+        times.push(start.elapsed().as_nanos() as f64);
+    }
+    times.sort_by(f64::total_cmp);
+    Percentiles { p50: times[CALLS / 2], p99: times[CALLS * 99 / 100] }
+}
+
+fn log_cost(path: &Path) {
+    let names: Vec<String> = (0..SCALARS).map(|index| format!("train/metric_{index:02}")).collect();
+    let values: Vec<f64> = (0..SCALARS).map(|index| 1.0 / (index as f64 + 1.7)).collect();
+    // What a frame of this row takes: 12 bytes a value, 21 for the row, 44 for the frame.
+    let frame_bytes = SCALARS * 12 + 21 + 44;
+    let reference = || {
+        let mut file = std::fs::File::create(path.join("reference.bin")).expect("creates");
+        let (key, mut bytes) = (aead(), vec![0; frame_bytes]);
+        percentiles(|counter| {
+            let len = bytes.len() - 16;
+            let tag = seal(&key, counter, &mut bytes[..len]);
+            bytes[len..].copy_from_slice(&tag);
+            file.write_all(&bytes).expect("writes");
+        })
+    };
+    let ours = || {
+        let workspace = open(path, "log");
+        let run = workspace.run("bench").start().expect("starts");
+        let outcome = percentiles(|counter| {
+            run.log_row(None, None, |row| {
+                for (name, value) in names.iter().zip(&values) {
+                    row.push(name, RowValue::Float(value + counter as f64));
+                }
+            })
+            .expect("logs");
+        });
+        run.finish().expect("finishes");
+        outcome
+    };
+    // The reference before and after, so that a machine that slows down is seen.
+    let (before, log, after) = (reference(), ours(), reference());
+    let p50 = before.p50.min(after.p50);
+    println!("seal + write of {frame_bytes} bytes  p50 {:>7.0} ns   p99 {:>8.0} ns", p50, before.p99.min(after.p99));
+    println!("log() of {SCALARS} scalars     p50 {:>7.0} ns   p99 {:>8.0} ns", log.p50, log.p99);
+    println!("  ratio of p50            {:>10.2}x   (<= 2.5)", log.p50 / p50);
+    println!("  p99 over p50            {:>10.1}x   (<= 20)", log.p99 / log.p50);
+}
+
+fn start_cost(path: &Path, commit: Duration) {
+    drop(open(path, "start"));
+    let mut times: Vec<Duration> = (0..9)
+        .map(|_| {
+            let start = Instant::now();
+            let workspace = open(path, "start");
+            let run = workspace.run("bench").start().expect("starts");
+            run.log([("loss", 0.5)]).expect("logs");
+            let elapsed = start.elapsed();
+            run.finish().expect("finishes");
+            elapsed
+        })
+        .collect();
+    times.sort_unstable();
+    let beyond = millis(times[4]) - 3.0 * millis(commit);
+    println!("open, start, first log()  {:>10.2} ms   3 commits + {beyond:.2} ms (<= 15)", millis(times[4]));
+}
+
+/// Bytes of all files below a directory.
+fn bytes_below(path: &Path) -> u64 {
+    std::fs::read_dir(path)
+        .expect("lists")
+        .map(|entry| {
+            let entry = entry.expect("entry");
+            let metadata = entry.metadata().expect("metadata");
+            if metadata.is_dir() { bytes_below(&entry.path()) } else { metadata.len() }
+        })
+        .sum()
+}
+
+fn sizes(path: &Path) {
+    drop(open(path, "empty"));
+    let empty = bytes_below(&path.join("empty"));
+    println!("empty workspace           {:>10.1} KiB  (<= 192)", empty as f64 / 1024.0);
+    let (mix, source) = series::mix();
+    for (steps, limit) in [(50, None), (1_000, None), (10_000, Some(2.2))] {
+        const RUNS: usize = 20;
+        let name = format!("mix-{steps}");
+        drop(open(path, &name));
+        let before = bytes_below(&path.join(&name));
+        for _ in 0..RUNS {
+            let workspace = open(path, &name);
+            let run = workspace.run("mix").start().expect("starts");
+            let cadence = Duration::from_micros(200);
+            let mut next = Instant::now();
+            for step in 0..steps {
+                run.log_row(None, None, |row| {
+                    for series in &mix {
+                        row.push(&series.name, RowValue::Float(series.values[step % series.values.len()]));
+                    }
+                })
+                .expect("logs");
+                next += cadence;
+                while Instant::now() < next {
+                    std::thread::sleep((next - Instant::now()).min(cadence));
+                }
+            }
+            run.finish().expect("finishes");
+        }
+        let points = (RUNS * steps * mix.len()) as f64;
+        let bytes = (bytes_below(&path.join(&name)) - before) as f64;
+        let limit = limit.map(|limit: f64| format!("(<= {limit})")).unwrap_or_default();
+        println!("size mix, {steps:>6} steps    {:>10.3} bytes a point {limit} [{source}]", bytes / points);
+    }
+}
