@@ -61,6 +61,8 @@ pub enum FieldId {
     Project,
     /// When the run was made, microseconds UTC since 1970.
     Created,
+    /// A keyslot of the workspace: the key is its id in hexadecimal, the value a map of its name and time of making.
+    Slot,
 }
 
 /// One field of a change.

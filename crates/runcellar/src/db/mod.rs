@@ -188,6 +188,11 @@ fn open_immutable(path: &Path, error: Error) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Returns the version of SQLite.
+pub(crate) fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 /// Versions 3.7.0 to 3.51.2 can corrupt a WAL database when two connections checkpoint at once
 /// (<https://sqlite.org/wal.html#walresetbug>).
 fn refuse_unsafe_sqlite(version: i32) -> Result<()> {

@@ -195,7 +195,9 @@ pub(crate) fn apply_field(record: &mut RunRecord, change: &FieldChange, clock: u
         }
         FieldId::Metric => define_metric(record, &change.key, &value),
         // What a run is made with, and what its journals say themselves.
-        FieldId::Setting | FieldId::State | FieldId::Groups | FieldId::RunId | FieldId::Project | FieldId::Created => {}
+        FieldId::State | FieldId::Groups | FieldId::RunId | FieldId::Project | FieldId::Created => {}
+        // Of the workspace, not of a run.
+        FieldId::Setting | FieldId::Slot => {}
     }
     Ok(())
 }

@@ -86,6 +86,25 @@ fn store_batch(inner: &Inner, batch: &mut Batch, wait: Option<Duration>) -> Resu
     }
 }
 
+/// Counts the journals of writers at work and those that dead writers left.
+pub(crate) fn count_journals(inner: &Inner) -> Result<(u64, u64)> {
+    let (mut live, mut left) = (0, 0);
+    for (id, path) in journal_files(inner)? {
+        if !matches!(registry::owner(id), Owner::Other) {
+            live += 1;
+            continue;
+        }
+        match inner.io.open(&path).and_then(|file| file.try_lock()) {
+            Ok(false) => live += 1,
+            // One that cannot be opened for writing is nobody's work as far as this user can tell.
+            Ok(true) => left += 1,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
+            Err(_) => left += 1,
+        }
+    }
+    Ok((live, left))
+}
+
 /// A journal that a dead writer left, with its lock held by us.
 struct Abandoned {
     path: PathBuf,

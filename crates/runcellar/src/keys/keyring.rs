@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use runcellar_format::keyslots::{Keyslots, Slot, SlotKind, SlotSecret};
 use runcellar_format::seal::{Kind, OwnerKey, Place, Sealed};
-use runcellar_format::{EpochId, KeyId, ObjectId, Secret, WorkspaceId};
+use runcellar_format::{EpochId, KeyId, ObjectId, Secret, SlotId, WorkspaceId};
 
 use crate::io::{self, Io};
 use crate::{Error, Result};
@@ -76,11 +77,49 @@ impl Keyring {
 
     /// Returns the live epoch key as a wrapping key, named by the epoch's id.
     pub(crate) fn epoch_key(&self, epoch: EpochId) -> Result<OwnerKey> {
-        let (id, secret) =
-            self.epochs.iter().find(|(id, _)| *id == epoch).ok_or_else(|| {
-                Error::new(crate::ErrorKind::Locked, format!("epoch {epoch}: its key is not at hand"))
-            })?;
+        let (id, secret) = self.epoch(epoch)?;
         Ok(OwnerKey::new(KeyId(id.0), secret.duplicate()))
+    }
+
+    /// Checks the MACs of a `keyslots` file, whose epochs must be those of this keyring.
+    pub(crate) fn verify_keyslots(&self, keyslots: &Keyslots, bytes: &[u8]) -> Result<()> {
+        for (index, epoch) in keyslots.epochs.iter().enumerate() {
+            let (_, key) = self.epoch(epoch.id)?;
+            Keyslots::verify(bytes, keyslots.epochs.len(), index, key)
+                .map_err(|cause| Error::format("keyslots", cause))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes of a `keyslots` file, authenticated under its epoch keys.
+    pub(crate) fn encode_keyslots(&self, keyslots: &Keyslots) -> Result<Vec<u8>> {
+        let keys = keyslots.epochs.iter().map(|epoch| self.epoch(epoch.id).map(|(_, key)| &**key));
+        let keys = keys.collect::<Result<Vec<&Secret>>>()?;
+        keyslots.encode(&keys).map_err(|cause| Error::format("keyslots", cause))
+    }
+
+    /// Makes a slot for a `keyslots` file, with its epoch key sealed in it.
+    pub(crate) fn new_slot(
+        &self,
+        keyslots: &Keyslots,
+        id: SlotId,
+        kind: SlotKind,
+        secret: &SlotSecret,
+        ephemeral: [u8; 32],
+    ) -> Result<Slot> {
+        let [epoch] = keyslots.epochs.as_slice() else {
+            return Err(Error::new(crate::ErrorKind::Busy, "keyslots: a purge is under way"));
+        };
+        let (id_of_epoch, key) = self.epoch(epoch.id)?;
+        Slot::new(self.workspace, id, kind, secret, (*id_of_epoch, key), ephemeral)
+            .map_err(|cause| Error::format("slot", cause))
+    }
+
+    fn epoch(&self, epoch: EpochId) -> Result<&(EpochId, Arc<Secret>)> {
+        self.epochs
+            .iter()
+            .find(|(id, _)| *id == epoch)
+            .ok_or_else(|| Error::new(crate::ErrorKind::Locked, format!("epoch {epoch}: its key is not at hand")))
     }
 
     /// Draws a key, wraps it under `wrapping`, and keeps it opened.

@@ -53,6 +53,26 @@ pub(crate) fn file_system(path: &Path) -> std::io::Result<FileSystem> {
     })
 }
 
+/// Returns how many bytes this user can still write on the file system of `path`.
+pub(crate) fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: an all-zero statvfs is a valid value of this plain C struct.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the name is NUL-terminated and `stat` is writable for the length of the call.
+    if unsafe { libc::statvfs(name.as_ptr(), &raw mut stat) } == -1 {
+        return Err(std::io::Error::last_os_error());
+    }
+    #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between platforms")]
+    Ok((stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64))
+}
+
+/// Returns whether this process may write at `path`, as far as permissions and mounts say.
+pub(crate) fn can_write(path: &Path) -> bool {
+    let Ok(name) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: the name is NUL-terminated for the length of the call.
+    unsafe { libc::access(name.as_ptr(), libc::W_OK) == 0 }
+}
+
 /// Returns the user id of this process.
 pub(crate) fn current_uid() -> u32 {
     // SAFETY: geteuid has no preconditions.

@@ -8,15 +8,16 @@ use runcellar_format::record::{Body, FieldChange, FieldId, Project, RunState, Se
 use runcellar_format::seal::Kind;
 
 use super::filter::{Field, Fields, Filter, Scalar, compare_for_sort};
-use super::tail::{OpenJournals, View};
+use super::tail::{OpenJournals, View, with_run};
 use crate::db::ReadTx;
 use crate::ingest::data::RunData;
 use crate::ingest::{fold, store};
 use crate::keys::Keyring;
+use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Json, Result, Value, Workspace};
 
 /// The least length of an id's prefix that finds a run.
-pub const PREFIX_MIN: usize = 4;
+const PREFIX_MIN: usize = 4;
 
 /// A run as listings show it.
 #[derive(Debug, Clone)]
@@ -189,6 +190,15 @@ impl RunInfo {
     }
 }
 
+/// Reads one run as listings show it.
+pub(crate) fn info_of(inner: &Inner, run: ObjectId) -> Result<RunInfo> {
+    with_run(inner, run, |tx, keyring, view| {
+        let project = ObjectId(view.data.record.project);
+        let name = project_names(tx, keyring).remove(&project);
+        RunInfo::of(view, name.unwrap_or_else(|| view.data.record.start.project_name.clone()))
+    })
+}
+
 /// A run's fields at one moment, for a filter.
 struct AtTime<'a> {
     run: &'a RunInfo,
@@ -323,22 +333,35 @@ impl Workspace {
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::Ambiguous`] with the choices.
     pub fn find_run(&self, wanted: &str) -> Result<RunInfo> {
+        self.find(&all_runs(self)?, wanted, false).cloned()
+    }
+
+    /// Finds several runs at the cost of one, each as [`Workspace::find_run`] does; `removed` looks among the runs that
+    /// `rm` hid instead, and there finds one that shows by its whole id only.
+    ///
+    /// # Errors
+    /// As [`Workspace::find_run`], for the first that is not found.
+    pub fn find_runs(&self, wanted: &[impl AsRef<str>], removed: bool) -> Result<Vec<RunInfo>> {
         let runs = all_runs(self)?;
+        wanted.iter().map(|wanted| self.find(&runs, wanted.as_ref(), removed).cloned()).collect()
+    }
+
+    fn find<'a>(&self, runs: &'a [RunInfo], wanted: &str, removed: bool) -> Result<&'a RunInfo> {
         if let Some(run) = runs.iter().find(|run| run.id == wanted) {
-            return Ok(run.clone());
+            return Ok(run);
         }
-        let shown = || runs.iter().filter(|run| run.removed.is_none());
+        let eligible = || runs.iter().filter(|run| run.removed.is_some() == removed);
         let tests: [&dyn Fn(&&RunInfo) -> bool; 3] = [
             &|run| run.name == wanted,
             &|run| wanted.strip_prefix(&run.project).and_then(|rest| rest.strip_prefix('/')) == Some(&run.name),
             &|run| wanted.len() >= PREFIX_MIN && run.id.starts_with(wanted),
         ];
         for test in tests {
-            let mut found = shown().filter(test);
+            let mut found = eligible().filter(test);
             match (found.next(), found.next()) {
-                (Some(run), None) => return Ok(run.clone()),
+                (Some(run), None) => return Ok(run),
                 (Some(_), Some(_)) => {
-                    let choices: Vec<String> = shown()
+                    let choices: Vec<String> = eligible()
                         .filter(test)
                         .take(5)
                         .map(|run| format!("{} ({}/{})", run.id, run.project, run.name))
@@ -349,7 +372,16 @@ impl Workspace {
                 _ => {}
             }
         }
-        Err(Error::new(ErrorKind::NotFound, format!("no run {wanted} in {}", self.path().display())))
+        let what = if removed { "removed run" } else { "run" };
+        Err(Error::new(ErrorKind::NotFound, format!("no {what} {wanted} in {}", self.path().display())))
+    }
+
+    /// Reads a run again, as it is now.
+    ///
+    /// # Errors
+    /// If the run cannot be read.
+    pub fn refresh_run(&self, run: &RunInfo) -> Result<RunInfo> {
+        info_of(&self.inner, run.object)
     }
 
     /// Lists the metrics of a run, in order of first use.
@@ -357,7 +389,7 @@ impl Workspace {
     /// # Errors
     /// If the run cannot be read.
     pub fn metrics(&self, run: &RunInfo) -> Result<Vec<MetricInfo>> {
-        super::tail::with_run(&self.inner, run.object, |_, _, view| {
+        with_run(&self.inner, run.object, |_, _, view| {
             Ok(view.data.series.entries.iter().filter(|entry| entry.points > 0).map(metric_info).collect())
         })
     }

@@ -83,7 +83,7 @@ impl Mirror {
         }
     }
 
-    fn path(&self, root: &RootRow) -> Option<PathBuf> {
+    pub(super) fn path(&self, root: &RootRow) -> Option<PathBuf> {
         let device = runcellar_format::DeviceId(root.device);
         Some(self.directory.as_ref()?.join(format!("{}.{device}.root", self.workspace)))
     }

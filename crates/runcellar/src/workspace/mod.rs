@@ -1,20 +1,24 @@
 //! The workspace: one directory, one handle, and what all verbs need of it.
 
 mod create;
+mod diagnose;
 mod mirror;
 mod open;
 mod settings;
+mod slots;
 
 pub use create::Creation;
+pub use diagnose::{Diagnosis, FORMAT_VERSION, FileFacts, MirrorFacts};
 pub use open::OpenOptions;
 pub use settings::{SETTINGS, SettingInfo, setting};
+pub use slots::KeySlot;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use runcellar_format::WorkspaceId;
 use runcellar_format::keyslots::Keyslots;
+use runcellar_format::{SlotId, WorkspaceId};
 
 use crate::db::{Db, ReadTx, WriteTx};
 use crate::io::Io;
@@ -44,6 +48,8 @@ pub(crate) struct Inner {
     pub(crate) path: PathBuf,
     pub(crate) id: WorkspaceId,
     pub(crate) key_file: Option<PathBuf>,
+    /// The slot that opened it.
+    slot: SlotId,
     creation: Option<Creation>,
     keyslots: Keyslots,
     state: Forkable<State>,

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use runcellar_format::keyslots::{FILE_BYTES_MAX, Keyslots};
 use runcellar_format::record::RootRow;
-use runcellar_format::seal::checksum;
 
 use super::mirror::Mirror;
+use super::slots::{self, KeyslotsFile};
 use super::{Inner, KEYSLOTS, State, Workspace, create};
 use crate::db::{Db, FILE_NAME};
 use crate::io::{self, Io, SystemIo};
@@ -63,22 +62,13 @@ impl OpenOptions {
             creation = create::create(&*self.io, path, &self.keys, self.homeless, self.recovery_code)?;
         }
         owned(path)?;
-        let keyslots_path = path.join(KEYSLOTS);
-        let bytes = self.io.read(&keyslots_path, FILE_BYTES_MAX as u64);
-        let bytes = bytes.map_err(|cause| Error::io("read", &keyslots_path, cause))?;
-        let named = |cause| Error::format(format_args!("workspace {}", path.display()), cause);
-        let keyslots = Keyslots::decode(&bytes).map_err(named)?;
-        let Unlocked { epochs, slot: _, key_file } = unlock(&*self.io, &keyslots, &bytes, &self.keys)?;
-        create::finish(&*self.io, path, keyslots.workspace)?;
-        let keyring = Keyring::new(keyslots.workspace, epochs);
+        let file = KeyslotsFile::read(&*self.io, path)?;
+        let Unlocked { epochs, slot, key_file } = unlock(&*self.io, &file.keyslots, file.bytes(), &self.keys)?;
+        create::finish(&*self.io, path, file.keyslots.workspace)?;
+        let keyring = Keyring::new(file.keyslots.workspace, epochs);
         let db = Db::open(&path.join(FILE_NAME))?;
-        let root = db.read(|tx| tx.root(&keyring))?;
-        if root.keyslots_version > keyslots.version
-            || (root.keyslots_version == keyslots.version && root.keyslots_hash != checksum(&bytes))
-        {
-            let message = format!("workspace {}: keyslots was replaced by an older or foreign file", path.display());
-            return Err(Error::damaged(message));
-        }
+        let (file, root, unfinished) = slots::settle_file(&*self.io, path, &keyring, &db, file)?;
+        let keyslots = file.keyslots;
         let directory = key_file.as_deref().and_then(Path::parent).map(Path::to_owned).or(self.keys.directory);
         let state = State { db, mirror: Mirror::new(directory, keyslots.workspace), keyring };
         let inner = Inner {
@@ -87,12 +77,16 @@ impl OpenOptions {
             path: path.to_owned(),
             id: keyslots.workspace,
             key_file,
+            slot,
             creation,
             keyslots,
             state: Forkable::new(state),
         };
         let workspace = Workspace { inner: Arc::new(inner) };
         workspace.settle(root)?;
+        if unfinished && !workspace.is_read_only()? {
+            slots::finish_rewrite(&workspace.inner)?;
+        }
         if self.recover {
             crate::ingest::recover(&workspace.inner)?;
         }
