@@ -12,9 +12,28 @@ pub use runs::{MetricInfo, RunInfo, Selection};
 pub use series::{Series, SeriesValues};
 
 use runcellar_format::ObjectId;
+use runcellar_format::record::Start;
 
 use crate::Result;
 use crate::workspace::Inner;
+
+/// Finds the run that a start record speaks of, which may be known under another object id by now.
+fn run_of_start(inner: &Inner, start: &Start) -> Result<ObjectId> {
+    inner.read(|tx, keyring| tail::run_of(tx, keyring, start))
+}
+
+/// Reads the run of a start record as listings show it.
+pub(crate) fn info_of_start(inner: &Inner, start: &Start) -> Result<RunInfo> {
+    runs::info_of(inner, run_of_start(inner, start)?)
+}
+
+/// Returns the ids under which a tag of a run was added, with what its journals hold.
+pub(crate) fn tag_ids(inner: &Inner, start: &Start, name: &str) -> Result<Vec<ObjectId>> {
+    tail::with_run(inner, run_of_start(inner, start)?, |_, _, view| {
+        let tags = view.data.record.tags.iter().filter(|tag| tag.name == name);
+        Ok(tags.map(|tag| ObjectId(tag.add_id)).collect())
+    })
+}
 
 /// Returns the step after the highest of a run, with what its journals hold.
 pub(crate) fn next_step(inner: &Inner, run: ObjectId) -> Result<i64> {

@@ -191,7 +191,7 @@ impl RunInfo {
 }
 
 /// Reads one run as listings show it.
-pub(crate) fn info_of(inner: &Inner, run: ObjectId) -> Result<RunInfo> {
+pub(super) fn info_of(inner: &Inner, run: ObjectId) -> Result<RunInfo> {
     with_run(inner, run, |tx, keyring, view| {
         let project = ObjectId(view.data.record.project);
         let name = project_names(tx, keyring).remove(&project);

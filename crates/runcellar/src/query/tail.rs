@@ -106,7 +106,7 @@ impl OpenJournals {
 }
 
 /// Returns the run that a start record speaks of: the one of that id, if there is one already.
-fn run_of(tx: &ReadTx<'_>, keyring: &Keyring, start: &Start) -> Result<ObjectId> {
+pub(super) fn run_of(tx: &ReadTx<'_>, keyring: &Keyring, start: &Start) -> Result<ObjectId> {
     let tag = store::tag_of(tx, keyring, runcellar_format::seal::Kind::Run, &start.run_id)?;
     let row = tx.object_by_tag(runcellar_format::seal::Kind::Run, &tag)?;
     Ok(row.map_or(ObjectId(start.run), |row| row.key.id))

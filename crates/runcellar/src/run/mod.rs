@@ -169,6 +169,24 @@ impl Run {
         self.set_field(FieldId::AddTag, tag, &Json::Text(id.to_string()))
     }
 
+    /// Takes a tag away.
+    ///
+    /// # Errors
+    /// As [`Run::log`], and if the run cannot be read.
+    pub fn untag(&self, tag: &str) -> Result<()> {
+        let seen = crate::query::tag_ids(self.shared.inner(), &self.shared.start, tag)?;
+        let seen: Vec<String> = seen.iter().map(ObjectId::to_string).collect();
+        self.set_field(FieldId::RemoveTag, tag, &Json::Text(seen.join(" ")))
+    }
+
+    /// Reads the run as listings show it, with all that was logged so far.
+    ///
+    /// # Errors
+    /// If the run cannot be read.
+    pub fn info(&self) -> Result<crate::RunInfo> {
+        crate::query::info_of_start(self.shared.inner(), &self.shared.start)
+    }
+
     /// Replaces the notes.
     ///
     /// # Errors
