@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use runcellar::{Keys, Workspace, json};
+use runcellar::{Environment, OpenOptions, Workspace, json};
 
 use crate::data::Split;
 use crate::net::HIDDEN;
@@ -18,14 +18,16 @@ pub(crate) struct Outcome {
 
 /// Opens the workspace in `dir`, or the one found as the command line finds it; makes it if there is none.
 pub(crate) fn open(dir: Option<&Path>) -> runcellar::Result<Workspace> {
-    Workspace::open_or_create(dir, Keys::default())
+    let current = std::env::current_dir().unwrap_or_default();
+    let environment = Environment::from_vars(|name| std::env::var_os(name), current)?;
+    OpenOptions { create: true, ..environment.options() }.open(&environment.find(dir)?)
 }
 
 /// Trains one network and records it as a run of the project `digits`.
 pub(crate) fn record(workspace: &Workspace, split: &Split, settings: Settings) -> runcellar::Result<Outcome> {
     let Settings { lr, epochs, seed } = settings;
     let name = format!("mlp-lr{lr}-seed{seed}");
-    let mut run = workspace
+    let run = workspace
         .run("digits")
         .name(&name)
         .config(json!({

@@ -1,0 +1,76 @@
+#!/bin/sh
+# Installs what the tests need, and runs them all: format, lints, Rust, Python. On Debian, as root, it installs what is
+# missing from the system's packages; elsewhere it says loudly what could not be tested. With CI=true that is an error.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+lacking=""
+lack() {
+    printf '\n!! NOT TESTED: %s\n' "$*" >&2
+    lacking="$lacking
+  $*"
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+install_package() {
+    have "$1" && return 0
+    [ "$(id -u)" = 0 ] && have apt-get || return 1
+    apt-get install -y -q "$2" >/dev/null 2>&1 || { apt-get update -q >/dev/null 2>&1 && apt-get install -y -q "$2" >/dev/null; }
+}
+
+say "tools"
+python=$(command -v python3.11 || command -v python3)
+[ -d .venv ] || "$python" -m venv .venv
+.venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+install_package strace strace || lack "P1 by system call trace: strace is missing"
+install_package unshare util-linux || lack "P1 in an empty network namespace: unshare is missing"
+
+say "format and lints"
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --quiet -- -D warnings
+.venv/bin/ruff check crates/runcellar-py tests/python examples
+.venv/bin/ruff format --check crates/runcellar-py tests/python examples
+
+say "build"
+cargo test --workspace --no-run --quiet
+cargo build --release --quiet -p runcellar-cli
+.venv/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./crates/runcellar-py
+
+# P1: everything below runs where no network is, and every socket that is opened is written down.
+trace=$(mktemp -d)
+trap 'rm -rf "$trace"' EXIT
+guard=""
+if have unshare && unshare -n true 2>/dev/null; then
+    guard="unshare -n"
+else
+    lack "P1 in an empty network namespace: this user may not make one"
+fi
+if have strace && strace -f --seccomp-bpf -o "$trace/probe" true 2>/dev/null; then
+    guard="$guard strace -f -qq --seccomp-bpf -e trace=socket -e signal=none -o"
+    traced() { name=$1; shift; $guard "$trace/$name" "$@"; }
+else
+    lack "P1 by system call trace: strace may not trace here"
+    traced() { shift; $guard "$@"; }
+fi
+
+say "Rust"
+traced rust cargo test --workspace --offline
+traced reference cargo test -p runcellar-format --offline --no-default-features --lib
+
+say "Python"
+traced python .venv/bin/python -m pytest tests/python
+
+say "P1: sockets opened by the tests"
+if ls "$trace"/rust "$trace"/python >/dev/null 2>&1; then
+    if grep -hE 'socket\(AF_INET6?' "$trace"/rust "$trace"/python; then
+        echo "an internet socket was opened" >&2
+        exit 1
+    fi
+    echo "none of the internet"
+fi
+
+if [ -n "$lacking" ]; then
+    printf '\n!! NOT TESTED HERE:%s\n' "$lacking" >&2
+    [ "${CI:-}" != true ] || exit 1
+fi
+say "all tests passed"
