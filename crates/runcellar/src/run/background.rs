@@ -92,6 +92,10 @@ impl Background {
             }
         }
         self.shared.release();
+        if self.shared.ingests {
+            // Forked children left theirs to us.
+            let _ = ingest::recover(writer.inner());
+        }
         Ok(())
     }
 

@@ -66,9 +66,8 @@ impl Place {
 pub(super) struct Names {
     indexes: HashMap<Arc<str>, u32>,
     list: Vec<Arc<str>>,
-    /// The file in which each was last framed.
-    framed_in: Vec<u32>,
-    file: u32,
+    /// How many stand in the current file; they are framed in order.
+    framed: u32,
     /// The indexes of the last row by position: rows mostly repeat.
     guess: Vec<u32>,
     serial: u64,
@@ -100,7 +99,6 @@ impl Names {
         let name: Arc<str> = name.into();
         self.indexes.insert(name.clone(), index);
         self.list.push(name);
-        self.framed_in.push(u32::MAX);
         Some(index)
     }
 
@@ -112,13 +110,13 @@ impl Names {
         }
     }
 
-    /// Frames a metric's name if this file does not have it yet.
+    /// Frames a metric's name, and those before it, if this file does not have them yet.
     pub(super) fn define(&mut self, index: u32, out: &mut Vec<u8>) {
-        if let (Some(framed), Some(name)) = (self.framed_in.get_mut(index as usize), self.list.get(index as usize))
-            && *framed != self.file
+        while self.framed <= index
+            && let Some(name) = self.list.get(self.framed as usize)
         {
-            *framed = self.file;
-            push_metric(out, index, name);
+            push_metric(out, self.framed, name);
+            self.framed += 1;
         }
     }
 }
@@ -133,6 +131,8 @@ pub(super) struct State {
     pub(super) journal: Option<OpenJournal>,
     pub(super) standby: Option<EmptyJournal>,
     pub(super) retired: Vec<Retired>,
+    /// Counts the files that were begun.
+    file: u64,
     sequence: u64,
     ring: Ring,
     syncing: Ring,
@@ -173,6 +173,7 @@ impl Writer {
             journal: None,
             standby: None,
             retired: Vec::new(),
+            file: 0,
             sequence: 0,
             ring: Ring::default(),
             syncing: Ring::default(),
@@ -223,6 +224,7 @@ impl Writer {
         state.plain.clear();
         state.definitions.clear();
         let entries = RowWriter::begin(&mut state.plain, step, time);
+        let framed = state.names.framed;
         let mut row = Row {
             names: &mut state.names,
             entries,
@@ -238,7 +240,12 @@ impl Writer {
             // A name stands before its first use.
             state.plain.splice(0..0, state.definitions.drain(..));
         }
+        let dropped = state.dropped;
         let warning = self.emit(state, count);
+        if state.dropped != dropped {
+            // The names went with the row.
+            state.names.framed = state.names.framed.min(framed);
+        }
         state.rows_waiting += 1;
         if state.rows_waiting.is_multiple_of(ROWS_MAX) {
             self.wake.notify_one();
@@ -385,7 +392,8 @@ impl Writer {
 
     /// Makes the frames that begin every file: the start record, and the names known so far.
     fn preamble(&self, state: &mut State) -> Result<Vec<Vec<u8>>> {
-        state.names.file = state.names.file.wrapping_add(1);
+        state.file += 1;
+        state.names.framed = 0;
         let mut frames = vec![Vec::new()];
         push_record(&mut frames[0], &Record::Start(Box::new(self.start.clone())))
             .map_err(|cause| Error::format("start record", cause))?;
@@ -492,7 +500,7 @@ impl Writer {
                 .chain(&state.journal)
                 .map(|journal| (journal.id, journal.file.clone(), journal.path.clone()))
                 .collect();
-            (files, state.names.file)
+            (files, state.file)
         };
         let outcome = files
             .iter()
@@ -509,7 +517,7 @@ impl Writer {
             }
             Err(error) => {
                 let mut warning = None;
-                if state.names.file == serial {
+                if state.file == serial {
                     // Nothing is known of this file any more: its frames go to another.
                     state.retire();
                     state.retired.iter_mut().for_each(|retired| retired.synced = true);
