@@ -123,6 +123,18 @@ impl<'a> Reader<'a> {
         FormatError::Malformed { what: self.what, reason }
     }
 
+    /// Refuses a version that this build does not read.
+    ///
+    /// # Errors
+    /// [`FormatError::NewerVersion`] above `newest`, [`FormatError::Malformed`] for 0, which was never written.
+    pub fn version(&self, found: u32, newest: u32) -> Result<()> {
+        match found {
+            0 => Err(self.malformed("version 0 was never written")),
+            found if found > newest => Err(FormatError::NewerVersion { what: self.what, found, newest }),
+            _ => Ok(()),
+        }
+    }
+
     /// Ends reading; bytes left over are refused.
     ///
     /// # Errors
@@ -228,6 +240,14 @@ mod tests {
         assert!(matches!(reader.clone().finish(), Err(FormatError::Malformed { .. })));
         assert_eq!(reader.bytes(8), Ok(&b"abc"[..]));
         assert_eq!(reader.finish(), Ok(()));
+    }
+
+    #[test]
+    fn versions_from_the_future_are_told_from_those_that_never_were() {
+        let reader = Reader::new("test", &[]);
+        assert_eq!(reader.version(1, 2), Ok(()));
+        assert_eq!(reader.version(3, 2), Err(FormatError::NewerVersion { what: "test", found: 3, newest: 2 }));
+        assert!(matches!(reader.version(0, 2), Err(FormatError::Malformed { .. })));
     }
 
     #[test]

@@ -14,12 +14,14 @@ mod error;
 mod id;
 pub mod journal;
 pub mod keyslots;
+pub mod mirror;
 pub mod pair;
 pub mod record;
 pub mod seal;
 mod secret;
 pub mod sum;
 pub mod value;
+mod zframe;
 
 pub use error::{FormatError, Result};
 pub use id::{DeviceId, EpochId, JournalId, KeyId, LineageId, ObjectId, SlotId, WorkspaceId, WriterId};

@@ -173,6 +173,7 @@ impl OwnerKey {
     #[must_use]
     pub fn seal(&self, salt: [u8; SALT_BYTES], place: &Place, plain: &[u8]) -> Sealed {
         let derived = Derived::new(OBJECT_CONTEXT, &self.secret, &salt);
+        let nonce = derived.object_nonce();
         let mut out = Vec::with_capacity(plain.len() + OVERHEAD_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&[VERSION, SUITE]);
@@ -181,7 +182,7 @@ impl OwnerKey {
         out.extend_from_slice(&derived.commitment);
         out.extend_from_slice(plain);
         let text = out.get_mut(HEADER_BYTES..).expect("the header was just written");
-        let tag = derived.aead().seal(derived.nonce, &place.associated(self.id), text);
+        let tag = derived.aead().seal(nonce, &place.associated(self.id), text);
         out.extend_from_slice(&tag);
         Sealed(out)
     }
@@ -199,7 +200,7 @@ impl OwnerKey {
             return Err(FormatError::WrongKey { what });
         }
         let mut text = envelope.ciphertext.to_vec();
-        if derived.aead().open(derived.nonce, &place.associated(self.id), &mut text, &envelope.tag) {
+        if derived.aead().open(derived.object_nonce(), &place.associated(self.id), &mut text, &envelope.tag) {
             Ok(text)
         } else {
             Err(FormatError::Damaged { what })
@@ -252,9 +253,7 @@ impl<'a> Envelope<'a> {
             return Err(reader.malformed("not a sealed object"));
         }
         let version = reader.u8()?;
-        if version != VERSION {
-            return Err(FormatError::NewerVersion { what, found: version.into(), newest: VERSION.into() });
-        }
+        reader.version(version.into(), VERSION.into())?;
         let suite = reader.u8()?;
         if suite != SUITE {
             return Err(FormatError::UnknownSuite { what, found: suite });
@@ -302,34 +301,34 @@ impl Kind {
     }
 }
 
-/// Key, commitment and nonce of one object or journal, derived from a secret and a salt.
+/// What is derived from a secret for one object or journal: the cipher's key, a commitment, and where nonces come
+/// from.
 pub(crate) struct Derived {
     key: Secret,
     pub(crate) commitment: [u8; 32],
-    pub(crate) nonce: [u8; 12],
+    /// An object's nonce is the beginning of this; the nonces of a journal's frames are hashes under it.
+    pub(crate) nonce: Secret,
 }
 
 impl Derived {
-    pub(crate) fn new(context: &'static str, secret: &Secret, salt: &[u8]) -> Self {
+    /// `bound` makes the keys belong to one object or journal: a random salt is in it.
+    pub(crate) fn new(context: &'static str, secret: &Secret, bound: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key(context);
-        hasher.update(secret.expose()).update(salt);
-        let mut out = [0; 76];
-        hasher.finalize_xof().fill(&mut out);
-        let (mut key, mut commitment, mut nonce) = ([0; 32], [0; 32], [0; 12]);
-        key.copy_from_slice(&out[..32]);
-        commitment.copy_from_slice(&out[32..64]);
-        nonce.copy_from_slice(&out[64..]);
-        zeroize::Zeroize::zeroize(&mut out);
-        Derived { key: Secret::new(key), commitment, nonce }
+        hasher.update(secret.expose()).update(bound);
+        let mut out = zeroize::Zeroizing::new([[0; 32]; 3]);
+        hasher.finalize_xof().fill(out.as_flattened_mut());
+        let [key, commitment, nonce] = *out;
+        Derived { key: Secret::new(key), commitment, nonce: Secret::new(nonce) }
     }
 
     pub(crate) fn aead(&self) -> Aead {
         Aead::new(self.key.expose())
     }
 
-    /// Derives a second key for another use inside the same object.
-    pub(crate) fn subkey(&self, label: &[u8]) -> [u8; 32] {
-        *blake3::keyed_hash(self.key.expose(), label).as_bytes()
+    fn object_nonce(&self) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        nonce.copy_from_slice(&self.nonce.expose()[..12]);
+        nonce
     }
 }
 

@@ -31,11 +31,11 @@ impl Sum {
     }
 }
 
-/// Returns the keyed hash of one row: its table, and each of its columns with its length.
+/// Returns the keyed hash of one row: a label, its table, and each of its columns with its length.
 #[must_use]
 pub fn row_hash(key: &Secret, table: &str, columns: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_keyed(key.expose());
-    hasher.update(table.as_bytes()).update(&[0]);
+    hasher.update(b"runcellar 1 row").update(table.as_bytes()).update(&[0]);
     for column in columns {
         hasher.update(&(column.len() as u64).to_le_bytes()).update(column);
     }

@@ -7,7 +7,7 @@ use crate::block::integer::Integers;
 use crate::block::value::check_rows;
 use crate::block::{COLUMNS_MAX, GROUP_VERSION, PART_BYTES_MAX, check_limit};
 use crate::codec::Reader;
-use crate::error::{FormatError, Result};
+use crate::error::Result;
 use crate::id::WriterId;
 
 /// The fewest bytes of a column in the main part, so that a count of columns is not believed beyond what follows it.
@@ -37,15 +37,13 @@ impl<'a> GroupMain<'a> {
     /// Reads the main part. O(bytes) time; memory of at most about ten times the bytes.
     ///
     /// # Errors
-    /// Any of [`FormatError`]'s kinds for bytes that no writer makes; [`FormatError::is_newer`] tells if a later one
+    /// Any of [`crate::FormatError`]'s kinds for bytes that no writer makes; [`crate::FormatError::is_newer`] tells if a later one
     /// might.
     pub fn decode(bytes: &'a [u8]) -> Result<GroupMain<'a>> {
         check_limit("part of a group", bytes.len(), PART_BYTES_MAX)?;
         let mut reader = Reader::new("row group", bytes);
         let version = reader.u8()?;
-        if version != GROUP_VERSION {
-            return Err(wrong_version(version));
-        }
+        reader.version(version.into(), GROUP_VERSION.into())?;
         if reader.u8()? != 0 {
             return Err(reader.malformed("unused flags are set"));
         }
@@ -67,7 +65,7 @@ impl<'a> GroupMain<'a> {
     /// Decodes the step of each row, in the order of logging.
     ///
     /// # Errors
-    /// [`FormatError::Malformed`] or [`FormatError::Truncated`] if they are damaged.
+    /// [`crate::FormatError::Malformed`] or [`crate::FormatError::Truncated`] if they are damaged.
     pub fn steps(&self) -> Result<Vec<i64>> {
         self.steps.decode()
     }
@@ -85,14 +83,6 @@ impl<'a> GroupMain<'a> {
     pub fn parts(&self) -> u32 {
         self.columns.iter().map(|column| column.part).max().unwrap_or(0) + 1
     }
-}
-
-fn wrong_version(found: u8) -> FormatError {
-    let what = "row group";
-    if found > GROUP_VERSION {
-        return FormatError::NewerVersion { what, found: found.into(), newest: GROUP_VERSION.into() };
-    }
-    FormatError::Malformed { what, reason: "version 0 was never written" }
 }
 
 fn read_presences<'a>(reader: &mut Reader<'a>, rows: u32) -> Result<Vec<Integers<'a>>> {

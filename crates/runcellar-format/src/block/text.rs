@@ -1,11 +1,10 @@
 //! Texts: their lengths and then their bytes, compressed where that saves.
 
-use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
-
 use crate::block::tag::Tag;
 use crate::block::{Level, TEXT_BYTES_MAX, TEXT_VALUE_BYTES_MAX, check_limit};
 use crate::codec::{Reader, Writer};
 use crate::error::{FormatError, Result};
+use crate::zframe;
 
 /// zstd's level while a run is being written: its default.
 const ZSTD_LEVEL_FAST: i32 = 3;
@@ -43,10 +42,10 @@ pub(super) fn encode(values: &[String], level: Level) -> Result<(Tag, Vec<u8>)> 
         Level::Best if plain.len() <= ZSTD_BEST_BYTES_MAX => ZSTD_LEVEL_BEST,
         _ => ZSTD_LEVEL_FAST,
     };
-    match zstd::bulk::compress(&plain, level) {
-        Ok(packed) if packed.len() < plain.len() => Ok((Tag::Text, packed)),
-        _ => Ok((Tag::Plain, plain)),
-    }
+    Ok(match zframe::pack(&plain, level) {
+        Some(packed) => (Tag::Text, packed),
+        None => (Tag::Plain, plain),
+    })
 }
 
 /// Decodes exactly `count` texts, at most as many as a group has rows.
@@ -58,7 +57,7 @@ pub(super) fn decode(tag: Tag, bytes: &[u8], count: usize) -> Result<Vec<String>
             Ok(vec![utf8(bytes)?.to_owned(); count])
         }
         Tag::Plain => decode_plain(bytes, count),
-        Tag::Text => decode_plain(&decompress(bytes, count)?, count),
+        Tag::Text => decode_plain(&zframe::unpack(WHAT, bytes, TEXT_BYTES_MAX as usize + count * 4)?, count),
         _ => Err(FormatError::Malformed { what: WHAT, reason: "tag is not one of texts" }),
     }
 }
@@ -71,26 +70,6 @@ fn decode_plain(bytes: &[u8], count: usize) -> Result<Vec<String>> {
     let values = (0..count).map(one).collect::<Result<_>>()?;
     reader.finish()?;
     Ok(values)
-}
-
-/// Decompresses a single frame that says how long its content is, and nothing else.
-fn decompress(bytes: &[u8], count: usize) -> Result<Vec<u8>> {
-    let malformed = |reason| FormatError::Malformed { what: WHAT, reason };
-    if find_frame_compressed_size(bytes) != Ok(bytes.len()) {
-        return Err(malformed("not one whole zstd frame"));
-    }
-    let Ok(Some(content)) = get_frame_content_size(bytes) else {
-        return Err(malformed("zstd frame does not say how long its content is"));
-    };
-    let content = usize::try_from(content).unwrap_or(usize::MAX);
-    let Some(total) = content.checked_sub(count * 4) else {
-        return Err(malformed("content is shorter than its lengths"));
-    };
-    check_total(total)?;
-    match zstd::bulk::decompress(bytes, content) {
-        Ok(plain) if plain.len() == content => Ok(plain),
-        _ => Err(malformed("zstd refuses the bytes")),
-    }
 }
 
 fn check_total(len: usize) -> Result<()> {

@@ -4,6 +4,7 @@ use crate::aead::{Aead, TAG_BYTES};
 use crate::error::{FormatError, Result};
 use crate::id::{JournalId, WorkspaceId};
 use crate::seal::Derived;
+use crate::secret::Secret;
 
 const WHAT: &str = "journal frame";
 const PREFIX_BYTES: usize = 4 + 4 + 8 + 12;
@@ -11,25 +12,22 @@ const PREFIX_BYTES: usize = 4 + 4 + 8 + 12;
 pub const FRAME_OVERHEAD_BYTES: usize = PREFIX_BYTES + TAG_BYTES;
 /// The longest plaintext of a frame. One `log()` is one frame; what is longer is refused as a value too large.
 pub const FRAME_PLAIN_BYTES_MAX: usize = 16 << 20;
+/// How many times its own length a scan deciphers in vain before it gives up. Damage that nobody made up costs no more
+/// than once: a frame with a wrong length is deciphered for naught, and marks inside it are one in 2^32 bytes.
+const FAILED_BYTES_FACTOR: usize = 4;
 const ASSOCIATED_BYTES: usize = 16 + 16 + 16;
 
 /// Seals and opens the frames of one journal file.
 pub struct FrameKey {
     aead: Aead,
-    nonce_key: [u8; 32],
+    nonce: Secret,
     workspace: WorkspaceId,
     journal: JournalId,
 }
 
-impl Drop for FrameKey {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.nonce_key);
-    }
-}
-
 impl FrameKey {
     pub(super) fn new(derived: &Derived, workspace: WorkspaceId, journal: JournalId) -> Self {
-        FrameKey { aead: derived.aead(), nonce_key: derived.subkey(b"nonce"), workspace, journal }
+        FrameKey { aead: derived.aead(), nonce: derived.nonce.duplicate(), workspace, journal }
     }
 
     /// The four bytes that begin each frame of this file, by which reading resumes after damage.
@@ -88,8 +86,14 @@ impl FrameKey {
         }
     }
 
+    /// Returns how many bytes of text the frame at `bytes` says that it has.
+    fn claimed_bytes(&self, bytes: &[u8]) -> usize {
+        let mut reader = crate::codec::Reader::new(WHAT, bytes);
+        reader.take(4).and_then(|_| reader.count(FRAME_PLAIN_BYTES_MAX as u32)).unwrap_or(0)
+    }
+
     fn nonce(&self, prefix: &[u8; 16], plain: &[u8]) -> [u8; 12] {
-        let mut hasher = blake3::Hasher::new_keyed(&self.nonce_key);
+        let mut hasher = blake3::Hasher::new_keyed(self.nonce.expose());
         hasher.update(prefix).update(plain);
         let mut nonce = [0; 12];
         nonce.copy_from_slice(&hasher.finalize().as_bytes()[..12]);
@@ -117,7 +121,7 @@ pub enum Found {
         /// Offset in the given bytes of the byte after it.
         end: usize,
     },
-    /// Bytes before a good frame that are no frame: damage.
+    /// Bytes before a good frame that are no frame, or too many bytes that are none to go on looking: damage.
     Damage {
         /// Offset of its first byte.
         start: usize,
@@ -134,11 +138,17 @@ pub enum Found {
 /// Finds the frames in `bytes`, which begin where a frame should.
 ///
 /// A bad frame before a good one is damage, and reading goes on at the next mark; a bad frame at the end is a torn
-/// write. Calls `found` in order of offset until it returns false. O(n) where nothing is damaged.
+/// write. Calls `found` in order of offset until it returns false. O(n), as marks that somebody made up are tried
+/// only until [`FAILED_BYTES_FACTOR`] times the bytes were deciphered in vain; what is left is damage then.
 pub fn scan(key: &FrameKey, bytes: &[u8], mut found: impl FnMut(Found) -> bool) {
     let mut at = 0;
     let mut bad_from = None;
+    let mut failed_bytes = 0_usize;
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        if failed_bytes > bytes.len().saturating_mul(FAILED_BYTES_FACTOR) {
+            found(Found::Damage { start: bad_from.unwrap_or(at), end: bytes.len() });
+            return;
+        }
         match key.open(rest) {
             Ok((sequence, plain, len)) => {
                 if let Some(start) = bad_from.take()
@@ -151,8 +161,11 @@ pub fn scan(key: &FrameKey, bytes: &[u8], mut found: impl FnMut(Found) -> bool) 
                     return;
                 }
             }
-            Err(_) => {
+            Err(error) => {
                 bad_from.get_or_insert(at);
+                if matches!(error, FormatError::Damaged { .. }) {
+                    failed_bytes = failed_bytes.saturating_add(key.claimed_bytes(rest));
+                }
                 let next = rest.get(1..).and_then(|tail| tail.windows(4).position(|four| four == key.mark()));
                 at = next.map_or(bytes.len(), |offset| at + 1 + offset);
             }
@@ -168,7 +181,6 @@ mod tests {
     use super::*;
     use crate::id::{KeyId, WriterId};
     use crate::journal::Header;
-    use crate::secret::Secret;
 
     fn key() -> FrameKey {
         let secret = Secret::new([3; 32]);
@@ -236,6 +248,41 @@ mod tests {
             let expected = if bit / 8 < frame_bytes { [2, 3] } else { [1, 3] };
             assert_eq!(sequences(&scanned(&key, &flipped)), expected, "bit {bit}");
         }
+    }
+
+    #[test]
+    fn made_up_marks_cost_no_more_than_a_few_times_the_bytes() {
+        let key = key();
+        let mut bytes = file(&key, &["one"]);
+        let start = bytes.len();
+        // 10,000 marks, each with the longest text that fits behind it.
+        for left in (1..=10_000_u32).rev() {
+            bytes.extend(key.mark());
+            bytes.extend((left * 32 - 32).to_le_bytes());
+            bytes.extend([0; 24]);
+        }
+        key.seal_into(2, b"two", &mut bytes).expect("short");
+        // Without the bound this would decipher 1.6 GB, and find the second frame.
+        let all = scanned(&key, &bytes);
+        assert_eq!(sequences(&all), [1]);
+        assert_eq!(all.last(), Some(&Found::Damage { start, end: bytes.len() }));
+    }
+
+    #[test]
+    fn a_changed_header_does_not_open() {
+        let secret = Secret::new([3; 32]);
+        let ids = (WorkspaceId([1; 16]), JournalId([6; 16]), WriterId([2; 16]));
+        let (header, _) = Header::under_run_key(ids.0, ids.1, ids.2, 1, (KeyId([4; 16]), &secret), [5; 24]);
+        for changed in [
+            Header { writer: WriterId([3; 16]), ..header.clone() },
+            Header { journal: JournalId([7; 16]), ..header.clone() },
+            Header { first_sequence: 2, ..header.clone() },
+            Header { source: crate::journal::KeySource::Run(KeyId([5; 16])), ..header.clone() },
+            Header { salt: [6; 24], ..header.clone() },
+        ] {
+            assert!(changed.open_with_run_key(ids.0, &secret).is_err(), "{changed:?}");
+        }
+        header.open_with_run_key(ids.0, &secret).expect("as it was");
     }
 
     #[test]

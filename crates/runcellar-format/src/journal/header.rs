@@ -4,7 +4,7 @@ use super::frame::FrameKey;
 use crate::codec::{Reader, Writer};
 use crate::error::{FormatError, Result};
 use crate::id::{JournalId, KeyId, WorkspaceId, WriterId};
-use crate::pair::{Pair, PublicHalf};
+use crate::pair::{Pair, PublicHalf, SEAL_BYTES};
 use crate::seal::{Derived, SALT_BYTES, constant_time_eq};
 use crate::secret::Secret;
 
@@ -12,7 +12,7 @@ const WHAT: &str = "journal header";
 const MAGIC: [u8; 8] = *b"rcjournl";
 const VERSION: u8 = 1;
 const SUITE: u8 = 1;
-const KEY_FIELD_BYTES_MAX: u32 = 1024;
+const KEY_FIELD_BYTES_MAX: u32 = 256;
 const CONTEXT: &str = "runcellar 1 journal";
 const SEALED_INFO: &[u8] = b"runcellar 1 journal key";
 
@@ -41,7 +41,7 @@ pub struct Header {
     pub first_sequence: u64,
     /// Where the key comes from.
     pub source: KeySource,
-    /// Salt of the file's keys.
+    /// Random, so that no two files have the same keys.
     pub salt: [u8; SALT_BYTES],
     /// Commitment to the key.
     pub commitment: [u8; 32],
@@ -58,16 +58,9 @@ impl Header {
         key: (KeyId, &Secret),
         salt: [u8; SALT_BYTES],
     ) -> (Header, FrameKey) {
-        let derived = Derived::new(CONTEXT, key.1, &salt);
-        let header = Header {
-            journal,
-            writer,
-            first_sequence,
-            source: KeySource::Run(key.0),
-            salt,
-            commitment: derived.commitment,
-        };
-        (header, FrameKey::new(&derived, workspace, journal))
+        let source = KeySource::Run(key.0);
+        let header = Header { journal, writer, first_sequence, source, salt, commitment: [0; 32] };
+        header.committed(workspace, key.1).expect("a key id is no longer than a key field may be")
     }
 
     /// Makes the header of a file whose random `key` is sealed to the ingest public key, and the key of its frames.
@@ -82,27 +75,27 @@ impl Header {
         ephemeral: [u8; 32],
         salt: [u8; SALT_BYTES],
     ) -> Result<(Header, FrameKey)> {
-        let derived = Derived::new(CONTEXT, key, &salt);
         let (generation, public) = ingest;
         let associated = sealed_associated(workspace, journal, writer);
         let sealed = public.seal(WHAT, SEALED_INFO, &associated, key.expose(), ephemeral)?;
-        let header = Header {
-            journal,
-            writer,
-            first_sequence,
-            source: KeySource::Ingest { generation, sealed },
-            salt,
-            commitment: derived.commitment,
-        };
-        Ok((header, FrameKey::new(&derived, workspace, journal)))
+        let source = KeySource::Ingest { generation, sealed };
+        Header { journal, writer, first_sequence, source, salt, commitment: [0; 32] }.committed(workspace, key)
+    }
+
+    /// Sets the commitment and derives the key of the frames.
+    fn committed(self, workspace: WorkspaceId, secret: &Secret) -> Result<(Header, FrameKey)> {
+        let derived = Derived::new(CONTEXT, secret, &self.before_commitment()?);
+        let header = Header { commitment: derived.commitment, ..self };
+        let key = FrameKey::new(&derived, workspace, header.journal);
+        Ok((header, key))
     }
 
     /// Derives the key of the frames from the run's metrics key, for source 1.
     ///
     /// # Errors
-    /// [`FormatError::WrongKey`] if the commitment differs.
+    /// [`FormatError::WrongKey`] if the commitment differs: another key, or a header that was changed.
     pub fn open_with_run_key(&self, workspace: WorkspaceId, secret: &Secret) -> Result<FrameKey> {
-        let derived = Derived::new(CONTEXT, secret, &self.salt);
+        let derived = Derived::new(CONTEXT, secret, &self.before_commitment()?);
         if !constant_time_eq(&derived.commitment, &self.commitment) {
             return Err(FormatError::WrongKey { what: WHAT });
         }
@@ -130,6 +123,14 @@ impl Header {
     /// # Errors
     /// [`FormatError::Limit`] if the key field is too long.
     pub fn encode(&self) -> Result<Vec<u8>> {
+        let mut out = self.before_commitment()?;
+        out.extend_from_slice(&self.commitment);
+        Ok(out)
+    }
+
+    /// All fields but the last. The keys are derived from these bytes, so that a file which is passed off as another
+    /// writer's, or as another stretch of its sequence, does not open.
+    fn before_commitment(&self) -> Result<Vec<u8>> {
         let mut out = Writer::with_capacity(192);
         out.raw(&MAGIC).u8(VERSION).u8(SUITE).raw(&self.journal.0).raw(&self.writer.0).u64(self.first_sequence);
         match &self.source {
@@ -139,7 +140,7 @@ impl Header {
                 out.u8(2).bytes(WHAT, &field, KEY_FIELD_BYTES_MAX)?
             }
         };
-        out.raw(&self.salt).raw(&self.commitment);
+        out.raw(&self.salt);
         Ok(out.into_vec())
     }
 
@@ -154,9 +155,7 @@ impl Header {
             return Err(reader.malformed("not a journal"));
         }
         let version = reader.u8()?;
-        if version != VERSION {
-            return Err(FormatError::NewerVersion { what: WHAT, found: version.into(), newest: VERSION.into() });
-        }
+        reader.version(version.into(), VERSION.into())?;
         let suite = reader.u8()?;
         if suite != SUITE {
             return Err(FormatError::UnknownSuite { what: WHAT, found: suite });
@@ -170,7 +169,7 @@ impl Header {
             1 => KeySource::Run(KeyId(field.array()?)),
             2 => {
                 let generation = field.u32()?;
-                KeySource::Ingest { generation, sealed: field.take(field.remaining())?.to_vec() }
+                KeySource::Ingest { generation, sealed: field.take(32 + SEAL_BYTES)?.to_vec() }
             }
             _ => return Err(reader.malformed("unknown key source")),
         };

@@ -10,4 +10,7 @@ mod row;
 
 pub use frame::{FRAME_OVERHEAD_BYTES, FRAME_PLAIN_BYTES_MAX, Found, FrameKey, scan};
 pub use header::{Header, KeySource};
-pub use row::{METRIC_INDEX_MAX, Record, Records, RowValue, RowWriter, TEXT_BYTES_MAX, push_metric, push_record};
+pub use row::{
+    METRIC_INDEX_MAX, METRIC_NAME_BYTES_MAX, Record, Records, RowValue, RowWriter, TEXT_BYTES_MAX, push_metric,
+    push_record,
+};

@@ -9,6 +9,8 @@ use crate::value::{Value, widen};
 const WHAT: &str = "journal record";
 /// Metric indexes of one writer stay below this, as an entry of a row gives 24 bits to the index.
 pub const METRIC_INDEX_MAX: u32 = 1 << 24;
+/// The longest name of a metric, in bytes.
+pub const METRIC_NAME_BYTES_MAX: usize = 4096;
 /// The longest text value, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4 << 20;
 
@@ -222,7 +224,7 @@ impl<'a> Records<'a> {
                 if index >= METRIC_INDEX_MAX {
                     return Err(reader.malformed("metric index over 24 bits"));
                 }
-                Record::Metric { index, name: reader.text(TEXT_BYTES_MAX as u32)?.to_owned() }
+                Record::Metric { index, name: reader.text(METRIC_NAME_BYTES_MAX as u32)?.to_owned() }
             }
             ROW => read_row(reader)?,
             FIELDS => {
@@ -232,6 +234,7 @@ impl<'a> Records<'a> {
             HEARTBEAT => Record::Heartbeat { time: reader.i64()? },
             CLOSE => Record::Close(Close::from_body(reader.bytes(u32::MAX)?)?),
             EVENT => Record::Event(Event::from_body(reader.bytes(u32::MAX)?)?),
+            0 => return Err(reader.malformed("kind 0 was never written")),
             kind => {
                 return Err(FormatError::NewerVersion { what: WHAT, found: kind.into(), newest: EVENT.into() });
             }

@@ -58,9 +58,7 @@ impl KeyFile {
             return Err(reader.malformed("not a runcellar key file"));
         }
         let version = reader.u16()?;
-        if version != VERSION {
-            return Err(FormatError::NewerVersion { what: WHAT, found: version.into(), newest: VERSION.into() });
-        }
+        reader.version(version.into(), VERSION.into())?;
         if reader.u16()? != 0 {
             return Err(reader.malformed("reserved bits are set"));
         }

@@ -29,7 +29,7 @@ pub const DEVICES_MAX: usize = 256;
 /// The longest `keyslots` file that is read.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 const PARAMS_BYTES_MAX: u32 = 64;
-const SEALED_BYTES_MAX: u32 = 512;
+const SLOT_BYTES_MAX: u32 = 1024;
 
 /// How a slot is unlocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +61,12 @@ impl SlotKind {
             SlotKind::Keychain => "keychain",
             SlotKind::Device => "device",
         }
+    }
+
+    /// Returns the length of a sealed epoch key: two factors seal it twice.
+    fn sealed_bytes(self) -> u32 {
+        let layers = if self == SlotKind::TwoFactor { 2 } else { 1 };
+        32 + layers * SEAL_BYTES as u32
     }
 
     fn from_u8(kind: u8) -> Option<Self> {
@@ -182,7 +188,7 @@ impl Slot {
             out.raw(&inner.0);
         }
         for sealed in &self.sealed {
-            out.bytes(WHAT, sealed, SEALED_BYTES_MAX)?;
+            out.bytes(WHAT, sealed, self.kind.sealed_bytes())?;
         }
         let checksum = checksum(out.as_slice());
         out.raw(&checksum[..8]);
@@ -214,7 +220,12 @@ impl Slot {
             (0, kind) if kind != SlotKind::TwoFactor => None,
             _ => return Err(reader.malformed("inner public half")),
         };
-        let sealed = (0..epochs).map(|_| Ok(reader.bytes(SEALED_BYTES_MAX)?.to_vec())).collect::<Result<_>>()?;
+        let sealed = |_| {
+            let sealed = reader.bytes(kind.sealed_bytes())?;
+            let whole = u32::try_from(sealed.len()) == Ok(kind.sealed_bytes());
+            if whole { Ok(sealed.to_vec()) } else { Err(reader.malformed("sealed epoch key of another length")) }
+        };
+        let sealed = (0..epochs).map(sealed).collect::<Result<_>>()?;
         reader.finish()?;
         Ok(Slot { id, kind, argon2, public, inner, sealed })
     }
@@ -233,8 +244,14 @@ impl Keyslots {
     /// Returns the file's bytes, authenticated under the epoch keys, which stand in the order of `epochs`.
     ///
     /// # Errors
-    /// [`FormatError::Limit`] for too many slots or devices.
+    /// [`FormatError::Limit`] for too many slots or devices, [`FormatError::Malformed`] for what
+    /// [`Keyslots::decode`] would refuse.
     pub fn encode(&self, epoch_keys: &[&Secret]) -> Result<Vec<u8>> {
+        self.check()?;
+        let whole = |slot: &Slot| slot.sealed.len() == self.epochs.len();
+        if epoch_keys.len() != self.epochs.len() || !self.slots.iter().all(whole) {
+            return Err(FormatError::Malformed { what: WHAT, reason: "not one key for each epoch" });
+        }
         let mut out = Writer::with_capacity(1024);
         out.raw(&MAGIC).u16(VERSION).u16(0).raw(&self.workspace.0).u64(self.version);
         out.u8(u8::try_from(self.epochs.len()).map_err(|_| epoch_count())?);
@@ -248,7 +265,7 @@ impl Keyslots {
         }
         out.count(WHAT, self.slots.len(), SLOTS_MAX as u32)?;
         for slot in &self.slots {
-            out.bytes(WHAT, &slot.encode()?, 4096)?;
+            out.bytes(WHAT, &slot.encode()?, SLOT_BYTES_MAX)?;
         }
         let body_bytes = out.as_slice().len();
         for key in epoch_keys {
@@ -271,9 +288,8 @@ impl Keyslots {
             return Err(reader.malformed("not a keyslots file"));
         }
         let version = reader.u16()?;
-        if version != VERSION {
-            return Err(FormatError::NewerVersion { what: WHAT, found: version.into(), newest: VERSION.into() });
-        }
+        reader.version(version.into(), VERSION.into())?;
+        check_len(bytes.len())?;
         let (body, sum) = bytes
             .split_at_checked(bytes.len().saturating_sub(32))
             .filter(|(body, _)| body.len() > 12)
@@ -289,9 +305,6 @@ impl Keyslots {
         let workspace = WorkspaceId(reader.array()?);
         let version = reader.u64()?;
         let epoch_total = usize::from(reader.u8()?);
-        if !(1..=2).contains(&epoch_total) {
-            return Err(epoch_count());
-        }
         let epoch = |reader: &mut Reader<'_>| -> Result<Epoch> {
             let number = reader.u64()?;
             Ok(Epoch { number, id: EpochId(reader.array()?), parent: EpochId(reader.array()?) })
@@ -305,11 +318,31 @@ impl Keyslots {
         };
         let devices = (0..device_total).map(|_| device(&mut reader)).collect::<Result<Vec<_>>>()?;
         let slot_total = reader.count(SLOTS_MAX as u32)?;
-        let slots =
-            (0..slot_total).map(|_| Slot::decode(reader.bytes(4096)?, epoch_total)).collect::<Result<Vec<_>>>()?;
+        let slot = |_| Slot::decode(reader.bytes(SLOT_BYTES_MAX)?, epoch_total);
+        let slots = (0..slot_total).map(slot).collect::<Result<Vec<_>>>()?;
         reader.take(32 * epoch_total)?;
         reader.finish()?;
-        Ok(Keyslots { workspace, version, epochs, ingest, devices, slots })
+        let keyslots = Keyslots { workspace, version, epochs, ingest, devices, slots };
+        keyslots.check()?;
+        Ok(keyslots)
+    }
+
+    /// Refuses what cannot be told apart, and a workspace that nothing opens.
+    fn check(&self) -> Result<()> {
+        let malformed = |reason| Err(FormatError::Malformed { what: WHAT, reason });
+        if !(1..=2).contains(&self.epochs.len()) {
+            return Err(epoch_count());
+        }
+        if self.slots.is_empty() {
+            return malformed("no slot");
+        }
+        if has_twice(self.epochs.iter().map(|epoch| epoch.id.0))
+            || has_twice(self.devices.iter().map(|device| device.id.0))
+            || has_twice(self.slots.iter().map(|slot| slot.id.0))
+        {
+            return malformed("two epochs, devices or slots of one id");
+        }
+        Ok(())
     }
 
     /// Checks the MAC of the `index`-th epoch over the file's bytes.
@@ -328,11 +361,19 @@ impl Keyslots {
     }
 }
 
+fn check_len(len: usize) -> Result<()> {
+    let (found, limit) = (len as u64, FILE_BYTES_MAX as u64);
+    if found > limit { Err(FormatError::Limit { what: WHAT, found, limit }) } else { Ok(()) }
+}
+
+fn has_twice(ids: impl Iterator<Item = [u8; 16]>) -> bool {
+    let mut seen = std::collections::BTreeSet::new();
+    ids.into_iter().any(|id| !seen.insert(id))
+}
+
 fn epoch_count() -> FormatError {
     FormatError::Malformed { what: WHAT, reason: "one or two epochs expected" }
 }
-
-const _: () = assert!(SEAL_BYTES + 32 <= SEALED_BYTES_MAX as usize);
 
 #[cfg(test)]
 mod tests {

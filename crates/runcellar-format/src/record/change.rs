@@ -4,7 +4,7 @@ use bincode::{Decode, Encode};
 
 use super::Body;
 use super::run::Tokens;
-use crate::error::Result;
+use crate::error::{FormatError, Result};
 use crate::value::Json;
 
 /// What a change record does.
@@ -116,4 +116,53 @@ pub struct Change {
 
 impl Body for Change {
     const NAME: &'static str = "change record";
+}
+
+/// Change records are padded to this grid, so that a remote shows no more of a short note than of a long one.
+pub const CHANGE_GRID_BYTES: usize = 64;
+
+impl Change {
+    /// Returns the body, padded: a byte 0x80, and zeros up to the grid.
+    ///
+    /// # Errors
+    /// As [`Body::to_body`].
+    pub fn to_padded_body(&self) -> Result<Vec<u8>> {
+        let mut body = self.to_body()?;
+        body.push(0x80);
+        body.resize(body.len().next_multiple_of(CHANGE_GRID_BYTES), 0);
+        Ok(body)
+    }
+
+    /// Reads a padded body.
+    ///
+    /// # Errors
+    /// As [`Body::from_body`], and [`FormatError::Malformed`] for padding that no writer makes.
+    pub fn from_padded_body(bytes: &[u8]) -> Result<Change> {
+        let malformed = FormatError::Malformed { what: Self::NAME, reason: "padding" };
+        let end = bytes.iter().rposition(|byte| *byte != 0).filter(|at| bytes.get(*at) == Some(&0x80));
+        let grid = |end: usize| (end + 1).next_multiple_of(CHANGE_GRID_BYTES);
+        let end = end.filter(|end| bytes.len() == grid(*end)).ok_or(malformed.clone())?;
+        Change::from_body(bytes.get(..end).ok_or(malformed)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_reads_back_at_every_length_and_no_other_padding_is_taken() {
+        for length in 0..130 {
+            let field = FieldChange::new(FieldId::Notes, "x".repeat(length), &Json::Null).expect("shallow");
+            let change =
+                Change { clock: 1, kind: ChangeKind::SetFields, object: [0; 16], fields: vec![field], extra: vec![] };
+            let padded = change.to_padded_body().expect("short");
+            assert_eq!(padded.len() % CHANGE_GRID_BYTES, 0);
+            assert_eq!(Change::from_padded_body(&padded), Ok(change));
+            assert!(Change::from_padded_body(&padded[..padded.len() - 1]).is_err());
+            assert!(Change::from_padded_body(&[&padded[..], &[0; CHANGE_GRID_BYTES]].concat()).is_err());
+            assert!(Change::from_padded_body(&[&padded[..], &[0x80], &[0; CHANGE_GRID_BYTES - 1]].concat()).is_err());
+        }
+        assert!(Change::from_padded_body(&[]).is_err());
+    }
 }

@@ -8,7 +8,7 @@ mod change;
 mod head;
 mod run;
 
-pub use change::{Change, ChangeKind, FieldChange, FieldId};
+pub use change::{CHANGE_GRID_BYTES, Change, ChangeKind, FieldChange, FieldId};
 pub use head::{GroupEntry, GroupPage, PAGE_ENTRIES, RootRow, RunHead, SeriesEntry, SeriesPage, WriterRow};
 pub use run::{
     Close, Event, MetricDefinition, Project, RunRecord, RunState, Session, Settings, SlotInfo, Stamped, Start, Tag,
@@ -18,6 +18,7 @@ pub use run::{
 use bincode::{Decode, Encode};
 
 use crate::error::{FormatError, Result};
+use crate::zframe;
 
 /// The version of all record bodies that this build writes.
 pub const VERSION: u8 = 1;
@@ -25,6 +26,9 @@ pub const VERSION: u8 = 1;
 pub const BODY_BYTES_MAX: usize = 64 << 20;
 /// Bodies from this length on are compressed where that makes them smaller.
 const COMPRESS_FROM_BYTES: usize = 256;
+/// Bodies from this length on are read back when they are made: the limit of what a reader allocates counts what
+/// values take in memory, which is up to 40 times their bytes here.
+const READ_BACK_FROM_BYTES: usize = 1 << 20;
 const ZSTD_LEVEL: i32 = 3;
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
@@ -37,25 +41,19 @@ pub trait Body: Encode + Decode<()> {
     /// Returns the body's bytes: version, compression, and the struct.
     ///
     /// # Errors
-    /// [`FormatError::Limit`] if the body would be longer than [`BODY_BYTES_MAX`].
+    /// [`FormatError::Limit`] if the body would be longer than [`BODY_BYTES_MAX`], or take so much in memory.
     fn to_body(&self) -> Result<Vec<u8>> {
         let what = Self::NAME;
         let over = |found| FormatError::Limit { what, found, limit: BODY_BYTES_MAX as u64 };
-        let mut out = vec![VERSION, RAW];
-        out.extend(bincode::encode_to_vec(self, bincode::config::standard()).map_err(|_| over(0))?);
-        let raw_bytes = out.len() - 2;
-        if raw_bytes > BODY_BYTES_MAX {
-            return Err(over(raw_bytes as u64));
+        let raw = bincode::encode_to_vec(self, bincode::config::standard()).map_err(|_| over(0))?;
+        if raw.len() > BODY_BYTES_MAX || (raw.len() >= READ_BACK_FROM_BYTES && decode::<Self>(what, &raw).is_err()) {
+            return Err(over(raw.len() as u64));
         }
-        if raw_bytes >= COMPRESS_FROM_BYTES
-            && let Ok(packed) = zstd::bulk::compress(&out[2..], ZSTD_LEVEL)
-            && packed.len() + 4 < raw_bytes
-        {
-            out.truncate(1);
-            out.push(ZSTD);
-            out.extend(u32::try_from(raw_bytes).map_err(|_| over(raw_bytes as u64))?.to_le_bytes());
-            out.extend(packed);
-        }
+        let packed = if raw.len() >= COMPRESS_FROM_BYTES { zframe::pack(&raw, ZSTD_LEVEL) } else { None };
+        let (compression, bytes) = packed.map_or((RAW, raw), |packed| (ZSTD, packed));
+        let mut out = Vec::with_capacity(2 + bytes.len());
+        out.extend_from_slice(&[VERSION, compression]);
+        out.extend_from_slice(&bytes);
         Ok(out)
     }
 
@@ -66,34 +64,44 @@ pub trait Body: Encode + Decode<()> {
     /// [`FormatError::Limit`].
     fn from_body(bytes: &[u8]) -> Result<Self> {
         let what = Self::NAME;
-        let malformed = |reason| FormatError::Malformed { what, reason };
         let mut reader = crate::codec::Reader::new(what, bytes);
         let version = reader.u8()?;
-        if version != VERSION {
-            return Err(FormatError::NewerVersion { what, found: version.into(), newest: VERSION.into() });
-        }
-        match reader.u8()? {
-            RAW => decode(what, reader.take(reader.remaining())?),
-            ZSTD => {
-                let raw_bytes = reader.count(BODY_BYTES_MAX as u32)?;
-                let packed = reader.take(reader.remaining())?;
-                let raw = zstd::bulk::decompress(packed, raw_bytes).map_err(|_| malformed("zstd frame"))?;
-                if raw.len() != raw_bytes {
-                    return Err(malformed("length differs from the one stated"));
-                }
-                decode(what, &raw)
+        reader.version(version.into(), VERSION.into())?;
+        let compression = reader.u8()?;
+        let bytes = reader.take(reader.remaining())?;
+        match compression {
+            RAW if bytes.len() > BODY_BYTES_MAX => {
+                Err(FormatError::Limit { what, found: bytes.len() as u64, limit: BODY_BYTES_MAX as u64 })
             }
-            _ => Err(malformed("unknown compression")),
+            RAW => decode(what, bytes),
+            ZSTD => decode(what, &zframe::unpack(what, bytes, BODY_BYTES_MAX)?),
+            _ => Err(reader.malformed("unknown compression")),
         }
     }
 }
 
-fn decode<T: Decode<()>>(what: &'static str, bytes: &[u8]) -> Result<T> {
+fn decode<T: Encode + Decode<()>>(what: &'static str, bytes: &[u8]) -> Result<T> {
+    let malformed = |reason| FormatError::Malformed { what, reason };
     let config = bincode::config::standard().with_limit::<BODY_BYTES_MAX>();
-    match bincode::decode_from_slice(bytes, config) {
-        Ok((value, read)) if read == bytes.len() => Ok(value),
-        Ok(_) => Err(FormatError::Malformed { what, reason: "trailing bytes" }),
-        Err(_) => Err(FormatError::Malformed { what, reason: "not a body of this kind" }),
+    let (value, read): (T, usize) =
+        bincode::decode_from_slice(bytes, config).map_err(|_| malformed("not a body of this kind"))?;
+    if read != bytes.len() {
+        return Err(malformed("trailing bytes"));
+    }
+    // bincode reads an integer in more bytes than it needs, too: one value has one form.
+    bincode::encode_into_writer(&value, Same(bytes), bincode::config::standard())
+        .map_err(|_| malformed("an integer is written in more bytes than it needs"))?;
+    Ok(value)
+}
+
+/// Takes the bytes of an encoding only as long as they are those that are expected.
+struct Same<'a>(&'a [u8]);
+
+impl bincode::enc::write::Writer for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::result::Result<(), bincode::error::EncodeError> {
+        let rest = self.0.strip_prefix(bytes);
+        self.0 = rest.ok_or(bincode::error::EncodeError::Other("other bytes are expected"))?;
+        Ok(())
     }
 }
 
@@ -124,16 +132,35 @@ mod tests {
         newer[0] = 2;
         let mut unknown = body.clone();
         unknown[1] = 2;
-        let bomb = [&[1, 1, 0xff, 0xff, 0xff, 0x7f][..], &[0; 8]].concat();
+        // A name of 2 bytes whose length is written in 3, which bincode would read.
+        let long_varint = [&[1, 0, 251, 2, 0][..], b"ab", &[0, 0]].concat();
+        // A zstd frame with a content size of 4 GiB: one segment, size of 4 bytes.
+        let bomb = [&[1, 1, 0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0xff, 0xff, 0xff, 0xff][..], &[1, 0, 0]].concat();
+        let packed = project(&"long ".repeat(100)).to_body().expect("encodes");
+        let doubled = [&packed[..], &packed[2..]].concat();
         assert!(matches!(Project::from_body(&trailing), Err(FormatError::Malformed { .. })));
         assert!(matches!(Project::from_body(&newer), Err(FormatError::NewerVersion { found: 2, .. })));
         assert!(matches!(Project::from_body(&unknown), Err(FormatError::Malformed { .. })));
+        assert!(matches!(Project::from_body(&long_varint), Err(FormatError::Malformed { .. })));
+        assert_eq!(Project::from_body(&[1, 0, 2, b'a', b'b', 0, 0]), Ok(project("ab")));
         assert!(matches!(Project::from_body(&bomb), Err(FormatError::Limit { .. })));
+        assert!(matches!(Project::from_body(&doubled), Err(FormatError::Malformed { .. })));
         for len in 0..body.len() {
             assert!(Project::from_body(&body[..len]).is_err(), "length {len}");
         }
         // A stated vector length of 2^62 is refused by the limit before anything is allocated.
         assert!(Project::from_body(&[1, 0, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0x40]).is_err());
+    }
+
+    #[test]
+    fn what_no_reader_would_take_is_not_written() {
+        let list = |items: usize| {
+            let start = Start { config: Tokens::new(&vec![0_i64; items].into()).expect("shallow"), ..Start::default() };
+            start.to_body()
+        };
+        let whole = list(600_000).expect("fits");
+        Start::from_body(&whole).expect("reads back");
+        assert!(matches!(list(3_000_000), Err(FormatError::Limit { .. })));
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use runcellar_format::ObjectId;
-use runcellar_format::record::{Body, Change, ChangeKind, FieldId};
+use runcellar_format::record::{Change, ChangeKind, FieldId};
 use runcellar_format::seal::Kind;
 
 use super::{CheckReport, Problem, ProblemKind};
-use crate::db::{ReadTx, unpadded};
+use crate::db::ReadTx;
 use crate::keys::Keyring;
 use crate::{Error, Json, Result};
 
@@ -80,7 +80,7 @@ fn check_changes(
         }
         *next = seq + 1;
         let change = tx.open_object(keyring, &row).and_then(|body| {
-            Change::from_body(unpadded(&body)?).map_err(|cause| Error::format(format_args!("change {seq}"), cause))
+            Change::from_padded_body(&body).map_err(|cause| Error::format(format_args!("change {seq}"), cause))
         });
         match change {
             Ok(change) => take(&mut known, &change, seq, id.0 == device),

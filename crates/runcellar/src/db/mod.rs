@@ -13,7 +13,7 @@ mod write;
 pub(crate) use read::{ReadTx, damaged_in_place};
 pub(crate) use rows::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow, Summed};
 pub(crate) use schema::create;
-pub(crate) use write::{Cover, WORKSPACE_OWNER, WriteTx, unpadded};
+pub(crate) use write::{Cover, WORKSPACE_OWNER, WriteTx};
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};

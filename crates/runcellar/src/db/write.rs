@@ -124,8 +124,8 @@ impl<'a> WriteTx<'a> {
         let seq = self.root.next_device_seq;
         self.root.next_device_seq += 1;
         let place = ObjectKey::new(Kind::Change, ObjectId(device.0), seq);
-        let body = change.to_body().map_err(|cause| Error::format("change record", cause))?;
-        let row = self.sealed(place, None, key, &padded(body))?;
+        let body = change.to_padded_body().map_err(|cause| Error::format("change record", cause))?;
+        let row = self.sealed(place, None, key, &body)?;
         self.sum.add(&row.hash(self.integrity.secret()));
         self.replace(&row)
     }
@@ -245,22 +245,6 @@ impl ReadTx<'_> {
         }
         Ok(sum)
     }
-}
-
-/// Change records are padded to this grid, so that a remote shows no more of a short note than a long one.
-const CHANGE_GRID_BYTES: usize = 64;
-
-/// Appends a mark and zeros up to the grid.
-fn padded(mut body: Vec<u8>) -> Vec<u8> {
-    body.push(0x80);
-    body.resize(body.len().next_multiple_of(CHANGE_GRID_BYTES), 0);
-    body
-}
-
-/// Takes the padding of a change record off.
-pub(crate) fn unpadded(body: &[u8]) -> Result<&[u8]> {
-    let end = body.iter().rposition(|byte| *byte != 0).filter(|at| body.get(*at) == Some(&0x80));
-    end.and_then(|at| body.get(..at)).ok_or_else(|| Error::damaged("change record: its padding is not whole"))
 }
 
 fn insert_epoch(transaction: &Transaction<'_>, epoch: EpochRow) -> Result<()> {

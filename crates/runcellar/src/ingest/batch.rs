@@ -91,7 +91,8 @@ impl Batch {
         self.rows() >= ROWS_MAX || self.cells >= CELLS_MAX || self.text_bytes >= TEXT_BYTES_MAX
     }
 
-    /// Takes in one frame. Frames of sequence 0 set names and start; frames that were taken in before are passed over.
+    /// Takes in one frame. Frames of sequence 0 set start and names, and nothing else, as they stand in every file; of
+    /// frames that were taken in before only the names count.
     pub(crate) fn take(&mut self, sequence: u64, plain: &[u8]) -> Result<()> {
         let known = sequence != 0 && sequence <= self.last_sequence;
         if sequence != 0 && !known {
@@ -103,6 +104,16 @@ impl Batch {
         for record in Records::new(plain) {
             let record = record
                 .map_err(|cause| Error::format(format_args!("frame {sequence} of writer {}", self.writer), cause))?;
+            let fits = match record {
+                Record::Start(_) => sequence == 0,
+                Record::Metric { .. } => true,
+                _ => sequence != 0,
+            };
+            if !fits {
+                let message =
+                    format!("frame {sequence} of writer {}: a record that does not belong there", self.writer);
+                return Err(Error::damaged(message));
+            }
             match record {
                 Record::Start(start) => {
                     self.heard = self.heard.max(start.started);

@@ -80,13 +80,17 @@ impl JournalReader {
                 Error::new(crate::ErrorKind::Io, format!("read journal {}: {cause}", self.header.journal))
             })?;
             let at_end = window.len() < window_bytes;
-            let (mut outcome, mut tail, mut stopped) = (Ok(true), None, false);
+            let (mut outcome, mut tail, mut stopped, mut hopeless) = (Ok(true), None, false, None);
             scan(&self.key, &window, |found| match found {
                 Found::Frame { sequence, plain, end } => {
                     self.offset = start + end as u64;
                     outcome = each(sequence, &plain);
                     stopped = !matches!(outcome, Ok(true));
                     !stopped
+                }
+                Found::Damage { start: from, end } if end == window.len() => {
+                    hopeless = Some(start + from as u64);
+                    true
                 }
                 Found::Damage { start: from, end } => {
                     self.damage.push((start + from as u64, start + end as u64));
@@ -99,16 +103,21 @@ impl JournalReader {
             });
             outcome?;
             self.torn_at = tail.filter(|_| at_end);
+            if at_end && let Some(from) = hopeless {
+                self.damage.push((from, start + window.len() as u64));
+            }
             if stopped || at_end {
                 return Ok(());
             }
             // A frame longer than the window, or one that begins near its end: look again with more of it.
-            if self.offset == start {
-                if window_bytes > FRAME_PLAIN_BYTES_MAX + FRAME_OVERHEAD_BYTES {
-                    self.offset = tail.map_or(start + window.len() as u64, |_| start + window.len() as u64);
-                    self.damage.push((start, self.offset));
-                }
+            if self.offset > start {
+                window_bytes = WINDOW_BYTES;
+            } else if window_bytes <= FRAME_PLAIN_BYTES_MAX + FRAME_OVERHEAD_BYTES {
                 window_bytes *= 4;
+            } else {
+                self.offset = start + window.len() as u64;
+                self.damage.push((start, self.offset));
+                window_bytes = WINDOW_BYTES;
             }
         }
     }

@@ -6,15 +6,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use runcellar_format::WorkspaceId;
-use runcellar_format::codec::{Reader, Writer};
+use runcellar_format::mirror::Mirror as Mirrored;
 use runcellar_format::record::RootRow;
-use runcellar_format::seal::checksum as hash;
+use runcellar_format::{LineageId, WorkspaceId};
 
 use crate::io::{self, Io};
 
-const MAGIC: [u8; 8] = *b"rcmirror";
-const BYTES: u64 = 8 + 16 + 8 + 32 + 32;
 const EVERY_US: i64 = 1_000_000;
 
 pub(super) struct Mirror {
@@ -28,14 +25,6 @@ pub(super) struct Mirror {
 struct Pending {
     root: Option<RootRow>,
     written_us: Option<i64>,
-}
-
-/// What a mirror file says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mirrored {
-    lineage: [u8; 16],
-    counter: u64,
-    sum: [u8; 32],
 }
 
 impl Mirror {
@@ -76,7 +65,7 @@ impl Mirror {
         let Some(root) = pending.root.take() else { return };
         let Some(path) = self.path(&root) else { return };
         pending.written_us = Some(now);
-        let ahead = read(io, &path).is_some_and(|old| old.lineage == root.lineage && old.counter >= root.counter);
+        let ahead = read(io, &path).is_some_and(|old| old.lineage.0 == root.lineage && old.counter >= root.counter);
         if !ahead {
             // `doctor` says if the mirror cannot be written; the commit itself stands.
             let _ = write(io, &path, &root);
@@ -90,7 +79,7 @@ impl Mirror {
 
     /// Compares a root row with the mirror; returns what does not fit, in words.
     pub(super) fn compare(&self, io: &dyn Io, root: &RootRow) -> Option<String> {
-        let mirrored = read(io, &self.path(root)?).filter(|mirrored| mirrored.lineage == root.lineage)?;
+        let mirrored = read(io, &self.path(root)?).filter(|mirrored| mirrored.lineage.0 == root.lineage)?;
         if mirrored.counter > root.counter {
             let (seen, found) = (mirrored.counter, root.counter);
             return Some(format!(
@@ -103,22 +92,13 @@ impl Mirror {
 }
 
 fn read(io: &dyn Io, path: &Path) -> Option<Mirrored> {
-    let bytes = io.read(path, BYTES).ok()?;
-    let mut reader = Reader::new("mirror", &bytes);
-    let magic: [u8; 8] = reader.array().ok()?;
-    let mirrored = Mirrored { lineage: reader.array().ok()?, counter: reader.u64().ok()?, sum: reader.array().ok()? };
-    let checksum: [u8; 32] = reader.array().ok()?;
-    let whole = bytes.get(..bytes.len().checked_sub(32)?)?;
-    (magic == MAGIC && hash(whole) == checksum).then_some(mirrored)
+    Mirrored::decode(&io.read(path, Mirrored::BYTES as u64).ok()?).ok()
 }
 
 fn write(io: &dyn Io, path: &Path, root: &RootRow) -> std::io::Result<()> {
-    let mut out = Writer::with_capacity(96);
-    out.raw(&MAGIC).raw(&root.lineage).u64(root.counter).raw(&root.sum);
-    let checksum = hash(out.as_slice());
-    out.raw(&checksum);
+    let mirrored = Mirrored { lineage: LineageId(root.lineage), counter: root.counter, sum: root.sum };
     let mut random = [0; 8];
     io.random(&mut random)?;
     let temporary = path.with_extension(format!("root.{:016x}.tmp", u64::from_le_bytes(random)));
-    io::replace(io, path, &temporary, out.as_slice())
+    io::replace(io, path, &temporary, &mirrored.encode())
 }

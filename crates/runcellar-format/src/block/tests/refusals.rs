@@ -236,12 +236,14 @@ fn compressed_text_is_one_frame_that_tells_its_length() {
     assert_malformed(text(&[&frame[..], &frame[..]].concat()), "one whole zstd frame");
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
     assert_malformed(text(&[&skippable[..], &frame[..]].concat()), "one whole zstd frame");
-    assert_malformed(text(&skippable), "shorter than its lengths");
+    assert_malformed(text(&skippable), "one whole zstd frame");
+    let short = zstd::bulk::compress(&plain[..15], 3).expect("compresses");
+    assert!(matches!(text(&short), Err(FormatError::Truncated { .. })));
     let streamed = zstd::stream::encode_all(&plain[..], 3).expect("compresses");
     assert_malformed(text(&streamed), "how long its content is");
     let bomb = zstd::bulk::compress(&vec![0; TEXT_BYTES_MAX as usize + 17], 3).expect("compresses");
-    let found = u64::from(TEXT_BYTES_MAX) + 1;
-    let limit = FormatError::Limit { what: "text column bytes", found, limit: TEXT_BYTES_MAX.into() };
+    let found = u64::from(TEXT_BYTES_MAX) + 17;
+    let limit = FormatError::Limit { what: "text column", found, limit: found - 1 };
     assert_eq!(crate::block::column::decode_values(ValueKind::Text, Tag::Text, &bomb, ROWS), Err(limit));
     // A short text that many rows repeat is a bomb as well.
     let long = vec![b'x'; TEXT_VALUE_BYTES_MAX as usize];
