@@ -1,7 +1,7 @@
 //! [`Io`] of the operating system.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Result, Write as _};
+use std::io::{ErrorKind, Read as _, Result, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -38,7 +38,15 @@ impl Io for SystemIo {
     }
 
     fn open(&self, path: &Path) -> Result<Arc<dyn IoFile>> {
-        Ok(Arc::new(SystemFile(OpenOptions::new().read(true).append(true).open(path)?)))
+        let writable = OpenOptions::new().read(true).append(true).open(path);
+        let file = match writable {
+            // To be read all the same; its lock cannot be taken, so nobody takes its writer for dead.
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+                File::open(path)?
+            }
+            other => other?,
+        };
+        Ok(Arc::new(SystemFile(file)))
     }
 
     fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>> {

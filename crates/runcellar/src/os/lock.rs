@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::AsRawFd as _;
 
-/// Tries to take the exclusive record lock over the whole file; false if another process has it.
+/// Tries to take the exclusive record lock over the whole file; false if another process has it, or if the file is
+/// open for reading alone.
 pub(crate) fn try_lock(file: &File) -> Result<bool> {
     match set_lock(file, libc::F_SETLK) {
         Ok(()) => Ok(true),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN)) => Ok(false),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN | libc::EBADF)) => Ok(false),
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOLCK | libc::EOPNOTSUPP)) => {
             Err(ErrorKind::Unsupported.into())
         }
