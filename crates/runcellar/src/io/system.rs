@@ -53,7 +53,7 @@ impl Io for SystemIo {
         let mut out = Vec::new();
         File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut out)?;
         if out.len() as u64 > limit {
-            return Err(std::io::ErrorKind::FileTooLarge.into());
+            return Err(ErrorKind::FileTooLarge.into());
         }
         Ok(out)
     }
