@@ -154,6 +154,19 @@ json_from! {
     String => |value| Json::Text(value);
 }
 
+impl From<u64> for Json {
+    /// An integer over `i64::MAX` becomes the nearest float.
+    fn from(value: u64) -> Self {
+        i64::try_from(value).map_or(Json::Float(value as f64), Json::Int)
+    }
+}
+
+impl From<usize> for Json {
+    fn from(value: usize) -> Self {
+        Json::from(value as u64)
+    }
+}
+
 impl<T: Into<Json>> From<Vec<T>> for Json {
     fn from(items: Vec<T>) -> Self {
         Json::List(items.into_iter().map(Into::into).collect())

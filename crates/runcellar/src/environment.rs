@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::keys::Keys;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, OpenOptions, Result};
 
 /// Name of the directory that is searched for from the current directory upwards.
 pub const DIRECTORY_NAME: &str = ".runcellar";
@@ -86,6 +86,12 @@ impl Environment {
         self.fallback.clone().ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "no workspace: no home directory; name one by --workspace or RUNCELLAR_DIR")
         })
+    }
+
+    /// Returns options to open a workspace with the keys of this environment.
+    #[must_use]
+    pub fn options(&self) -> OpenOptions {
+        OpenOptions { keys: self.keys.clone(), homeless: self.homeless, ..OpenOptions::default() }
     }
 
     /// Returns the directory that `init` makes a workspace: `explicit`, else the one that `RUNCELLAR_DIR` names, else
