@@ -3,24 +3,27 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runcellar_format::JournalId;
 use runcellar_format::record::Close;
 
+use super::journal_file::SharedJournal;
 use super::registry;
-use super::writer::Writer;
+use super::writer::{State, Writer};
 use crate::ingest::batch::{Batch, ROWS_MAX};
 use crate::ingest::reader::{JournalFile, JournalReader};
 use crate::ingest::{self, Extent, store};
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Pause between syncs: the most that a power cut loses.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// Seconds between signs of life in a quiet journal.
-const HEARTBEAT_EVERY_SECS: u64 = 60;
+/// Syncs between signs of life: a minute.
+const HEARTBEAT_EVERY_BEATS: u64 = 60;
 /// How long the background waits for the database before it tries again a second later.
 const INGEST_WAIT: Duration = Duration::from_millis(500);
+/// How often ingest begins anew because another process ingested the same journal.
+const INGEST_ATTEMPTS: usize = 4;
 
 /// A writer with its thread.
 pub(super) struct Background {
@@ -70,33 +73,32 @@ impl Background {
     /// Ends the writer: close frame, sync, ingest.
     pub(super) fn finish(&self, close: Close) -> Result<()> {
         let writer = self.writer();
-        match writer.close(close) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::State => return Ok(()),
-            Err(error) => return Err(error),
+        // Any other failure is that of a frame, and whether it can be kept after all shows below.
+        if let Err(error) = writer.close(close)
+            && error.kind() == ErrorKind::State
+        {
+            return Ok(());
         }
         self.stop();
         let synced = writer.sync();
+        let ingested = if self.shared.ingests { self.shared.ingest(Extent::All, None) } else { Ok(()) };
+        let lost = writer.give_up();
+        self.shared.release();
         let dropped = writer.dropped();
         if dropped > 0 {
             writer.warn(&format!("{dropped} values were dropped"));
         }
-        synced?;
-        if self.shared.ingests {
-            // What stays in the journal is safe there: the next opener ingests it.
-            match self.shared.ingest(Extent::All, None) {
-                Err(error) if !matches!(error.kind(), ErrorKind::Busy | ErrorKind::ReadOnly) => {
-                    writer.warn(&format!("it stays in its journal, to be ingested by the next opener: {error}"));
-                }
-                _ => {}
-            }
+        if let Err(error) = &ingested
+            && !matches!(error.kind(), ErrorKind::Busy | ErrorKind::ReadOnly)
+        {
+            writer.warn(&format!("it stays in its journal, to be ingested by the next opener: {error}"));
         }
-        self.shared.release();
         if self.shared.ingests {
             // Forked children left theirs to us.
             let _ = ingest::recover(writer.inner());
         }
-        Ok(())
+        let durable = self.shared.ingests && ingested.is_ok() && !lost;
+        if durable { Ok(()) } else { synced }
     }
 
     fn stop(&self) {
@@ -121,27 +123,26 @@ impl Drop for Background {
 
 impl BackgroundShared {
     fn run(&self) {
-        let mut quiet_secs = 0;
+        // Rows that come fast wake the thread more often than once a second, so the clock decides and not the wait.
+        let mut due = Instant::now() + SYNC_EVERY;
+        let mut beats = 0;
         while !self.stop.load(Ordering::Acquire) {
             let state = self.writer.lock();
-            let (state, wait) = self
-                .writer
-                .wake
-                .wait_timeout_while(state, SYNC_EVERY, |state| {
-                    !self.stop.load(Ordering::Acquire) && state.rows_waiting < ROWS_MAX && !needs_standby(state)
-                })
-                .unwrap_or_else(PoisonError::into_inner);
-            drop(state);
+            let idle = |state: &mut State| {
+                !self.stop.load(Ordering::Acquire) && state.rows_waiting < ROWS_MAX && !self.writer.wants_standby(state)
+            };
+            let wait = due.saturating_duration_since(Instant::now());
+            drop(self.writer.wake.wait_timeout_while(state, wait, idle).unwrap_or_else(PoisonError::into_inner));
             self.writer.prepare_standby();
-            if wait.timed_out() {
-                quiet_secs += SYNC_EVERY.as_secs();
+            if Instant::now() >= due {
+                due = Instant::now() + SYNC_EVERY;
+                beats += 1;
+                self.writer.tend();
                 // Trouble is warned about once by the writer, and tried again in a second.
-                let _ = self.writer.tend();
                 let _ = self.writer.sync();
-            }
-            if quiet_secs >= HEARTBEAT_EVERY_SECS {
-                quiet_secs = 0;
-                let _ = self.writer.heartbeat();
+                if beats % HEARTBEAT_EVERY_BEATS == 0 {
+                    let _ = self.writer.heartbeat();
+                }
             }
             if self.ingests {
                 let outcome = self.ingest(Extent::WholeGroups, Some(INGEST_WAIT));
@@ -149,7 +150,7 @@ impl BackgroundShared {
                 if let Err(error) = outcome
                     && !matches!(error.kind(), ErrorKind::Busy | ErrorKind::ReadOnly)
                 {
-                    self.writer.warn(&format!("ingest waits: {error}"));
+                    self.writer.warn_once(format!("ingest waits: {error}"));
                 }
             }
         }
@@ -162,43 +163,62 @@ impl BackgroundShared {
     /// Ingests retired files whole and removes them, then the current file as far as `extent` says.
     fn ingest(&self, extent: Extent, wait: Option<Duration>) -> Result<()> {
         let mut state = self.ingest_state();
-        let inner = self.writer.inner();
+        let mut attempts = 0;
         loop {
             let next = {
                 let writer = self.writer.lock();
-                let retired =
-                    writer.retired.first().map(|retired| (retired.journal.id, retired.journal.file.clone(), true));
-                let current = writer.journal.as_ref().map(|journal| (journal.id, journal.file.clone(), false));
-                retired.or(current)
+                let retired = writer.retired.first().map(|retired| (retired.journal.share(), true));
+                retired.or(writer.journal.as_ref().map(|journal| (journal.share(), false)))
             };
-            let Some((id, file, retired)) = next else { return Ok(()) };
-            let IngestState { batch, current } = &mut *state;
-            if current.as_ref().is_none_or(|(open, _)| *open != id) {
-                let Some(journal) = JournalFile::open(file)? else { return Ok(()) };
-                batch.next_file();
-                *current = Some((id, inner.read(|tx, keyring| journal.unlock(tx, keyring))?));
-            }
-            let Some((_, reader)) = current else { return Ok(()) };
+            let Some((journal, retired)) = next else { return Ok(()) };
             let whole = retired || extent == Extent::All;
-            let extent = if whole { Extent::All } else { Extent::WholeGroups };
-            if let Err(error) = ingest::ingest(inner, reader, batch, extent, wait) {
+            let outcome = self.ingest_file(&mut state, &journal, whole, wait);
+            if let Err(error) = &outcome {
                 // The reader has passed frames that are not stored: begin anew from what the database has.
-                let row = inner.read(|tx, keyring| store::writer_row(tx, keyring, self.writer.id()));
-                let reached = row.ok().flatten().map_or(batch.base, |row| row.sequence);
-                *batch = Batch::after(self.writer.id(), reached);
-                *current = None;
-                return Err(error);
+                let row = self.writer.inner().read(|tx, keyring| store::writer_row(tx, keyring, self.writer.id()));
+                let reached = row.ok().flatten().map_or(state.batch.base, |row| row.sequence);
+                *state = IngestState { batch: Batch::after(self.writer.id(), reached), current: None };
+                attempts += 1;
+                match error.kind() {
+                    // Another process took the writer for dead and was faster; go on from there.
+                    ErrorKind::State if attempts < INGEST_ATTEMPTS => continue,
+                    // One that cannot be read must not hold up those after it; `check` says what is wrong with it.
+                    ErrorKind::Damaged if retired => self.writer.warn_once(error.to_string()),
+                    _ => return outcome.map(|_| ()),
+                }
             }
             if !whole {
                 return Ok(());
             }
-            let damaged = !reader.damage.is_empty();
-            *current = None;
-            self.let_go(id, damaged);
+            state.current = None;
+            self.let_go(journal.id, outcome.unwrap_or(true));
             if !retired {
                 return Ok(());
             }
         }
+    }
+
+    /// Ingests one file; returns true if it is damaged.
+    fn ingest_file(
+        &self,
+        state: &mut IngestState,
+        journal: &SharedJournal,
+        whole: bool,
+        wait: Option<Duration>,
+    ) -> Result<bool> {
+        let inner = self.writer.inner();
+        let IngestState { batch, current } = state;
+        if current.as_ref().is_none_or(|(open, _)| *open != journal.id) {
+            let Some(file) = JournalFile::open(journal.file.clone())? else {
+                return Err(Error::damaged(format!("journal {}: it ends inside its header", journal.path.display())));
+            };
+            batch.next_file();
+            *current = Some((journal.id, inner.read(|tx, keyring| file.unlock(tx, keyring))?));
+        }
+        let Some((_, reader)) = current else { return Ok(false) };
+        let extent = if whole { Extent::All } else { Extent::WholeGroups };
+        ingest::ingest(inner, reader, batch, extent, wait)?;
+        Ok(!reader.damage.is_empty())
     }
 
     /// Removes a journal that is ingested whole; a damaged one stays for `check`.
@@ -211,7 +231,7 @@ impl BackgroundShared {
         };
         drop(writer);
         if let Some(journal) = journal {
-            if !damaged {
+            if !damaged && !journal.is_gone(self.writer.inner()) {
                 // One that cannot be removed is found empty of news by the next opener.
                 let _ = self.writer.inner().io.remove(&journal.path);
             }
@@ -231,9 +251,4 @@ impl BackgroundShared {
         drop(writer);
         left.into_iter().chain(current).for_each(registry::remove);
     }
-}
-
-fn needs_standby(state: &super::writer::State) -> bool {
-    let half_full = state.journal.as_ref().is_some_and(|journal| journal.bytes > super::writer::JOURNAL_BYTES_MAX / 2);
-    half_full && state.standby.is_none()
 }

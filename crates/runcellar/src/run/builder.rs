@@ -10,18 +10,22 @@ use runcellar_format::seal::Kind;
 use runcellar_format::{ObjectId, WriterId};
 
 use super::background::Background;
-use super::journal_file::JournalKey;
-use super::writer::{Place, Writer};
+use super::journal_file::{EmptyJournal, JournalKey};
+use super::writer::{JOURNAL_BYTES_MAX, Place, Writer, WriterOptions};
 use super::{Run, Shared, names};
+use crate::db::ReadTx;
+use crate::ingest::batch::Batch;
 use crate::ingest::data::RunData;
 use crate::ingest::store;
+use crate::keys::Keyring;
 use crate::os::Forkable;
+use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Json, Result, Workspace, capture, io, os};
 
 /// How long `start` waits for the database before it records without it (journal of key source 2).
 const INIT_WAIT: Duration = Duration::from_millis(250);
 /// The longest run id, project name or tag, in bytes.
-pub const NAME_BYTES_MAX: usize = 128;
+pub(super) const NAME_BYTES_MAX: usize = 128;
 const ID_DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// What to do when a run of the given id is there.
@@ -53,7 +57,7 @@ pub struct RunBuilder {
     program: String,
     runtime: String,
     directory: Option<PathBuf>,
-    strict: bool,
+    options: WriterOptions,
 }
 
 impl Workspace {
@@ -75,7 +79,7 @@ impl Workspace {
             program: String::new(),
             runtime: String::new(),
             directory: None,
-            strict: false,
+            options: WriterOptions { strict: false, journal_bytes: JOURNAL_BYTES_MAX },
         }
     }
 }
@@ -168,7 +172,15 @@ impl RunBuilder {
     /// Makes every value that cannot be kept an error of `log()`, instead of a warning and a count.
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
-        self.strict = strict;
+        self.options.strict = strict;
+        self
+    }
+
+    /// Sets the size at which a journal is followed by another, so that tests need not write much to see it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn journal_bytes(mut self, bytes: u64) -> Self {
+        self.options.journal_bytes = bytes;
         self
     }
 
@@ -181,63 +193,31 @@ impl RunBuilder {
         let workspace = self.workspace.clone();
         let inner = &workspace.inner;
         let writer_id = WriterId(io::random(&*inner.io)?);
-        let (resume, strict, given_id) = (self.resume, self.strict, self.id.clone());
+        let (resume, options, given_id) = (self.resume, self.options, self.id.is_some());
         let (mut start, given_name) = self.into_start()?;
-        let mut next_step = 0;
-        let registered = inner.write(Some(INIT_WAIT), |tx| {
-            let known = match &given_id {
-                Some(id) => tx.object_by_tag(Kind::Run, &store::run_tag(tx, id)?)?,
-                None => None,
-            };
-            match (&known, resume) {
-                (Some(_), Resume::Never) => {
-                    let message = format!("run {}: it is there already; resume it, or take another id", start.run_id);
-                    return Err(Error::new(ErrorKind::Exists, message));
-                }
-                (None, Resume::Must) => {
-                    return Err(Error::new(
-                        ErrorKind::NotFound,
-                        format!("run {}: not there to be resumed", start.run_id),
-                    ));
-                }
-                _ => {}
+        let given = Given { id: given_id, name: given_name, resume };
+        // The file comes before the run is known, so that a run whose writer dies in between can be told by an empty
+        // journal and needs no search for it; see `ingest::recover`.
+        let empty = EmptyJournal::create(inner)?;
+        let (key, next_step) = match register(inner, writer_id, &mut start, &given) {
+            Ok(registered) => registered,
+            Err(error) => {
+                empty.discard(inner);
+                return Err(error);
             }
-            if let Some(row) = known {
-                let data = RunData::without_series(tx, tx.keyring, &row)?;
-                (start.resumed, start.run, start.project) = (true, data.object.0, data.record.project);
-                start.name = given_name.clone().unwrap_or(data.record.name.value);
-                next_step = data.record.next_step;
-            } else if given_name.is_none() {
-                let ordinal = tx.count_objects(Kind::Run)? + 1;
-                start.name = names::generate(io::random(tx.io)?, ordinal);
-            }
-            start.device = tx.root().device;
-            store::register(tx, writer_id, &start)
-        });
-        let (object, key) = match registered {
-            Ok((run, key)) => (run, JournalKey::Run(key)),
-            Err(error) if error.is_retryable() => {
-                // Somebody holds the database: the journal takes the whole start, sealed to the ingest key.
-                if start.name.is_empty() {
-                    start.name = names::generate(io::random(&*inner.io)?, 0);
-                }
-                start.resumed = given_id.is_some() && resume != Resume::Never;
-                (ObjectId(start.run), JournalKey::Ingest(inner.keyslots().ingest))
-            }
-            Err(error) => return Err(error),
         };
-        let by_key = matches!(key, JournalKey::Run(_));
-        if by_key && start.resumed {
-            // Rows that the earlier writer left in a journal count for the next step, too.
-            next_step = next_step.max(crate::query::next_step(inner, object)?);
+        let writer = Writer::new(inner.clone(), writer_id, key.clone(), start.clone(), options, Some(empty));
+        if let Err(error) = writer.begin() {
+            // The run is there and has no journal. If the disk takes that its writer is gone, it does not seem at work.
+            let _ = inner.write(Some(INIT_WAIT), |tx| store::store(tx, &mut Batch::after(writer_id, 0), true));
+            return Err(error);
         }
-        let writer = Writer::open(inner.clone(), writer_id, key.clone(), start.clone(), strict)?;
         let background = Background::start(Arc::new(writer), true);
         let shared = Shared {
             workspace: workspace.clone(),
             key,
             start,
-            strict,
+            options,
             place: Place::new(next_step),
             writer: Forkable::new(background),
         };
@@ -281,6 +261,80 @@ impl RunBuilder {
             extra: Vec::new(),
         };
         Ok((start, self.name))
+    }
+}
+
+/// What the caller gave of a run that may be there already.
+struct Given {
+    id: bool,
+    name: Option<String>,
+    resume: Resume,
+}
+
+/// Makes run and writer known, and `start` fit what is known of the run; returns the journal's key and the step at
+/// which to go on.
+fn register(inner: &Inner, writer: WriterId, start: &mut Start, given: &Given) -> Result<(JournalKey, i64)> {
+    let registered = inner.write(Some(INIT_WAIT), |tx| {
+        let next_step = meet(tx, tx.keyring, start, given)?;
+        if start.name.is_empty() {
+            let ordinal = tx.count_objects(Kind::Run)? + 1;
+            start.name = names::generate(io::random(tx.io)?, ordinal);
+        }
+        start.device = tx.root().device;
+        let (run, key) = store::register(tx, writer, start)?;
+        start.run = run.0;
+        Ok((JournalKey::Run(key), next_step))
+    });
+    let (key, next_step) = match registered {
+        Err(error) if error.is_retryable() => {
+            // Somebody holds the database: the journal takes the whole start, sealed to the ingest key. Reading still
+            // tells whether the run is there; if even that fails, whoever ingests the journal joins the two.
+            let next_step = match inner.read(|tx, keyring| meet(tx, keyring, start, given)) {
+                Err(error) if error.is_retryable() => {
+                    start.resumed = given.id && given.resume != Resume::Never;
+                    0
+                }
+                met => met?,
+            };
+            if start.name.is_empty() && !start.resumed {
+                start.name = names::generate(io::random(&*inner.io)?, 0);
+            }
+            (JournalKey::Ingest(inner.keyslots().ingest), next_step)
+        }
+        registered => registered?,
+    };
+    if !start.resumed {
+        return Ok((key, next_step));
+    }
+    // Rows that an earlier writer left in a journal count for the next step, too.
+    match crate::query::next_step(inner, ObjectId(start.run)) {
+        Ok(beyond) => Ok((key, next_step.max(beyond))),
+        Err(error) if error.is_retryable() || error.kind() == ErrorKind::NotFound => Ok((key, next_step)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Looks whether the run is there and makes `start` fit it; returns the step at which to go on.
+fn meet(tx: &ReadTx<'_>, keyring: &Keyring, start: &mut Start, given: &Given) -> Result<i64> {
+    let known = match given.id {
+        true => tx.object_by_tag(Kind::Run, &store::tag_of(tx, keyring, Kind::Run, &start.run_id)?)?,
+        false => None,
+    };
+    match (known, given.resume) {
+        (Some(_), Resume::Never) => {
+            let message = format!("run {}: it is there already; resume it, or take another id", start.run_id);
+            Err(Error::new(ErrorKind::Exists, message))
+        }
+        (None, Resume::Must) => {
+            Err(Error::new(ErrorKind::NotFound, format!("run {}: not there to be resumed", start.run_id)))
+        }
+        (Some(row), _) => {
+            let data = RunData::without_series(tx, keyring, &row)?;
+            (start.resumed, start.run, start.project) = (true, data.object.0, data.record.project);
+            start.name = given.name.clone().unwrap_or(data.record.name.value);
+            Ok(data.record.next_step)
+        }
+        (None, _) => Ok(0),
     }
 }
 

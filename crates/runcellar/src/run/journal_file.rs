@@ -11,10 +11,12 @@ use runcellar_format::{JournalId, Secret, WriterId};
 use super::registry;
 use crate::io::{self, FileIdentity, IoFile};
 use crate::workspace::Inner;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Ending of journal files.
 pub(crate) const EXTENSION: &str = "jnl";
+/// How often a file is made that other processes take for abandoned before it is locked.
+const CREATE_ATTEMPTS: usize = 16;
 
 /// What the key of a new journal comes from.
 #[derive(Clone)]
@@ -40,7 +42,7 @@ pub(super) struct OpenJournal {
     pub(super) file: Arc<dyn IoFile>,
     pub(super) identity: FileIdentity,
     pub(super) key: FrameKey,
-    /// Bytes written so far.
+    /// Bytes of frames written after the preamble.
     pub(super) bytes: u64,
     /// When it was begun, on the monotonic clock in microseconds.
     pub(super) begun_us: i64,
@@ -49,6 +51,20 @@ pub(super) struct OpenJournal {
 impl EmptyJournal {
     /// Creates a file and takes its lock; its name is durable when this returns.
     pub(super) fn create(inner: &Inner) -> Result<EmptyJournal> {
+        let mut outcome = EmptyJournal::create_once(inner);
+        for _ in 1..CREATE_ATTEMPTS {
+            match outcome {
+                Ok(None) => outcome = EmptyJournal::create_once(inner),
+                _ => break,
+            }
+        }
+        outcome?
+            .ok_or_else(|| Error::new(ErrorKind::Busy, "create journal: other processes keep taking it for abandoned"))
+    }
+
+    /// Returns `None` if another process took the file for one whose writer died: it is empty and not locked for a
+    /// moment, and such a file is removed by whoever finds it.
+    fn create_once(inner: &Inner) -> Result<Option<EmptyJournal>> {
         let id = JournalId(io::random(&*inner.io)?);
         let directory = inner.journals();
         let path = directory.join(format!("{id}.{EXTENSION}"));
@@ -60,12 +76,20 @@ impl EmptyJournal {
         })?;
         registry::insert(id, file.clone());
         let made = file.try_lock().and_then(|locked| {
-            // Somebody who looks for dead writers may have it for a moment; they find it empty and remove it.
-            if locked { Ok(()) } else { Err(std::io::ErrorKind::ResourceBusy.into()) }
+            let identity = file.identity()?;
+            // Only with the lock held is it sure that nobody is about to remove it.
+            let ours = locked && inner.io.identity(&path).is_ok_and(|found| found == identity);
+            if ours {
+                inner.io.sync_dir(&directory)?;
+            }
+            Ok(ours.then_some(identity))
         });
-        let made = made.and_then(|()| inner.io.sync_dir(&directory)).and_then(|()| file.identity());
         match made {
-            Ok(identity) => Ok(EmptyJournal { id, path, file, identity }),
+            Ok(Some(identity)) => Ok(Some(EmptyJournal { id, path, file, identity })),
+            Ok(None) => {
+                registry::remove(id);
+                Ok(None)
+            }
             Err(cause) => {
                 let error = Error::io("create journal", &path, cause);
                 EmptyJournal { id, path, file, identity: (0, 0) }.discard(inner);
@@ -112,7 +136,7 @@ impl EmptyJournal {
         match file.append(&bytes) {
             Ok(written) if written == bytes.len() => {
                 let begun_us = inner.io.monotonic_us();
-                Ok(OpenJournal { id, path, file, identity, key, bytes: bytes.len() as u64, begun_us })
+                Ok(OpenJournal { id, path, file, identity, key, bytes: 0, begun_us })
             }
             outcome => {
                 let cause = outcome.err().unwrap_or_else(|| std::io::ErrorKind::WriteZero.into());
@@ -125,8 +149,54 @@ impl EmptyJournal {
 }
 
 impl OpenJournal {
-    /// Returns true if the path still leads to this file: gone or replaced, and a new one is needed.
-    pub(super) fn is_in_place(&self, inner: &Inner) -> bool {
-        inner.io.identity(&self.path).is_ok_and(|found| found == self.identity)
+    /// Appends frames again, each a sequence and a plaintext; the file is discarded if it does not take them all.
+    pub(super) fn append_all<'a>(
+        mut self,
+        inner: &Inner,
+        frames: impl Iterator<Item = (u64, &'a [u8])>,
+    ) -> Result<OpenJournal> {
+        let mut bytes = Vec::new();
+        for (sequence, plain) in frames {
+            let sealed = self.key.seal_into(sequence, plain, &mut bytes);
+            sealed.map_err(|cause| Error::format("journal frame", cause))?;
+        }
+        let cause = match self.file.append(&bytes) {
+            Ok(written) if written == bytes.len() => {
+                self.bytes += written as u64;
+                return Ok(self);
+            }
+            outcome => outcome.err().unwrap_or_else(|| std::io::ErrorKind::WriteZero.into()),
+        };
+        let error = Error::io("write journal", &self.path, cause);
+        // Whatever it took is still in memory, so the file can go.
+        self.discard(inner);
+        Err(error)
     }
+
+    /// Returns true if the path leads to another file or to none, so that a new one is needed. A path that cannot be
+    /// looked at says nothing: the descriptor still writes.
+    pub(super) fn is_gone(&self, inner: &Inner) -> bool {
+        match inner.io.identity(&self.path) {
+            Ok(found) => found != self.identity,
+            Err(cause) => cause.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Removes the file, which holds nothing that is needed.
+    pub(super) fn discard(self, inner: &Inner) {
+        let OpenJournal { id, path, file, identity, .. } = self;
+        EmptyJournal { id, path, file, identity }.discard(inner);
+    }
+
+    /// Returns what a sync needs, to be used without the writer's lock.
+    pub(super) fn share(&self) -> SharedJournal {
+        SharedJournal { id: self.id, path: self.path.clone(), file: self.file.clone() }
+    }
+}
+
+/// A journal as another thread uses it.
+pub(super) struct SharedJournal {
+    pub(super) id: JournalId,
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn IoFile>,
 }

@@ -6,6 +6,7 @@
 mod background;
 mod builder;
 mod journal_file;
+mod metric_names;
 mod names;
 pub(crate) mod registry;
 mod ring;
@@ -27,7 +28,7 @@ use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Json, Result, Value, Workspace};
 use background::Background;
 use journal_file::JournalKey;
-use writer::{Place, Writer};
+use writer::{Place, Writer, WriterOptions};
 
 /// A run that is being recorded. Usable from many threads at once, and from forked children, each of which becomes
 /// a writer of its own.
@@ -43,7 +44,7 @@ struct Shared {
     workspace: Workspace,
     key: JournalKey,
     start: Start,
-    strict: bool,
+    options: WriterOptions,
     /// Where the next row goes; survives a fork without a lock.
     place: Place,
     writer: Forkable<Background>,
@@ -72,7 +73,8 @@ impl Shared {
                 ..self.start.clone()
             };
             let id = WriterId(io::random(&*inner.io)?);
-            let writer = Writer::open(inner.clone(), id, self.key.clone(), start, self.strict)?;
+            let writer = Writer::new(inner.clone(), id, self.key.clone(), start, self.options, None);
+            writer.begin_or_wait()?;
             // The child leaves ingest to others: SQLite must not be used across a fork.
             Ok::<_, Error>(Background::start(Arc::new(writer), false))
         })?;

@@ -3,10 +3,13 @@
 use runcellar_format::journal::{RowValue, RowWriter, TEXT_BYTES_MAX};
 use runcellar_format::value::Value;
 
-use super::writer::Names;
+use super::metric_names::Names;
 
 /// The longest metric name, in bytes.
-pub const METRIC_NAME_BYTES_MAX: usize = 4096;
+pub(super) const METRIC_NAME_BYTES_MAX: usize = 4096;
+
+/// Most values of one row: two rows with no metric in common still fit in one row group.
+pub(super) const ROW_VALUES_MAX: u64 = 32_768;
 
 /// A metric's place in a writer's list of names; finds it again without its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +22,6 @@ pub struct MetricId {
 pub struct Row<'a> {
     pub(super) names: &'a mut Names,
     pub(super) entries: RowWriter<'a>,
-    pub(super) definitions: &'a mut Vec<u8>,
     pub(super) refused: Option<(u64, &'static str)>,
     pub(super) position: usize,
     pub(super) count: u64,
@@ -64,7 +66,9 @@ impl Row<'_> {
         if matches!(value, RowValue::Text(text) if text.len() > TEXT_BYTES_MAX) {
             return self.refuse("a text is over 4 MiB");
         }
-        self.names.define(index, self.definitions);
+        if self.count >= ROW_VALUES_MAX {
+            return self.refuse("a row has over 32768 values");
+        }
         self.names.guess(self.position, index);
         self.entries.push(index, value);
         self.position += 1;

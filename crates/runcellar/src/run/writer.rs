@@ -4,18 +4,17 @@
 //! kept in a bounded ring, go to a new file. While none can be made, rows fill the ring, and what does not fit is
 //! dropped and counted: the training loop neither waits nor fails. docs/RELIABILITY.md, "P8".
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use runcellar_format::WriterId;
-use runcellar_format::journal::{METRIC_INDEX_MAX, Record, RowWriter, push_metric, push_record};
+use runcellar_format::journal::{Record, Records, RowWriter, push_record};
 use runcellar_format::record::{Close, Event, FieldChange, Start};
 
 use super::journal_file::{EmptyJournal, JournalKey, OpenJournal};
-use super::registry;
+use super::metric_names::Names;
 use super::ring::Ring;
-use super::row::{METRIC_NAME_BYTES_MAX, Row};
+use super::row::Row;
 use crate::ingest::batch::ROWS_MAX;
 use crate::ingest::fold::clock_of;
 use crate::workspace::Inner;
@@ -24,12 +23,12 @@ use crate::{Error, ErrorKind, Result};
 /// Size at which a journal is followed by another.
 pub(super) const JOURNAL_BYTES_MAX: u64 = 16 << 20;
 /// Age at which a journal is followed by another, in microseconds: ten minutes.
-pub(super) const JOURNAL_AGE_MAX_US: i64 = 600 * 1_000_000;
+const JOURNAL_AGE_MAX_US: i64 = 600 * 1_000_000;
 /// Pause between attempts to make a file after one failed, in microseconds.
 const RETRY_AFTER_US: i64 = 1_000_000;
 /// A jump of the wall clock against the monotonic one from which it is an event, in microseconds.
 const CLOCK_JUMP_US: i64 = 1_000_000;
-/// Preamble frames hold names up to this many bytes each.
+/// Preamble frames hold names up to this many bytes each, and so does the frame of a row.
 const PREAMBLE_BYTES: usize = 1 << 20;
 
 /// Where the next row goes. Plain atomics: a forked child goes on from here without a lock.
@@ -61,82 +60,26 @@ impl Place {
     }
 }
 
-/// The names of a writer's metrics.
-#[derive(Default)]
-pub(super) struct Names {
-    indexes: HashMap<Arc<str>, u32>,
-    list: Vec<Arc<str>>,
-    /// How many stand in the current file; they are framed in order.
-    framed: u32,
-    /// The indexes of the last row by position: rows mostly repeat.
-    guess: Vec<u32>,
-    serial: u64,
-}
-
-impl Names {
-    fn new() -> Self {
-        static SERIAL: AtomicU64 = AtomicU64::new(1);
-        Names { serial: SERIAL.fetch_add(1, Ordering::Relaxed), ..Names::default() }
-    }
-
-    pub(super) fn serial(&self) -> u64 {
-        self.serial
-    }
-
-    pub(super) fn index(&mut self, name: &str, position: usize) -> Option<u32> {
-        if let Some(guess) = self.guess.get(position)
-            && self.list.get(*guess as usize).is_some_and(|known| **known == *name)
-        {
-            return Some(*guess);
-        }
-        if let Some(index) = self.indexes.get(name) {
-            return Some(*index);
-        }
-        let index = u32::try_from(self.list.len()).ok().filter(|index| *index < METRIC_INDEX_MAX)?;
-        if name.len() > METRIC_NAME_BYTES_MAX {
-            return None;
-        }
-        let name: Arc<str> = name.into();
-        self.indexes.insert(name.clone(), index);
-        self.list.push(name);
-        Some(index)
-    }
-
-    pub(super) fn guess(&mut self, position: usize, index: u32) {
-        if position == self.guess.len() {
-            self.guess.push(index);
-        } else if let Some(guess) = self.guess.get_mut(position) {
-            *guess = index;
-        }
-    }
-
-    /// Frames a metric's name, and those before it, if this file does not have them yet.
-    pub(super) fn define(&mut self, index: u32, out: &mut Vec<u8>) {
-        while self.framed <= index
-            && let Some(name) = self.list.get(self.framed as usize)
-        {
-            push_metric(out, self.framed, name);
-            self.framed += 1;
-        }
-    }
-}
-
 /// A file that is not written any more, and is to be synced and ingested.
 pub(super) struct Retired {
     pub(super) journal: OpenJournal,
-    pub(super) synced: bool,
+    /// True once a sync succeeded, or failed: then there is nothing more to learn from one.
+    synced: bool,
 }
 
 pub(super) struct State {
     pub(super) journal: Option<OpenJournal>,
     pub(super) standby: Option<EmptyJournal>,
     pub(super) retired: Vec<Retired>,
-    /// Counts the files that were begun.
-    file: u64,
     sequence: u64,
+    /// The frames since the last good sync.
     ring: Ring,
-    syncing: Ring,
+    /// Position in the ring up to which its frames stand in a file.
+    written: u64,
+    /// True if something was written since the last sync began.
     unsynced: bool,
+    /// True if a sync failed, so that the files count for nothing until the ring stands in a new one.
+    distrusted: bool,
     pub(super) rows_waiting: usize,
     names: Names,
     plain: Vec<u8>,
@@ -144,14 +87,30 @@ pub(super) struct State {
     sealed: Vec<u8>,
     clock: Clock,
     dropped: u64,
+    /// Set by the first trouble: the user is told once, and at the end.
     warned: bool,
+    /// What is to be told once the lock is let go.
+    warning: Option<String>,
     failed_us: Option<i64>,
+    /// True if a standby could not be made; the next second tries again.
+    standby_failed: bool,
     closed: bool,
 }
 
 /// Times that never run backwards: wall clock at the start plus monotonic time.
 struct Clock {
     offset_us: i64,
+    /// How far the wall clock stood from these times when last looked at.
+    skew_us: i64,
+}
+
+/// What a writer does its own way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WriterOptions {
+    /// Every value that cannot be kept is an error of the call.
+    pub(super) strict: bool,
+    /// Size at which a journal is followed by another.
+    pub(super) journal_bytes: u64,
 }
 
 /// One process's place in one run.
@@ -160,24 +119,33 @@ pub(super) struct Writer {
     id: WriterId,
     key: JournalKey,
     start: Start,
-    strict: bool,
+    options: WriterOptions,
     state: Mutex<State>,
+    /// Held for the length of a sync, outside of `state`.
+    sync_turn: Mutex<()>,
     pub(super) wake: Condvar,
 }
 
 impl Writer {
-    /// Makes the first journal; it is durable, with the start record, when this returns.
-    pub(super) fn open(inner: Arc<Inner>, id: WriterId, key: JournalKey, start: Start, strict: bool) -> Result<Writer> {
-        let clock = Clock { offset_us: inner.io.wall_us() - inner.io.monotonic_us() };
+    /// Makes a writer that has no file yet.
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        id: WriterId,
+        key: JournalKey,
+        start: Start,
+        options: WriterOptions,
+        standby: Option<EmptyJournal>,
+    ) -> Writer {
+        let clock = Clock { offset_us: inner.io.wall_us() - inner.io.monotonic_us(), skew_us: 0 };
         let state = State {
             journal: None,
-            standby: None,
+            standby,
             retired: Vec::new(),
-            file: 0,
             sequence: 0,
             ring: Ring::default(),
-            syncing: Ring::default(),
+            written: 0,
             unsynced: false,
+            distrusted: false,
             rows_waiting: 0,
             names: Names::new(),
             plain: Vec::with_capacity(1024),
@@ -186,16 +154,35 @@ impl Writer {
             clock,
             dropped: 0,
             warned: false,
+            warning: None,
             failed_us: None,
+            standby_failed: false,
             closed: false,
         };
-        let writer = Writer { inner, id, key, start, strict, state: Mutex::new(state), wake: Condvar::new() };
-        let mut state = writer.lock();
-        writer.open_file(&mut state)?;
-        let journal = state.journal.as_ref().expect("just opened");
-        journal.file.sync().map_err(|cause| Error::io("sync journal", &journal.path, cause))?;
-        drop(state);
-        Ok(writer)
+        let (state, sync_turn) = (Mutex::new(state), Mutex::default());
+        Writer { inner, id, key, start, options, state, sync_turn, wake: Condvar::new() }
+    }
+
+    /// Makes the first journal; it is durable, with the start record, when this returns, and else it is not there.
+    pub(super) fn begin(&self) -> Result<()> {
+        let mut state = self.lock();
+        self.open_file(&mut state, true)?;
+        let journal = state.journal.take().expect("just opened");
+        if let Err(cause) = journal.file.sync() {
+            let error = Error::io("sync journal", &journal.path, cause);
+            journal.discard(&self.inner);
+            return Err(error);
+        }
+        state.journal = Some(journal);
+        Ok(())
+    }
+
+    /// Makes the first journal if that is possible, and else keeps rows in memory until it is.
+    pub(super) fn begin_or_wait(&self) -> Result<()> {
+        match self.begin() {
+            Err(error) if !self.options.strict => self.settle(self.lock(), Err(later(&error.to_string()))),
+            outcome => outcome,
+        }
     }
 
     pub(super) fn id(&self) -> WriterId {
@@ -222,340 +209,356 @@ impl Writer {
         state.refuse_closed()?;
         let time = state.clock.offset_us + self.inner.io.monotonic_us();
         state.plain.clear();
-        state.definitions.clear();
         let entries = RowWriter::begin(&mut state.plain, step, time);
-        let framed = state.names.framed;
-        let mut row = Row {
-            names: &mut state.names,
-            entries,
-            definitions: &mut state.definitions,
-            refused: None,
-            position: 0,
-            count: 0,
-        };
+        let mut row = Row { names: &mut state.names, entries, refused: None, position: 0, count: 0 };
         fill(&mut row);
         let (count, refused) = (row.count, row.refused);
         row.entries.end();
-        if !state.definitions.is_empty() {
-            // A name stands before its first use.
-            state.plain.splice(0..0, state.definitions.drain(..));
-        }
-        let dropped = state.dropped;
-        let warning = self.emit(state, count);
-        if state.dropped != dropped {
-            // The names went with the row.
-            state.names.framed = state.names.framed.min(framed);
+        self.put_names_first(state);
+        let before = state.sequence;
+        let mut outcome = self.emit(state, count);
+        if state.sequence != before {
+            state.names.all_framed();
         }
         state.rows_waiting += 1;
         if state.rows_waiting.is_multiple_of(ROWS_MAX) {
             self.wake.notify_one();
         }
-        let refusal = refused.and_then(|(count, reason)| state.drop_values(count, reason));
-        drop(guard);
-        self.report(warning)?;
-        self.report(refusal)?;
-        match refused {
-            Some((_, reason)) if self.strict => Err(Error::invalid(reason)),
-            _ => Ok(()),
+        if let Some((count, reason)) = refused {
+            outcome = outcome.and(Err(state.drop_values(count, ErrorKind::InvalidArgument, reason)));
+        }
+        self.settle(guard, outcome)
+    }
+
+    /// Puts the names that the file lacks before the row that brings them. So many that they would crowd the frame
+    /// begin a new file instead, whose preamble takes them in pieces.
+    fn put_names_first(&self, state: &mut State) {
+        // Without a file there is nothing to do: the next one begins with all names.
+        if state.journal.is_none() || !state.names.has_news() {
+            return;
+        }
+        state.definitions.clear();
+        state.names.frame_news(&mut state.definitions);
+        if state.definitions.len() > PREAMBLE_BYTES {
+            state.retire();
+            self.follow(state);
+        } else {
+            state.plain.splice(0..0, state.definitions.drain(..));
         }
     }
 
     /// Sets fields of the run.
     pub(super) fn set_fields(&self, fields: Vec<FieldChange>) -> Result<()> {
-        self.emit_record(|time| Record::Fields { clock: clock_of(time), fields })
+        let count = fields.len() as u64;
+        self.emit_record(count, |time| Record::Fields { clock: clock_of(time), fields })
     }
 
     pub(super) fn heartbeat(&self) -> Result<()> {
-        self.emit_record(|time| Record::Heartbeat { time })
+        self.emit_record(0, |time| Record::Heartbeat { time })
     }
 
-    fn emit_record(&self, record: impl FnOnce(i64) -> Record) -> Result<()> {
-        let mut guard = self.lock();
-        let state = &mut *guard;
+    fn emit_record(&self, values: u64, record: impl FnOnce(i64) -> Record) -> Result<()> {
+        let mut state = self.lock();
         state.refuse_closed()?;
-        let warning = self.emit_now(state, record)?;
-        drop(guard);
-        self.report(warning)
+        let outcome = self.emit_now(&mut state, values, record);
+        self.settle(state, outcome)
     }
 
-    fn emit_now(&self, state: &mut State, record: impl FnOnce(i64) -> Record) -> Result<Option<String>> {
+    fn emit_now(&self, state: &mut State, values: u64, record: impl FnOnce(i64) -> Record) -> Result<()> {
         let time = state.clock.offset_us + self.inner.io.monotonic_us();
         state.plain.clear();
-        push_record(&mut state.plain, &record(time)).map_err(|cause| Error::format("journal record", cause))?;
-        Ok(self.emit(state, 1))
+        match push_record(&mut state.plain, &record(time)) {
+            Ok(()) => self.emit(state, values),
+            Err(too_long) => Err(state.drop_values(values, ErrorKind::InvalidArgument, &too_long.to_string())),
+        }
     }
 
     /// Ends the writer: the last frame, and nothing after it.
     pub(super) fn close(&self, close: Close) -> Result<()> {
-        let mut guard = self.lock();
-        let state = &mut *guard;
+        let mut state = self.lock();
         state.refuse_closed()?;
         let dropped = state.dropped;
-        let warning = self.emit_now(state, |time| Record::Close(Close { time, dropped, ..close }))?;
+        let outcome = self.emit_now(&mut state, 0, |time| Record::Close(Close { time, dropped, ..close }));
         state.closed = true;
-        drop(guard);
-        self.report(warning)
+        self.settle(state, outcome)
     }
 
-    /// Seals `state.plain` and appends it; on failure keeps it in the ring, or drops its `values` and counts them.
-    fn emit(&self, state: &mut State, values: u64) -> Option<String> {
+    /// Seals `state.plain` and appends it. What cannot be written is kept in the ring, and what has no room there is
+    /// dropped and counted as `values`; either is an error here, and one of the call only if the run is strict.
+    fn emit(&self, state: &mut State, values: u64) -> Result<()> {
         let sequence = state.sequence + 1;
-        let mut cause = None;
+        let mut failure = None;
         if let Some(journal) = &mut state.journal {
             state.sealed.clear();
-            match journal.key.seal_into(sequence, &state.plain, &mut state.sealed) {
-                Ok(()) => match journal.file.append(&state.sealed) {
-                    Ok(written) if written == state.sealed.len() => {
-                        journal.bytes += written as u64;
-                        state.sequence = sequence;
-                        state.unsynced = true;
-                        // What the ring has no room for relies on the file until the next sync.
-                        state.ring.push(sequence, &state.plain);
-                        let full = state.journal.as_ref().is_some_and(|journal| journal.bytes >= JOURNAL_BYTES_MAX);
-                        return if full { self.roll_over(state) } else { None };
-                    }
-                    Ok(_) => cause = Some("the disk took a part of a frame".to_owned()),
-                    Err(error) => cause = Some(error.to_string()),
-                },
-                Err(too_long) => return state.drop_values(values, &too_long.to_string()),
+            if let Err(too_long) = journal.key.seal_into(sequence, &state.plain, &mut state.sealed) {
+                return Err(state.drop_values(values, ErrorKind::InvalidArgument, &too_long.to_string()));
             }
-        }
-        if cause.is_some() {
+            match journal.file.append(&state.sealed) {
+                Ok(written) if written == state.sealed.len() => {
+                    journal.bytes += written as u64;
+                    let full = journal.bytes >= self.options.journal_bytes;
+                    state.sequence = sequence;
+                    state.unsynced = true;
+                    // What the ring has no room for relies on the file until the next sync.
+                    state.ring.push(sequence, &state.plain);
+                    state.written = state.ring.end();
+                    if full {
+                        self.roll_over(state);
+                    }
+                    return Ok(());
+                }
+                Ok(_) => failure = Some("the disk took a part of a frame".to_owned()),
+                Err(error) => failure = Some(error.to_string()),
+            }
             state.retire();
         }
-        if !state.ring.has_room(state.plain.len()) {
-            return state.drop_values(values, "the disk cannot be written and the buffer is full");
+        if !state.ring.push(sequence, &state.plain) {
+            let reason = "the disk cannot be written and the buffer is full";
+            return Err(state.drop_values(values, ErrorKind::ReadOnly, reason));
         }
-        let plain = std::mem::take(&mut state.plain);
-        state.ring.push(sequence, &plain);
-        state.plain = plain;
         state.sequence = sequence;
-        match self.try_reopen(state) {
-            Ok(()) => None,
-            Err(error) => {
-                state.warn_once(&format!("{}; rows are kept in memory and tried again", cause.unwrap_or(error)))
-            }
-        }
+        self.try_reopen(state).map_err(|error| later(&failure.unwrap_or_else(|| error.to_string())))
     }
 
     /// Makes a new file for the frames in the ring, at most once a second.
-    pub(super) fn try_reopen(&self, state: &mut State) -> Result<(), String> {
+    fn try_reopen(&self, state: &mut State) -> Result<()> {
         if state.journal.is_some() {
             return Ok(());
         }
         let now = self.inner.io.monotonic_us();
         if state.failed_us.is_some_and(|failed| now - failed < RETRY_AFTER_US) {
-            return Err("the disk cannot be written".to_owned());
+            return Err(Error::new(ErrorKind::ReadOnly, "the disk cannot be written"));
         }
-        let outcome = self.open_file(state);
+        let outcome = self.open_file(state, true);
         state.failed_us = outcome.is_err().then_some(now);
-        outcome.map_err(|error| error.to_string())
+        outcome
     }
 
-    /// Opens a file, with the preamble and whatever the ring holds.
-    fn open_file(&self, state: &mut State) -> Result<()> {
+    /// Opens a file with the preamble and, after a file that failed, all that the ring holds (`again`).
+    fn open_file(&self, state: &mut State, again: bool) -> Result<()> {
         let empty = match state.standby.take() {
             Some(standby) => standby,
             None => EmptyJournal::create(&self.inner)?,
         };
-        let mut ring = std::mem::take(&mut state.syncing);
-        ring.append(&mut state.ring);
-        state.ring = ring;
-        let first_sequence = state.ring.frames().next().map_or(state.sequence + 1, |(sequence, _)| sequence);
+        let first = state.ring.frames().next().filter(|_| again);
+        let first_sequence = first.map_or(state.sequence + 1, |(sequence, _)| sequence);
         let preamble = self.preamble(state)?;
-        let journal = empty.begin(&self.inner, self.id, first_sequence, &self.key, &preamble)?;
-        let mut bytes = Vec::new();
-        for (sequence, plain) in state.ring.frames() {
-            journal
-                .key
-                .seal_into(sequence, plain, &mut bytes)
-                .map_err(|cause| Error::format("journal frame", cause))?;
-        }
+        let mut journal = empty.begin(&self.inner, self.id, first_sequence, &self.key, &preamble)?;
+        state.names.all_framed();
         state.unsynced = true;
-        let mut journal = journal;
-        match journal.file.append(&bytes) {
-            Ok(written) if written == bytes.len() => {
-                journal.bytes += written as u64;
-                state.journal = Some(journal);
-                Ok(())
-            }
-            outcome => {
-                let cause = outcome.err().unwrap_or_else(|| std::io::ErrorKind::WriteZero.into());
-                let error = Error::io("write journal", &journal.path, cause);
-                // Whatever it took is in the ring too, so the file can go.
-                let OpenJournal { id, path, file, identity, .. } = journal;
-                EmptyJournal { id, path, file, identity }.discard(&self.inner);
-                Err(error)
-            }
+        if again {
+            journal = journal.append_all(&self.inner, state.ring.frames())?;
+            state.written = state.ring.end();
+            state.distrusted = false;
         }
+        state.journal = Some(journal);
+        Ok(())
     }
 
     /// Makes the frames that begin every file: the start record, and the names known so far.
-    fn preamble(&self, state: &mut State) -> Result<Vec<Vec<u8>>> {
-        state.file += 1;
-        state.names.framed = 0;
-        let mut frames = vec![Vec::new()];
-        push_record(&mut frames[0], &Record::Start(Box::new(self.start.clone())))
+    fn preamble(&self, state: &State) -> Result<Vec<Vec<u8>>> {
+        let mut start = Vec::new();
+        push_record(&mut start, &Record::Start(Box::new(self.start.clone())))
             .map_err(|cause| Error::format("start record", cause))?;
-        for index in 0..u32::try_from(state.names.list.len()).unwrap_or(u32::MAX) {
-            if frames.last().is_some_and(|frame| frame.len() > PREAMBLE_BYTES) {
-                frames.push(Vec::new());
-            }
-            let last = frames.last_mut().expect("never empty");
-            state.names.define(index, last);
-        }
+        let mut frames = vec![start];
+        state.names.frame_all(PREAMBLE_BYTES, &mut frames);
         Ok(frames)
     }
 
-    /// Follows a full or old file by another. Without one made ahead, a file may grow to twice its size first.
-    pub(super) fn roll_over(&self, state: &mut State) -> Option<String> {
+    /// Follows a full file by another. Without one made ahead, a file may grow to twice its size first.
+    fn roll_over(&self, state: &mut State) {
         let bytes = state.journal.as_ref().map_or(0, |journal| journal.bytes);
-        if state.standby.is_none() && bytes < 2 * JOURNAL_BYTES_MAX {
+        if state.standby.is_none() && bytes < 2 * self.options.journal_bytes {
             self.wake.notify_one();
-            return None;
+            return;
         }
         state.retire();
-        match self.open_file_after_rollover(state) {
-            Ok(()) => None,
-            Err(error) => state.warn_once(&format!("{error}; rows are kept in memory and tried again")),
+        self.follow(state);
+    }
+
+    /// Opens a file after one that is whole: its frames are synced with it, and not written again.
+    fn follow(&self, state: &mut State) {
+        if let Err(error) = self.open_file(state, false) {
+            state.failed_us = Some(self.inner.io.monotonic_us());
+            state.warn_once(later(&error.to_string()).to_string());
         }
     }
 
-    /// After a rollover the frames of the old file are whole and will be synced: they are not written again.
-    fn open_file_after_rollover(&self, state: &mut State) -> Result<()> {
-        let (ring, syncing) = (std::mem::take(&mut state.ring), std::mem::take(&mut state.syncing));
-        let outcome = self.open_file(state);
-        let mut kept = syncing;
-        kept.append(&mut { ring });
-        kept.append(&mut state.ring);
-        state.ring = kept;
-        outcome
+    /// Returns true if the background should make the next file ahead of need.
+    pub(super) fn wants_standby(&self, state: &State) -> bool {
+        let half_full = state.journal.as_ref().is_some_and(|journal| journal.bytes > self.options.journal_bytes / 2);
+        half_full && state.standby.is_none() && !state.standby_failed && !state.closed
     }
 
     /// Makes the next file ahead of need.
     pub(super) fn prepare_standby(&self) {
-        let wanted = {
-            let state = self.lock();
-            let half_full = state.journal.as_ref().is_some_and(|journal| journal.bytes > JOURNAL_BYTES_MAX / 2);
-            half_full && state.standby.is_none() && !state.closed
-        };
-        if wanted && let Ok(empty) = EmptyJournal::create(&self.inner) {
-            self.lock().standby = Some(empty);
+        if !self.wants_standby(&self.lock()) {
+            return;
         }
+        let made = EmptyJournal::create(&self.inner);
+        let mut state = self.lock();
+        state.standby_failed = made.is_err();
+        state.standby = made.ok();
     }
 
     /// Rolls an old file over, moves to a new one if this one's name is gone, and tells of a jump of the clock.
-    pub(super) fn tend(&self) -> Result<()> {
+    pub(super) fn tend(&self) {
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.closed {
-            return Ok(());
+            return;
         }
+        state.standby_failed = false;
         let now = self.inner.io.monotonic_us();
-        let mut warning = None;
-        if let Some(journal) = &state.journal {
-            let old = now - journal.begun_us > JOURNAL_AGE_MAX_US;
-            if !journal.is_in_place(&self.inner) {
-                warning = state.warn_once(&format!("journal {} was removed or replaced", journal.path.display()));
-                let lost = state.journal.take();
-                registry::remove(lost.map(|journal| journal.id).unwrap_or_default());
-            } else if old {
-                state.retire();
-                // The failure is kept in the state, and the next call tries again.
-                let _ = self.open_file_after_rollover(state);
-            }
+        let gone = state.journal.as_ref().filter(|journal| journal.is_gone(&self.inner));
+        if let Some(journal) = gone {
+            let text = format!("journal {} was removed or replaced; it is written anew", journal.path.display());
+            state.warn_once(text);
+            // What was synced in it is no longer in the ring, but its descriptor still reads: ingest takes it.
+            state.retire();
+            state.failed_us = None;
+        } else if state.journal.as_ref().is_some_and(|journal| now - journal.begun_us > JOURNAL_AGE_MAX_US) {
+            state.retire();
+            self.follow(state);
         }
-        if state.journal.is_none()
-            && let Err(error) = self.try_reopen(state)
-        {
-            warning = warning.or(state.warn_once(&error));
-        }
-        let jump = self.inner.io.wall_us() - (state.clock.offset_us + now);
+        let mut outcome = self.try_reopen(state);
+        let skew = self.inner.io.wall_us() - (state.clock.offset_us + now);
+        let jump = skew - state.clock.skew_us;
         if jump.abs() > CLOCK_JUMP_US {
             let text = format!("the wall clock jumped by {jump} us");
             let event = |time| Record::Event(Event { time, kind: 1, text });
-            warning = warning.or(self.emit_now(state, event)?);
+            outcome = outcome.and(self.emit_now(state, 0, event));
             // Times follow a jump forwards (a laptop that slept), and never one backwards.
-            state.clock.offset_us += jump.max(0);
+            state.clock.offset_us += skew.max(0);
+            state.clock.skew_us = skew.min(0);
         }
-        drop(guard);
-        self.report(warning)
+        // The background has nobody to return an error to.
+        if let Err(error) = outcome {
+            state.warn_once(error.to_string());
+        }
+        // The outcome is told by now.
+        let _ = self.settle(guard, Ok(()));
     }
 
-    /// Makes all that was written so far survive a power cut.
+    /// Makes all that was logged so far survive a power cut.
     pub(super) fn sync(&self) -> Result<()> {
-        let (files, serial) = {
-            let mut state = self.lock();
-            if !state.unsynced && state.journal.is_some() {
-                return Ok(());
-            }
-            if state.journal.is_none() {
-                self.try_reopen(&mut state).map_err(|error| Error::new(ErrorKind::ReadOnly, error))?;
-            }
-            let State { ring, syncing, .. } = &mut *state;
-            syncing.append(ring);
-            state.unsynced = false;
-            let retired = state.retired.iter().filter(|retired| !retired.synced).map(|retired| &retired.journal);
-            let files: Vec<_> = retired
-                .chain(&state.journal)
-                .map(|journal| (journal.id, journal.file.clone(), journal.path.clone()))
-                .collect();
-            (files, state.file)
-        };
-        let outcome = files
+        // One at a time: a call that finds nothing new must not return before the sync under way has succeeded.
+        let _turn = self.sync_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = self.sync_once();
+        // What the failed file held may stand in a new one by now.
+        if outcome.is_err() && self.lock().journal.is_some() { self.sync_once() } else { outcome }
+    }
+
+    fn sync_once(&self) -> Result<()> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let reopened = self.try_reopen(state);
+        if (state.journal.is_some() && !state.unsynced) || state.distrusted {
+            return reopened;
+        }
+        state.unsynced = false;
+        let upto = state.written;
+        let retired: Vec<_> =
+            state.retired.iter().filter(|retired| !retired.synced).map(|r| r.journal.share()).collect();
+        let current: Vec<_> = state.journal.iter().map(OpenJournal::share).collect();
+        drop(guard);
+        let outcome = retired
             .iter()
-            .try_for_each(|(_, file, path)| file.sync().map_err(|cause| Error::io("sync journal", path, cause)));
+            .chain(&current)
+            .try_for_each(|shared| shared.file.sync().map_err(|cause| Error::io("sync journal", &shared.path, cause)));
         let mut guard = self.lock();
         let state = &mut *guard;
         match outcome {
             Ok(()) => {
-                for retired in &mut state.retired {
-                    retired.synced |= files.iter().any(|(id, ..)| *id == retired.journal.id);
+                // The current file may have been retired meanwhile, with frames that came after this sync.
+                for known in &mut state.retired {
+                    known.synced |= retired.iter().any(|synced| synced.id == known.journal.id);
                 }
-                state.syncing.clear();
-                Ok(())
+                state.ring.forget_to(upto);
+                match reopened {
+                    Err(error) if state.ring.frames().next().is_some() => Err(error),
+                    _ => Ok(()),
+                }
             }
             Err(error) => {
-                let mut warning = None;
-                if state.file == serial {
-                    // Nothing is known of this file any more: its frames go to another.
-                    state.retire();
-                    state.retired.iter_mut().for_each(|retired| retired.synced = true);
-                    let State { ring, syncing, .. } = state;
-                    syncing.append(ring);
-                    std::mem::swap(ring, syncing);
-                    state.failed_us = None;
-                    if self.try_reopen(state).is_err() {
-                        warning = state.warn_once(&format!("{error}; rows are kept in memory and tried again"));
-                    }
-                }
+                // Nothing is known of these files any more: what the ring has of them goes to another.
+                state.retire();
+                state.retired.iter_mut().for_each(|retired| retired.synced = true);
+                state.distrusted = true;
                 state.unsynced = true;
-                drop(guard);
-                self.report(warning)?;
+                state.failed_us = None;
+                if self.try_reopen(state).is_err() {
+                    state.warn_once(later(&error.to_string()).to_string());
+                }
+                self.settle(guard, Ok(()))?;
                 Err(error)
             }
         }
     }
 
+    /// Gives up what is in no file and counts it as dropped; returns whether there was anything.
+    pub(super) fn give_up(&self) -> bool {
+        let mut state = self.lock();
+        let (mut any, mut values) = (false, 0);
+        for (_, plain) in state.ring.frames_from(state.written) {
+            any = true;
+            values +=
+                Records::new(plain).map_while(std::result::Result::ok).map(|record| values_in(&record)).sum::<u64>();
+        }
+        state.written = state.ring.end();
+        state.dropped += values;
+        any
+    }
+
     /// Counts values that could not be kept.
     pub(super) fn drop_values(&self, values: u64, reason: &str) {
-        let warning = self.lock().drop_values(values, reason);
+        let mut state = self.lock();
+        let dropped = state.drop_values(values, ErrorKind::InvalidArgument, reason);
+        state.warn_once(dropped.to_string());
+        // Nothing is left to fail.
+        let _ = self.settle(state, Ok(()));
+    }
+
+    /// Ends a call: trouble with a row is the caller's error if the run is strict, and else told once.
+    fn settle(&self, mut state: MutexGuard<'_, State>, outcome: Result<()>) -> Result<()> {
+        let outcome = match outcome {
+            Err(error) if !self.options.strict => {
+                state.warn_once(error.to_string());
+                Ok(())
+            }
+            outcome => outcome,
+        };
+        let warning = state.warning.take();
+        drop(state);
         if let Some(text) = warning {
             self.warn(&text);
         }
+        outcome
     }
 
-    fn report(&self, warning: Option<String>) -> Result<()> {
-        let Some(text) = warning else { return Ok(()) };
-        if self.strict {
-            return Err(Error::new(ErrorKind::ReadOnly, text));
-        }
-        self.warn(&text);
-        Ok(())
+    /// Tells the user, unless trouble was told before.
+    pub(super) fn warn_once(&self, text: String) {
+        let mut state = self.lock();
+        state.warn_once(text);
+        // Nothing is left to fail.
+        let _ = self.settle(state, Ok(()));
     }
 
     pub(super) fn warn(&self, text: &str) {
         self.inner.monitor.warn(&format!("run {}: {text}", self.start.run_id));
+    }
+}
+
+/// The error of a row that is not in a file yet.
+fn later(cause: &str) -> Error {
+    Error::new(ErrorKind::ReadOnly, format!("{cause}; rows are kept in memory and tried again"))
+}
+
+fn values_in(record: &Record) -> u64 {
+    match record {
+        Record::Row { values, .. } => values.len() as u64,
+        Record::Fields { fields, .. } => fields.len() as u64,
+        _ => 0,
     }
 }
 
@@ -571,13 +574,16 @@ impl State {
         }
     }
 
-    fn drop_values(&mut self, values: u64, reason: &str) -> Option<String> {
+    /// Counts values that could not be kept; returns the error that says so.
+    fn drop_values(&mut self, values: u64, kind: ErrorKind, reason: &str) -> Error {
         self.dropped += values;
-        self.warn_once(&format!("values are dropped: {reason}; finish() says how many"))
+        Error::new(kind, format!("values are dropped: {reason}; finish() says how many"))
     }
 
-    /// Returns the text of a warning the first time, and nothing later.
-    fn warn_once(&mut self, text: &str) -> Option<String> {
-        (!std::mem::replace(&mut self.warned, true)).then(|| text.to_owned())
+    /// Takes a warning to be told, unless there was one before.
+    fn warn_once(&mut self, text: String) {
+        if !std::mem::replace(&mut self.warned, true) {
+            self.warning = Some(text);
+        }
     }
 }
