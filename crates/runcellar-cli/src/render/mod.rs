@@ -59,7 +59,7 @@ fn sgr(code: &str, text: &str) -> String {
 
 /// True for characters that act on a display instead of showing something: controls, line and paragraph
 /// separators, and the marks that reorder or hide text. Joiners stay, as scripts and emoji need them.
-fn is_unprintable(c: char) -> bool {
+pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
         || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}')

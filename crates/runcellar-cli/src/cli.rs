@@ -1,0 +1,111 @@
+//! The command line as a whole: global options and the list of verbs.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::verbs;
+
+const ABOUT: &str = "Encrypted, local-first records of machine-learning runs";
+
+const LONG_ABOUT: &str = "\
+Encrypted, local-first records of machine-learning runs.
+
+Runs live in a workspace: one directory, everything in it encrypted under a key that lies outside. The workspace is
+the one named by --workspace or RUNCELLAR_DIR, else the nearest .runcellar/ in this directory or above, else
+~/.local/share/runcellar.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  runcellar init                                  make ./.runcellar a workspace
+  runcellar ls --where 'config.lr > 0.01' --sort summary.loss
+  runcellar show brave-otter-12
+  runcellar plot brave-otter-12 train/loss val/loss
+  runcellar export --format csv -o runs.csv
+
+Exit codes: 0 ok, 1 other, 2 usage or query, 3 not found, 4 locked, 5 damage, 6 confirmation missing, 7 busy,
+8 read-only or full, 130 interrupted.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "runcellar",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = AFTER_HELP,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb, before or after it.
+#[derive(Debug, Args)]
+pub(crate) struct Globals {
+    /// The workspace's directory
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
+    pub(crate) workspace: Option<PathBuf>,
+    /// The key file that opens the workspace, or that init makes
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Init(verbs::init::Args),
+    Ls(verbs::ls::Args),
+    Show(verbs::show::Args),
+    Plot(verbs::plot::Args),
+    Export(verbs::export::Args),
+    Tag(verbs::tag::Args),
+    Note(verbs::note::Args),
+    Rm(verbs::rm::Args),
+    Restore(verbs::restore::Args),
+    Check(verbs::check::Args),
+    Key(verbs::key::Args),
+    Config(verbs::config::Args),
+    Doctor(verbs::doctor::Args),
+}
+
+impl Cli {
+    /// Runs the verb.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let session = Session::new(self.globals)?;
+        match self.verb {
+            Verb::Init(args) => verbs::init::run(&session, &args),
+            Verb::Ls(args) => verbs::ls::run(&session, &args),
+            Verb::Show(args) => verbs::show::run(&session, &args),
+            Verb::Plot(args) => verbs::plot::run(&session, &args),
+            Verb::Export(args) => verbs::export::run(&session, &args),
+            Verb::Tag(args) => verbs::tag::run(&session, &args),
+            Verb::Note(args) => verbs::note::run(&session, &args),
+            Verb::Rm(args) => verbs::rm::run(&session, &args),
+            Verb::Restore(args) => verbs::restore::run(&session, &args),
+            Verb::Check(args) => verbs::check::run(&session, &args),
+            Verb::Key(args) => verbs::key::run(&session, &args),
+            Verb::Config(args) => verbs::config::run(&session, &args),
+            Verb::Doctor(args) => verbs::doctor::run(&session, &args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,32 @@
+//! The command `runcellar`: a thin skin over the store.
+//!
+//! `cli` says which verbs there are, each file of `verbs` is one of them: it opens the workspace through `session`,
+//! calls the store, and hands a table or a shape of `shapes` to `output`. `render` draws. Data goes to stdout,
+//! everything else to stderr; `failure` holds the exit codes. What must never be here: SQL, keys, bytes of files.
+
+mod cli;
+mod failure;
+mod files;
+mod interrupt;
+mod output;
+mod progress;
+mod prompt;
+mod render;
+mod session;
+mod shapes;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    interrupt::install();
+    let outcome = cli::Cli::try_parse().map_err(Failure::from).and_then(|cli| cli.run());
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

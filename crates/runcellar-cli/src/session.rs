@@ -1,0 +1,112 @@
+//! What every verb begins with: surroundings, workspace, and how to answer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use runcellar::{Environment, OpenOptions, Passphrase, Workspace};
+use serde::Serialize;
+
+use crate::cli::Globals;
+use crate::failure::Failure;
+use crate::output::{self, Display};
+use crate::progress::{Talker, Work};
+use crate::prompt;
+
+/// One call of the command.
+pub(crate) struct Session {
+    /// Answer in JSON.
+    pub(crate) json: bool,
+    /// What stdout can show.
+    pub(crate) display: Display,
+    workspace: Option<PathBuf>,
+    environment: Environment,
+    talker: Arc<Talker>,
+}
+
+impl Session {
+    /// Reads the surroundings.
+    pub(crate) fn new(globals: Globals) -> Result<Session, Failure> {
+        // A directory that was removed under us has no path; whatever needs one then says so.
+        let current = std::env::current_dir().unwrap_or_default();
+        let mut environment = Environment::from_vars(|name| std::env::var_os(name), current)?;
+        if let Some(file) = globals.key_file {
+            environment.keys.file = Some(environment.current.join(file));
+        }
+        let talker = Talker::new();
+        let given = environment.keys.passphrase.take();
+        environment.keys.prompt = Some(Arc::new(move || given.clone().map_or_else(prompt::to_open, from_variable)));
+        Ok(Session {
+            json: globals.json,
+            display: Display::detect(),
+            workspace: globals.workspace,
+            environment,
+            talker,
+        })
+    }
+
+    /// Opens the workspace. Journals that dead writers left are read into it first.
+    pub(crate) fn open(&self) -> Result<Workspace, Failure> {
+        self.open_with(true)
+    }
+
+    /// Opens the workspace; without `recover` nothing that writers left is touched.
+    pub(crate) fn open_with(&self, recover: bool) -> Result<Workspace, Failure> {
+        let path = self.environment.find(self.workspace.as_deref())?;
+        let _work = self.work("opening the workspace");
+        Ok(OpenOptions { recover, ..self.options() }.open(&path)?)
+    }
+
+    /// Returns how a workspace is opened here.
+    pub(crate) fn options(&self) -> OpenOptions {
+        OpenOptions {
+            keys: self.environment.keys.clone(),
+            homeless: self.environment.homeless,
+            monitor: self.talker.clone(),
+            ..OpenOptions::default()
+        }
+    }
+
+    /// Returns where `init` makes a workspace.
+    pub(crate) fn place_for_init(&self, named: Option<PathBuf>) -> PathBuf {
+        self.environment.place_for_init(named.or_else(|| self.workspace.clone()).as_deref())
+    }
+
+    /// Says that something begins that may take a while.
+    pub(crate) fn work(&self, what: &str) -> Work<'_> {
+        self.talker.work(what)
+    }
+
+    /// Says something that is not data.
+    pub(crate) fn note(&self, text: &str) {
+        runcellar::Monitor::note(&*self.talker, text);
+    }
+
+    /// Says something that is not data and not good.
+    pub(crate) fn warn(&self, text: &str) {
+        runcellar::Monitor::warn(&*self.talker, text);
+    }
+
+    /// Answers with a JSON document if that was asked for, else with the text.
+    pub(crate) fn answer<T: Serialize>(&self, shape: &T, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self.json { output::print_json(shape, self.display) } else { output::print(&text()) }
+    }
+
+    /// Reminds a person that one key is all there is.
+    pub(crate) fn remind_of_one_slot(&self, workspace: &Workspace) {
+        if output::stderr_is_terminal() && workspace.slots().is_ok_and(|slots| slots.len() < 2) {
+            self.note("one key file alone opens this workspace; add a second way in: runcellar key add recovery");
+        }
+    }
+}
+
+fn from_variable(passphrase: Passphrase) -> Option<Passphrase> {
+    output::say("warning: passphrase taken from RUNCELLAR_PASSPHRASE, which other programs of this user can read");
+    Some(passphrase)
+}
+
+/// Returns now, microseconds UTC since 1970.
+pub(crate) fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,145 @@
+//! `export`: writes the points of runs in open formats, exactly.
+//!
+//! Runs are read one after the other, and of each one metric (or, for `--wide`, one stretch of steps) at a time, so
+//! that memory does not grow with the number of runs.
+
+mod csv;
+mod long;
+mod wide;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use runcellar::{RunInfo, Workspace};
+
+use crate::failure::Failure;
+use crate::files::NewFile;
+use crate::output;
+use crate::session::Session;
+use crate::verbs::ls;
+
+/// Write the points of runs as CSV or JSON lines
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Rows are run,project,metric,step,time,value, or with --wide one row a step with a column a metric. Floats are the
+shortest text that reads back equal; times are RFC 3339 in UTC.
+
+Examples:
+  runcellar export -o runs.csv                    all runs
+  runcellar export --format jsonl brave-otter-12 calm-fox-3
+  runcellar export --where 'project = digits' --wide -o digits.csv")]
+pub(crate) struct Args {
+    /// The runs [default: all that show]
+    #[arg(value_name = "RUN", conflicts_with_all = ["filter", "project"])]
+    runs: Vec<String>,
+    /// Only runs that match this filter
+    #[arg(long = "where", value_name = "FILTER")]
+    filter: Option<String>,
+    /// Only runs of this project
+    #[arg(long)]
+    project: Option<String>,
+    /// The format [default: as the file's name ends, else csv]
+    #[arg(long)]
+    format: Option<Format>,
+    /// Write into this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// One row a step, one column a metric
+    #[arg(long)]
+    wide: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+impl Args {
+    fn format(&self) -> Format {
+        let ending = self.output.as_ref().and_then(|path| path.extension()).map(|ending| ending.to_ascii_lowercase());
+        let by_name = match ending.as_deref().and_then(|ending| ending.to_str()) {
+            Some("jsonl" | "ndjson") => Format::Jsonl,
+            _ => Format::Csv,
+        };
+        self.format.unwrap_or(by_name)
+    }
+}
+
+/// What the writers of rows need.
+struct Job<'a> {
+    session: &'a Session,
+    workspace: &'a Workspace,
+    runs: &'a [RunInfo],
+    format: Format,
+    /// Text goes to a terminal and must not drive it.
+    tame: bool,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
+    let mut selection = ls::selection(args.filter.as_deref(), args.project.as_deref())?;
+    selection = selection.order_by("created")?;
+    let workspace = session.open()?;
+    let runs = {
+        let _work = session.work("reading runs");
+        if args.runs.is_empty() { workspace.runs(&selection)? } else { named(&workspace, &args.runs)? }
+    };
+    let output = args.output.as_deref().filter(|path| *path != "-");
+    let job = Job {
+        session,
+        workspace: &workspace,
+        runs: &runs,
+        format: args.format(),
+        tame: output.is_none() && session.display.terminal,
+    };
+    let rows = match output {
+        None => {
+            let mut out = output::stdout();
+            let rows = job.write(&mut out, args.wide)?;
+            out.flush()?;
+            rows
+        }
+        Some(path) => {
+            let mut file = NewFile::create(path)?;
+            let rows = job.write(&mut file, args.wide).map_err(|failure| in_file(failure, path))?;
+            file.finish()?;
+            session.note(&format!("wrote {rows} rows of {} runs to {}", runs.len(), path.display()));
+            rows
+        }
+    };
+    if rows == 0 && output.is_none() {
+        session.note("nothing to export");
+    }
+    Ok(())
+}
+
+/// Finds the named runs, each once.
+fn named(workspace: &Workspace, names: &[String]) -> Result<Vec<RunInfo>, Failure> {
+    let mut runs: Vec<RunInfo> = Vec::new();
+    for run in workspace.find_runs(names, false)? {
+        if runs.iter().all(|known| known.id != run.id) {
+            runs.push(run);
+        }
+    }
+    Ok(runs)
+}
+
+/// Names the file where a failed write would name standard output.
+fn in_file(failure: Failure, path: &std::path::Path) -> Failure {
+    match failure {
+        Failure::Error { code, message, advice } => {
+            let message = message.replacen("standard output", &format!("write {}", path.display()), 1);
+            Failure::Error { code, message, advice }
+        }
+        other => other,
+    }
+}
+
+impl Job<'_> {
+    /// Writes all rows; returns how many.
+    fn write(&self, out: &mut impl Write, wide: bool) -> Result<u64, Failure> {
+        if wide { wide::write(self, out) } else { long::write(self, out) }
+    }
+}

@@ -1,0 +1,15 @@
+//! One file a verb: its options, what it asks of the store, and what it answers.
+
+pub(crate) mod check;
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod export;
+pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod ls;
+pub(crate) mod note;
+pub(crate) mod plot;
+pub(crate) mod restore;
+pub(crate) mod rm;
+pub(crate) mod show;
+pub(crate) mod tag;

@@ -1,0 +1,193 @@
+//! The page that `show` prints for people.
+
+use std::fmt::Write as _;
+
+use runcellar::{Json, MetricInfo, RunInfo, RunState, Value};
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::failure::listed;
+use crate::output::Display;
+use crate::render::table::{Cell, Column, Table};
+use crate::render::{Style, number, shorten, time, visible};
+use crate::verbs::ls::{json_text, state_style, value_text};
+
+/// Width of the labels of the header.
+const LABEL_WIDTH: usize = 10;
+/// Digits of a commit that people need.
+const COMMIT_DIGITS: usize = 12;
+
+/// Returns the page: header, config, metrics, and what else the summary holds.
+pub(super) fn page(run: &RunInfo, metrics: &[MetricInfo], sparks: &[String], now: i64, display: Display) -> String {
+    let mut page = Page { text: String::new(), display };
+    page.header(run, now);
+    page.config(&run.config);
+    page.metrics(metrics, sparks);
+    let is_last_of_metric =
+        |key: &str, value: &Value| metrics.iter().any(|metric| metric.name == key && metric.last == *value);
+    let rest: Vec<&(String, Value)> =
+        run.summary.iter().filter(|(key, value)| !is_last_of_metric(key, value)).collect();
+    page.summary(&rest);
+    page.text
+}
+
+struct Page {
+    text: String,
+    display: Display,
+}
+
+impl Page {
+    fn paint(&self, style: Style, text: &str) -> String {
+        style.paint(text, self.display.color)
+    }
+
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text.trim_end());
+        self.text.push('\n');
+    }
+
+    /// Writes one line of the header; nothing for an empty text.
+    fn field(&mut self, label: &str, text: &str) {
+        if !text.is_empty() {
+            let label = self.paint(Style::Dim, &format!("{label:LABEL_WIDTH$}"));
+            self.line(&format!("{label}{text}"));
+        }
+    }
+
+    fn header(&mut self, run: &RunInfo, now: i64) {
+        let state = self.paint(state_style(run.state), run.state.as_str());
+        let name = self.paint(Style::Bold, &visible(&run.name));
+        self.line(&format!("{name}  {state}"));
+        let id = self.paint(Style::Cyan, &visible(&run.id));
+        self.field("id", &id);
+        self.field("project", &visible(&run.project));
+        let date = |time: i64| time::rfc3339_us(time).replace('T', " ").chars().take(19).collect::<String>() + " UTC";
+        let ago = self.paint(Style::Dim, &format!("  {}", time::ago(now, run.created)));
+        self.field("created", &format!("{}{ago}", date(run.created)));
+        let took = number::duration(run.duration_secs(now));
+        match run.finished {
+            Some(finished) => {
+                let took = self.paint(Style::Dim, &format!("  after {took}"));
+                self.field("finished", &format!("{}{took}", date(finished)));
+            }
+            None if run.state == RunState::Running => self.field("running", &format!("for {took}")),
+            None => {}
+        }
+        if let Some(removed) = run.removed {
+            let hint = self.paint(Style::Yellow, "hidden; runcellar restore brings it back");
+            self.field("removed", &format!("{}  {hint}", date(removed)));
+        }
+        self.field("tags", &visible(&listed(&run.tags)));
+        self.field("group", &visible(&run.group));
+        self.field("job type", &visible(&run.job_type));
+        self.field("notes", &visible(&run.notes));
+        let program: Vec<String> = [&run.program, &run.runtime]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .map(|text| visible(text))
+            .collect();
+        self.field("program", &program.join("  "));
+        self.field("host", &visible(&run.host));
+        let commit: String = visible(&run.git_commit).chars().take(COMMIT_DIGITS).collect();
+        let branch =
+            if run.git_branch.is_empty() { String::new() } else { format!(" on {}", visible(&run.git_branch)) };
+        if !commit.is_empty() {
+            self.field("git", &format!("{commit}{branch}"));
+        }
+        match run.exit_code {
+            Some(0) => self.field("exit code", "0"),
+            Some(code) => {
+                let code = self.paint(Style::Red, &code.to_string());
+                self.field("exit code", &code);
+            }
+            None => {}
+        }
+        if run.dropped > 0 {
+            let count = self.paint(Style::Yellow, &format!("{} values could not be kept", run.dropped));
+            self.field("dropped", &count);
+        }
+    }
+
+    fn title(&mut self, title: &str) {
+        let title = self.paint(Style::Bold, title);
+        self.line(&format!("\n{title}"));
+    }
+
+    fn config(&mut self, config: &Json) {
+        let Json::Map(members) = config else { return };
+        if !members.is_empty() {
+            self.title("config");
+            self.members(members, 1);
+        }
+    }
+
+    /// Writes the members of a map, one a line, maps inside indented below their name.
+    fn members(&mut self, members: &[(String, Json)], depth: usize) {
+        let nested = |value: &Json| matches!(value, Json::Map(inner) if !inner.is_empty());
+        let scalars = members.iter().filter(|(_, value)| !nested(value));
+        let width = scalars.map(|(name, _)| visible(name).width()).max().unwrap_or(0);
+        for (name, value) in members {
+            let (indent, name) = ("  ".repeat(depth), visible(name));
+            match value {
+                Json::Map(inner) if !inner.is_empty() => {
+                    self.line(&format!("{indent}{name}"));
+                    self.members(inner, depth + 1);
+                }
+                value => {
+                    let blank = " ".repeat(width.saturating_sub(name.width()) + 2);
+                    let taken = indent.width() + name.width() + blank.width();
+                    let room = self.display.width.map_or(usize::MAX, |width| width.saturating_sub(taken).max(8));
+                    let value = shorten(&visible(&json_text(value)), room);
+                    let name = self.paint(Style::Dim, &name);
+                    self.line(&format!("{indent}{name}{blank}{value}"));
+                }
+            }
+        }
+    }
+
+    fn metrics(&mut self, metrics: &[MetricInfo], sparks: &[String]) {
+        if metrics.is_empty() {
+            return;
+        }
+        self.title("metrics");
+        let mut table = Table::new(vec![
+            Column::left("  name").shrink_to(14).priority(9),
+            Column::right("points").priority(4),
+            Column::right("steps").priority(3),
+            Column::right("min").priority(6),
+            Column::right("max").priority(7),
+            Column::right("last").shrink_to(8).priority(8),
+            Column::left("").priority(5),
+        ]);
+        let text = |value: &Option<Value>| value.as_ref().map(value_text).unwrap_or_default();
+        for (index, metric) in metrics.iter().enumerate() {
+            table.push(vec![
+                format!("  {}", metric.name).into(),
+                Cell::new(metric.points.to_string(), Style::Dim),
+                Cell::new(format!("{}..{}", metric.first_step, metric.last_step), Style::Dim),
+                text(&metric.min).into(),
+                text(&metric.max).into(),
+                Cell::new(value_text(&metric.last), Style::Bold),
+                Cell::new(sparks.get(index).cloned().unwrap_or_default(), Style::Cyan),
+            ]);
+        }
+        let table = table.render(self.display.width, self.display.color);
+        self.text.push_str(&table);
+    }
+
+    fn summary(&mut self, rest: &[&(String, Value)]) {
+        if rest.is_empty() {
+            return;
+        }
+        self.title("summary");
+        let width = rest.iter().map(|(key, _)| visible(key).width()).max().unwrap_or(0);
+        for (key, value) in rest {
+            let key = visible(key);
+            let blank = " ".repeat(width - key.width() + 2);
+            let room = self.display.width.map_or(usize::MAX, |columns| columns.saturating_sub(width + 4).max(8));
+            let value = shorten(&visible(&value_text(value)), room);
+            let key = self.paint(Style::Dim, &key);
+            // Writing to a String does not fail.
+            let _ = writeln!(self.text, "  {key}{blank}{value}");
+        }
+    }
+}
