@@ -49,11 +49,11 @@ impl Pair {
         self.public
     }
 
-    /// Opens what [`PublicHalf::seal`] made for this pair under the same `info` and `associated` data.
+    /// Opens what [`PublicHalf::seal`] made for this pair under the same `label` and for the same place.
     ///
     /// # Errors
     /// [`FormatError::Damaged`] if it was changed or sealed to another pair, [`FormatError::Truncated`].
-    pub fn open(&self, what: &'static str, info: &[u8], associated: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
+    pub fn open(&self, what: &'static str, label: &[u8], place: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
         let Some((encapsulated, ciphertext)) = sealed.split_at_checked(32) else {
             return Err(FormatError::Truncated { what, needed: 32 - sealed.len() });
         };
@@ -63,23 +63,27 @@ impl Pair {
             &OpModeR::Base,
             &self.private,
             &encapsulated,
-            info,
+            &[label, place].concat(),
         )
         .map_err(damaged)?;
-        context.open(ciphertext, associated).map_err(damaged)
+        context.open(ciphertext, &[]).map_err(damaged)
     }
 }
 
 impl PublicHalf {
-    /// Seals `plain` so that only the private half opens it. `ephemeral` must be fresh random bytes.
+    /// Seals `plain` so that only the private half opens it, under the same `label` and for the same `place`, which
+    /// is of fixed width. `ephemeral` must be fresh random bytes.
+    ///
+    /// Both stand in HPKE's info. It would be the same to have the place in the associated data of the one message, but
+    /// some libraries' single-shot HPKE takes none.
     ///
     /// # Errors
     /// [`FormatError::Malformed`] if this is not the public half of any pair.
     pub fn seal(
         &self,
         what: &'static str,
-        info: &[u8],
-        associated: &[u8],
+        label: &[u8],
+        place: &[u8],
         plain: &[u8],
         ephemeral: [u8; 32],
     ) -> Result<Vec<u8>> {
@@ -89,12 +93,12 @@ impl PublicHalf {
         let (encapsulated, mut context) = hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
             &OpModeS::Base,
             &public,
-            info,
+            &[label, place].concat(),
             &mut source,
         )
         .map_err(malformed)?;
         let mut out = encapsulated.to_bytes().to_vec();
-        out.extend(context.seal(plain, associated).map_err(malformed)?);
+        out.extend(context.seal(plain, &[]).map_err(malformed)?);
         Ok(out)
     }
 }
@@ -141,7 +145,7 @@ mod tests {
         assert_eq!(pair.open("slot", b"info", b"ad", &sealed), Ok(b"epoch key".to_vec()));
         let other = Pair::derive(&Secret::new([1; 32]), &[3; 16]);
         assert!(other.open("slot", b"info", b"ad", &sealed).is_err());
-        assert!(pair.open("slot", b"info", b"other", &sealed).is_err());
+        assert!(pair.open("slot", b"info", b"da", &sealed).is_err());
         assert!(pair.open("slot", b"other", b"ad", &sealed).is_err());
         for len in 0..sealed.len() {
             assert!(pair.open("slot", b"info", b"ad", &sealed[..len]).is_err());

@@ -14,7 +14,7 @@ const VERSION: u8 = 1;
 const SUITE: u8 = 1;
 const KEY_FIELD_BYTES_MAX: u32 = 256;
 const CONTEXT: &str = "runcellar 1 journal";
-const SEALED_INFO: &[u8] = b"runcellar 1 journal key";
+const SEALED_LABEL: &[u8] = b"runcellar 1 journal key";
 
 /// Where the key of a journal comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +76,8 @@ impl Header {
         salt: [u8; SALT_BYTES],
     ) -> Result<(Header, FrameKey)> {
         let (generation, public) = ingest;
-        let associated = sealed_associated(workspace, journal, writer);
-        let sealed = public.seal(WHAT, SEALED_INFO, &associated, key.expose(), ephemeral)?;
+        let place = sealed_place(workspace, journal, writer);
+        let sealed = public.seal(WHAT, SEALED_LABEL, &place, key.expose(), ephemeral)?;
         let source = KeySource::Ingest { generation, sealed };
         Header { journal, writer, first_sequence, source, salt, commitment: [0; 32] }.committed(workspace, key)
     }
@@ -111,8 +111,8 @@ impl Header {
         let KeySource::Ingest { sealed, .. } = &self.source else {
             return Err(FormatError::Malformed { what: WHAT, reason: "key source is not the ingest key" });
         };
-        let associated = sealed_associated(workspace, self.journal, self.writer);
-        let key = zeroize::Zeroizing::new(pair.open(WHAT, SEALED_INFO, &associated, sealed)?);
+        let place = sealed_place(workspace, self.journal, self.writer);
+        let key = zeroize::Zeroizing::new(pair.open(WHAT, SEALED_LABEL, &place, sealed)?);
         let secret = Secret::from_slice(&key)
             .ok_or(FormatError::Malformed { what: WHAT, reason: "sealed key is not 32 bytes" })?;
         self.open_with_run_key(workspace, &secret)
@@ -181,6 +181,6 @@ impl Header {
     }
 }
 
-fn sealed_associated(workspace: WorkspaceId, journal: JournalId, writer: WriterId) -> Vec<u8> {
+fn sealed_place(workspace: WorkspaceId, journal: JournalId, writer: WriterId) -> Vec<u8> {
     [workspace.0, journal.0, writer.0].concat()
 }

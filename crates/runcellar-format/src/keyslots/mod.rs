@@ -20,7 +20,7 @@ use crate::secret::Secret;
 const WHAT: &str = "keyslots";
 const MAGIC: [u8; 8] = *b"rckeyslt";
 const VERSION: u16 = 1;
-const SEAL_INFO: &[u8] = b"runcellar 1 slot";
+const SEAL_LABEL: &[u8] = b"runcellar 1 slot";
 const MAC_CONTEXT: &str = "runcellar 1 keyslots mac";
 /// Slots of one workspace: one a device and a few for people; the limit bounds what an opener tries.
 pub const SLOTS_MAX: usize = 256;
@@ -155,8 +155,8 @@ impl Slot {
         ephemeral: [u8; 32],
     ) -> Result<Slot> {
         let public = Pair::derive(secret.secret(), &id.0).public();
-        let associated = slot_associated(workspace, id, kind, epoch.0);
-        let sealed = public.seal(WHAT, SEAL_INFO, &associated, epoch.1.expose(), ephemeral)?;
+        let place = slot_place(workspace, id, kind, epoch.0);
+        let sealed = public.seal(WHAT, SEAL_LABEL, &place, epoch.1.expose(), ephemeral)?;
         Ok(Slot { id, kind, argon2: secret.argon2(), public, inner: None, sealed: vec![sealed] })
     }
 
@@ -171,8 +171,8 @@ impl Slot {
             return Err(FormatError::WrongKey { what: "slot" });
         }
         let open = |(epoch, sealed): (&Epoch, &Vec<u8>)| {
-            let associated = slot_associated(workspace, self.id, self.kind, epoch.id);
-            let key = zeroize::Zeroizing::new(pair.open("slot", SEAL_INFO, &associated, sealed)?);
+            let place = slot_place(workspace, self.id, self.kind, epoch.id);
+            let key = zeroize::Zeroizing::new(pair.open("slot", SEAL_LABEL, &place, sealed)?);
             Secret::from_slice(&key).ok_or(FormatError::Damaged { what: "slot" })
         };
         epochs.iter().zip(&self.sealed).map(open).collect()
@@ -231,7 +231,7 @@ impl Slot {
     }
 }
 
-fn slot_associated(workspace: WorkspaceId, slot: SlotId, kind: SlotKind, epoch: EpochId) -> Vec<u8> {
+fn slot_place(workspace: WorkspaceId, slot: SlotId, kind: SlotKind, epoch: EpochId) -> Vec<u8> {
     [&workspace.0[..], &slot.0, &[kind as u8], &epoch.0].concat()
 }
 
