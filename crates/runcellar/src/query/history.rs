@@ -65,9 +65,9 @@ impl Workspace {
                 view,
                 steps,
                 |series| place(series).is_some(),
-                |writer, series, rows, times, presence, values| {
+                |series, found| {
                     if let Some(points) = place(series).and_then(|at| all.get_mut(at)) {
-                        points.add(writer, rows, times, presence, values);
+                        points.add(found);
                     }
                 },
             )?;

@@ -5,7 +5,7 @@ use runcellar_format::block::{GroupMain, Presence, Values};
 use runcellar_format::value::Value;
 
 use super::runs::RunInfo;
-use super::tail::{View, with_run};
+use super::tail::{Tail, View, with_run};
 use crate::db::ReadTx;
 use crate::ingest::data::value_at;
 use crate::ingest::groups;
@@ -100,11 +100,16 @@ impl SeriesValues {
                     Values::Text(all) => SeriesValues::Text(all),
                 };
             }
-            (this, values) => {
-                let mut mixed: Vec<Value> = (0..this.len()).filter_map(|index| this.get(index)).collect();
-                mixed.extend((0..values.len()).filter_map(|index| value_at(&values, index)));
-                *this = SeriesValues::Mixed(mixed);
-            }
+            (this, values) => this.append_mixed((0..values.len()).filter_map(|index| value_at(&values, index))),
+        }
+    }
+
+    fn append_mixed(&mut self, values: impl Iterator<Item = Value>) {
+        if !matches!(self, SeriesValues::Mixed(_)) {
+            *self = SeriesValues::Mixed((0..self.len()).filter_map(|index| self.get(index)).collect());
+        }
+        if let SeriesValues::Mixed(all) = self {
+            all.extend(values);
         }
     }
 
@@ -131,15 +136,41 @@ pub(super) struct Points {
     writers: Vec<(usize, WriterId)>,
 }
 
+/// One series in one row group or tail: a column for each kind of value.
+pub(super) struct Found<'a> {
+    pub(super) writer: WriterId,
+    pub(super) steps: &'a [i64],
+    pub(super) times: &'a [i64],
+    pub(super) columns: Vec<(Presence, Values)>,
+}
+
 impl Points {
     pub(super) fn new() -> Self {
         Points { steps: Vec::new(), times: Vec::new(), values: SeriesValues::Float(Vec::new()), writers: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, writer: WriterId, steps: &[i64], times: &[i64], presence: &Presence, values: Values) {
+    pub(super) fn add(&mut self, found: Found<'_>) {
+        let Found { writer, steps, times, columns } = found;
         if self.writers.last().is_none_or(|(_, last)| *last != writer) {
             self.writers.push((self.steps.len(), writer));
         }
+        let mut columns = columns;
+        if columns.len() > 1 {
+            // Values of several kinds were split into columns; the order in which they were written is that of rows.
+            let mut points = Vec::new();
+            for (presence, values) in &columns {
+                let row = |index| match presence {
+                    Presence::Dense => Some(index),
+                    Presence::Rows(rows) => rows.get(index).map(|row| *row as usize),
+                };
+                points.extend((0..values.len()).filter_map(|index| Some((row(index)?, value_at(values, index)?))));
+            }
+            points.sort_by_key(|(row, _)| *row);
+            self.steps.extend(points.iter().filter_map(|(row, _)| steps.get(*row)));
+            self.times.extend(points.iter().filter_map(|(row, _)| times.get(*row)));
+            return self.values.append_mixed(points.into_iter().map(|(_, value)| value));
+        }
+        let Some((presence, values)) = columns.pop() else { return };
         match presence {
             Presence::Dense => {
                 self.steps.extend_from_slice(steps);
@@ -166,7 +197,7 @@ impl Points {
             return Series { steps: self.steps, values: self.values.narrowed(), times: self.times, sampled: false };
         }
         let mut order: Vec<usize> = (0..self.steps.len()).collect();
-        // A stable sort keeps the sequence of one writer; kinds that were split into columns are joined by time.
+        // A stable sort keeps the sequence of one writer.
         order.sort_by_key(|index| (self.steps[*index], self.times[*index], self.writer_at(*index)));
         let take = |all: &[i64]| order.iter().map(|index| all[*index]).collect();
         let (steps, times) = (take(&self.steps), take(&self.times));
@@ -174,14 +205,15 @@ impl Points {
     }
 }
 
-/// Calls `each` with every column of the wanted series: those of blocks, in order of ingest, then those of tails.
+/// Calls `each` with the number of every wanted series and what each row group has of it, in order of ingest, and then
+/// each tail.
 pub(super) fn scan(
     tx: &ReadTx<'_>,
     keyring: &Keyring,
     view: &View,
     steps: Option<(i64, i64)>,
     mut wanted: impl FnMut(u32) -> bool,
-    mut each: impl FnMut(WriterId, u32, &[i64], &[i64], &Presence, Values),
+    mut each: impl FnMut(u32, Found<'_>),
 ) -> Result<()> {
     let data = &view.data;
     let outside = |first: i64, last: i64| steps.is_some_and(|(from, to)| last < from || first >= to);
@@ -198,17 +230,23 @@ pub(super) fn scan(
             if columns.is_empty() {
                 continue;
             }
-            let (row_steps, row_times) = (main.steps().map_err(named)?, main.times().map_err(named)?);
-            for column in columns {
-                let values = groups::read_column(tx, keyring, data, group, column)?;
-                let presence = column.presence().map_err(named)?;
-                each(group.writer, column.series, &row_steps, &row_times, &presence, values);
+            let (steps, times) = (&main.steps().map_err(named)?, &main.times().map_err(named)?);
+            for of_series in columns.chunk_by(|left, right| left.series == right.series) {
+                let mut columns = Vec::with_capacity(of_series.len());
+                for column in of_series {
+                    let values = groups::read_column(tx, keyring, data, group, column)?;
+                    columns.push((column.presence().map_err(named)?, values));
+                }
+                each(of_series[0].series, Found { writer: group.writer, steps, times, columns });
             }
         }
     }
-    for tail in &view.tails {
-        for column in tail.columns.iter().filter(|column| wanted(column.series)) {
-            each(tail.writer, column.series, &tail.steps, &tail.times, &column.presence, column.values.clone());
+    for Tail { writer, steps, times, columns } in &view.tails {
+        for of_series in columns.chunk_by(|left, right| left.series == right.series) {
+            if wanted(of_series[0].series) {
+                let columns = of_series.iter().map(|column| (column.presence.clone(), column.values.clone())).collect();
+                each(of_series[0].series, Found { writer: *writer, steps, times, columns });
+            }
         }
     }
     Ok(())
@@ -228,16 +266,7 @@ impl Workspace {
                 .number(metric)
                 .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: no metric {metric:?}", run.id)))?;
             let mut found = Points::new();
-            scan(
-                tx,
-                keyring,
-                view,
-                None,
-                |series| series == number,
-                |writer, _, steps, times, presence, values| {
-                    found.add(writer, steps, times, presence, values);
-                },
-            )?;
+            scan(tx, keyring, view, None, |series| series == number, |_, points| found.add(points))?;
             Ok(found.sorted())
         })?;
         Ok(match points {
