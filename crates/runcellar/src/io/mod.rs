@@ -90,6 +90,7 @@ pub trait Io: Send + Sync + 'static {
 }
 
 /// An open file.
+#[allow(clippy::len_without_is_empty, reason = "a file, not a collection")]
 pub trait IoFile: Send + Sync {
     /// Appends bytes with one `write(2)`; returns how many were taken.
     ///
@@ -119,7 +120,8 @@ pub trait IoFile: Send + Sync {
     /// process has it. The lock is lost if any descriptor of this file is closed in this process.
     ///
     /// # Errors
-    /// What the system says, `Unsupported` where there are no locks.
+    /// What the system says, `Unsupported` where there are no locks, `PermissionDenied` for a file that could be opened
+    /// for reading only.
     fn try_lock(&self) -> Result<bool>;
 
     /// Returns which file this is.
@@ -150,6 +152,19 @@ pub(crate) fn replace(io: &dyn Io, path: &Path, temporary: &Path, bytes: &[u8]) 
     write_new(io, temporary, bytes)?;
     io.rename(temporary, path)?;
     io.sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Creates a directory and those above it that are missing, and makes their names durable: a file that is synced is
+/// lost all the same if the name of its directory is.
+pub(crate) fn create_dir_durable(io: &dyn Io, path: &Path) -> Result<()> {
+    let named = |path: &&Path| !path.as_os_str().is_empty();
+    let missing: Vec<&Path> = path.ancestors().filter(named).take_while(|above| io.identity(above).is_err()).collect();
+    io.create_dir(path)?;
+    for made in missing {
+        // Where a directory may not be read it cannot be synced; its name is as durable as the system makes it.
+        let _ = io.sync_dir(made.parent().unwrap_or(Path::new(".")));
+    }
+    Ok(())
 }
 
 /// Writes and syncs a file that must not exist; on failure nothing stays behind.

@@ -46,7 +46,7 @@ pub(super) fn read(io: &dyn Io, path: &Path) -> Result<Option<KeyFile>> {
 /// Adds an entry to a key file, making file and directory if they are missing.
 pub(crate) fn add_entry(io: &dyn Io, path: &Path, entry: KeyFileEntry) -> Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        io.create_dir(directory).map_err(|cause| Error::io("create key directory", directory, cause))?;
+        io::create_dir_durable(io, directory).map_err(|cause| Error::io("create key directory", directory, cause))?;
     }
     change(io, path, |file| file.entries.push(entry))
 }
@@ -55,7 +55,7 @@ pub(crate) fn add_entry(io: &dyn Io, path: &Path, entry: KeyFileEntry) -> Result
 pub(crate) fn write_own(io: &dyn Io, path: &Path, entry: KeyFileEntry) -> Result<()> {
     let failed = |cause| Error::io("write key file", path, cause);
     let directory = path.parent().unwrap_or(Path::new("."));
-    io.create_dir(directory).map_err(|cause| Error::io("create key directory", directory, cause))?;
+    io::create_dir_durable(io, directory).map_err(|cause| Error::io("create key directory", directory, cause))?;
     let bytes = KeyFile { entries: vec![entry] }.encode().map_err(|cause| Error::format(path.display(), cause))?;
     io::write_new(io, path, &bytes).map_err(failed)?;
     io.sync_dir(directory).map_err(failed)

@@ -14,6 +14,8 @@ pub(crate) fn try_lock(file: &File) -> Result<bool> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOLCK | libc::EOPNOTSUPP)) => {
             Err(ErrorKind::Unsupported.into())
         }
+        // The lock needs a descriptor that is open for writing.
+        Err(error) if error.raw_os_error() == Some(libc::EBADF) => Err(ErrorKind::PermissionDenied.into()),
         Err(error) => Err(error),
     }
 }

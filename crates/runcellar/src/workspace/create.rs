@@ -42,23 +42,29 @@ pub(super) fn create(
     homeless: bool,
     recovery: bool,
 ) -> Result<Option<Creation>> {
-    refuse_occupied(path)?;
+    if !is_free(io, path)? {
+        return Ok(None);
+    }
     let failed = |doing: &'static str| move |cause| Error::io(doing, path, cause);
     for directory in [path.to_owned(), path.join(JOURNALS), path.join(PACKS), path.join(TMP)] {
-        io.create_dir(&directory).map_err(|cause| Error::io("create workspace", &directory, cause))?;
+        io::create_dir_durable(io, &directory).map_err(|cause| Error::io("create workspace", &directory, cause))?;
     }
     let mut new = NewWorkspace::draw(io)?;
     let recovery_code = recovery.then(|| new.add_recovery_slot(io)).transpose()?;
     let key_file = new.write_key_file(io, keys)?;
+    let temporary = path.join(TMP).join(format!("{}.{KEYSLOTS}", new.keyslots.workspace));
     let discard = |error| {
         // The creation failed or lost a race; what it made is removed as far as it goes, and the cause reported.
-        let _ = keys::remove_entry(io, &key_file, new.slot);
+        let _ = match &keys.file {
+            Some(shared) => keys::remove_entry(io, shared, new.slot).is_ok(),
+            None => io.remove(&key_file).is_ok(),
+        };
+        let _ = io.remove(&temporary);
         let _ = io.remove(&new.temporary_db(path));
         error
     };
     let bytes = new.keyslots.encode(&[&new.epoch_key]).map_err(|cause| Error::format("keyslots", cause))?;
     db::create(&new.temporary_db(path), |transaction| new.fill(io, transaction, &bytes)).map_err(discard)?;
-    let temporary = path.join(TMP).join(format!("{}.{KEYSLOTS}", new.keyslots.workspace));
     io::write_new(io, &temporary, &bytes).map_err(failed("write keyslots in")).map_err(discard)?;
     let won = link_or_rename(io, &temporary, &path.join(KEYSLOTS)).map_err(failed("write keyslots in"));
     if !won.map_err(discard)? {
@@ -99,7 +105,11 @@ fn temporary_db(path: &Path, workspace: WorkspaceId) -> PathBuf {
 /// Puts `from` at `to` unless something is there. Where links fail, a lock makes looking and renaming one step.
 fn link_or_rename(io: &dyn Io, from: &Path, to: &Path) -> std::io::Result<bool> {
     match io.link(from, to) {
-        Ok(()) => io.remove(from).map(|()| true),
+        Ok(()) => {
+            // It is done; a second name in tmp/ is noted by `check` and harms nobody.
+            let _ = io.remove(from);
+            Ok(true)
+        }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             // The loser's copy in tmp/ is of no use to anyone; that it is gone changes nothing.
             let _ = io.remove(from);
@@ -114,14 +124,19 @@ fn link_or_rename(io: &dyn Io, from: &Path, to: &Path) -> std::io::Result<bool> 
     }
 }
 
-/// Refuses a file in the workspace's place, and a directory that holds something else.
-fn refuse_occupied(path: &Path) -> Result<()> {
+/// Refuses a file in the workspace's place, and a workspace that lost its keyslots; false if another process has made
+/// one here meanwhile.
+fn is_free(io: &dyn Io, path: &Path) -> Result<bool> {
     if path.exists() && !path.is_dir() {
         return Err(Error::new(ErrorKind::Exists, format!("{}: a file is in the workspace's place", path.display())));
     }
     if path.is_dir() {
         super::open::owned(path)?;
         if path.join(db::FILE_NAME).exists() {
+            // keyslots comes before cellar.db, so looking in this order tells a race from a loss.
+            if io.identity(&path.join(KEYSLOTS)).is_ok() {
+                return Ok(false);
+            }
             let message = format!(
                 "workspace {}: cellar.db is there but keyslots is missing; restore it from a backup",
                 path.display()
@@ -129,7 +144,7 @@ fn refuse_occupied(path: &Path) -> Result<()> {
             return Err(Error::damaged(message));
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Everything drawn for a new workspace, before any of it is written.

@@ -77,18 +77,20 @@ impl Mirror {
         Some(self.directory.as_ref()?.join(format!("{}.{device}.root", self.workspace)))
     }
 
-    /// Compares a root row with the mirror; returns what does not fit, in words.
-    pub(super) fn compare(&self, io: &dyn Io, root: &RootRow) -> Option<String> {
-        let mirrored = read(io, &self.path(root)?).filter(|mirrored| mirrored.lineage.0 == root.lineage)?;
-        if mirrored.counter > root.counter {
-            let (seen, found) = (mirrored.counter, root.counter);
-            return Some(format!(
-                "rolled back: it stands at write {found}, but had reached write {seen} on this machine"
-            ));
-        }
-        (mirrored.counter == root.counter && mirrored.sum != root.sum)
-            .then(|| format!("replaced: at write {} it differs from what this machine wrote", root.counter))
+    /// Reads what the mirror says of the history that `root` belongs to.
+    pub(super) fn seen(&self, io: &dyn Io, root: &RootRow) -> Option<Mirrored> {
+        read(io, &self.path(root)?).filter(|mirrored| mirrored.lineage.0 == root.lineage)
     }
+}
+
+/// Compares a root row with what a mirror said before the row was read; returns what does not fit, in words.
+pub(super) fn problem(mirrored: &Mirrored, root: &RootRow) -> Option<String> {
+    if mirrored.counter > root.counter {
+        let (seen, found) = (mirrored.counter, root.counter);
+        return Some(format!("rolled back: it stands at write {found}, but had reached write {seen} on this machine"));
+    }
+    (mirrored.counter == root.counter && mirrored.sum != root.sum)
+        .then(|| format!("replaced: at write {} it differs from what this machine wrote", root.counter))
 }
 
 fn read(io: &dyn Io, path: &Path) -> Option<Mirrored> {

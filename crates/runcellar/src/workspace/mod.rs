@@ -170,8 +170,14 @@ impl Inner {
     /// Compares the workspace with its mirror; returns what does not fit, in words.
     pub(crate) fn mirror_problem(&self) -> Result<Option<String>> {
         let state = self.state()?;
-        let root = state.db.read(|tx| tx.root(&state.keyring))?;
-        Ok(state.mirror.compare(&*self.io, &root))
+        let root = || state.db.read(|tx| tx.root(&state.keyring));
+        let first = root()?;
+        let Some(mirrored) = state.mirror.seen(&*self.io, &first) else { return Ok(None) };
+        if mirror::problem(&mirrored, &first).is_none() {
+            return Ok(None);
+        }
+        // Another process may have committed, and written the mirror, after the first look at the row.
+        Ok(mirror::problem(&mirrored, &root()?))
     }
 }
 

@@ -118,7 +118,13 @@ impl Workspace {
         let (_, inode) = inner.io.identity(&database).map_err(|cause| Error::io("open", &database, cause))?;
         if root.inode == 0 {
             // A new workspace: its file has its name only now.
-            return if self.is_read_only()? { Ok(()) } else { inner.write(None, |tx| Ok(tx.root_mut().inode = inode)) };
+            return match self.is_read_only()? {
+                true => Ok(()),
+                false => inner.write(None, |tx| {
+                    tx.root_mut().inode = inode;
+                    Ok(())
+                }),
+            };
         }
         if root.inode == inode {
             if let Some(problem) = inner.mirror_problem()? {
@@ -136,6 +142,10 @@ impl Workspace {
             return Ok(());
         }
         inner.write(None, |tx| {
+            if tx.root().inode == inode {
+                // Another opener was faster, and has a device id for all of us.
+                return Ok(());
+            }
             let (device, lineage) = (io::random(tx.io)?, io::random(tx.io)?);
             let root = tx.root_mut();
             (root.device, root.lineage, root.next_device_seq, root.inode) = (device, lineage, 1, inode);
