@@ -36,7 +36,7 @@ impl Journals {
     pub(super) fn open(inner: &Inner, report: &mut CheckReport) -> Result<Journals> {
         let mut open = Vec::new();
         for (id, path) in crate::ingest::journal_files(inner)? {
-            let owner = registry::owner(id);
+            let owner = registry::owner(&*inner.io, id, &path);
             let own = matches!(owner, Owner::Own(_));
             let opened = match owner {
                 Owner::Own(file) => Ok(file),

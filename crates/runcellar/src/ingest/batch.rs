@@ -11,9 +11,17 @@ use crate::{Error, Result};
 /// Rows of one block group: pco gains nothing beyond.
 pub(crate) const ROWS_MAX: usize = 4096;
 /// Cells of one batch, which bounds memory when calls carry thousands of metrics.
-const CELLS_MAX: usize = 1 << 20;
+pub(super) const CELLS_MAX: usize = 1 << 20;
 /// Bytes of text in one batch.
-const TEXT_BYTES_MAX: usize = 16 << 20;
+pub(super) const TEXT_BYTES_MAX: usize = 16 << 20;
+/// Columns of one batch from which no further row is taken in; the next one may bring
+/// [`crate::run::ROW_VALUES_MAX`] more.
+const COLUMNS_MAX: usize = 32_768;
+
+const _: () = assert!(
+    COLUMNS_MAX + crate::run::ROW_VALUES_MAX as usize <= runcellar_format::block::COLUMNS_MAX as usize,
+    "a batch fits in one row group"
+);
 
 /// What a frame did besides logging a row, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +40,7 @@ pub(crate) struct MetricColumns {
     texts: (Vec<u32>, Vec<String>),
     /// The last value written and the time of its row.
     pub(crate) last: Option<(Value, i64)>,
+    last_row: Option<u32>,
 }
 
 /// Consecutive frames of one writer.
@@ -57,6 +66,7 @@ pub(crate) struct Batch {
     pub(crate) heard: i64,
     cells: usize,
     text_bytes: usize,
+    columns: usize,
 }
 
 impl Batch {
@@ -88,7 +98,10 @@ impl Batch {
 
     /// Returns true if the batch should be stored before more is taken in.
     pub(crate) fn is_full(&self) -> bool {
-        self.rows() >= ROWS_MAX || self.cells >= CELLS_MAX || self.text_bytes >= TEXT_BYTES_MAX
+        self.rows() >= ROWS_MAX
+            || self.cells >= CELLS_MAX
+            || self.text_bytes >= TEXT_BYTES_MAX
+            || self.columns >= COLUMNS_MAX
     }
 
     /// Takes in one frame. Frames of sequence 0 set start and names, and nothing else, as they stand in every file; of
@@ -163,23 +176,32 @@ impl Batch {
             if let Value::Text(text) = &value {
                 self.text_bytes += text.len();
             }
+            let before = columns.kinds();
             columns.push(row, time, value);
+            self.columns += columns.kinds().saturating_sub(before);
         }
         Ok(())
     }
 }
 
 impl MetricColumns {
+    /// Adds the value of a row. Of a key given twice in one call the later value stands, whatever its kind.
     pub(crate) fn push(&mut self, row: u32, time: i64, value: Value) {
-        fn put<T>(column: &mut (Vec<u32>, Vec<T>), row: u32, value: T) {
-            match column.0.last() {
-                // A key given twice in one call: the later value stands.
-                Some(last) if *last == row => *column.1.last_mut().expect("as many values as rows") = value,
-                _ => {
-                    column.0.push(row);
-                    column.1.push(value);
-                }
+        fn take_back<T>(column: &mut (Vec<u32>, Vec<T>), row: u32) {
+            if column.0.last() == Some(&row) {
+                column.0.pop();
+                column.1.pop();
             }
+        }
+        fn put<T>(column: &mut (Vec<u32>, Vec<T>), row: u32, value: T) {
+            column.0.push(row);
+            column.1.push(value);
+        }
+        if self.last_row == Some(row) {
+            take_back(&mut self.floats, row);
+            take_back(&mut self.ints, row);
+            take_back(&mut self.bools, row);
+            take_back(&mut self.texts, row);
         }
         match &value {
             Value::Float(float) => put(&mut self.floats, row, *float),
@@ -188,6 +210,15 @@ impl MetricColumns {
             Value::Text(text) => put(&mut self.texts, row, text.clone()),
         }
         self.last = Some((value, time));
+        self.last_row = Some(row);
+    }
+
+    /// Returns how many kinds of value there are, each a column.
+    fn kinds(&self) -> usize {
+        [self.floats.0.len(), self.ints.0.len(), self.bools.0.len(), self.texts.0.len()]
+            .iter()
+            .filter(|len| **len > 0)
+            .count()
     }
 
     /// Returns the columns, one for each kind of value seen; `rows` is the number of rows of the group.

@@ -59,7 +59,10 @@ pub(crate) fn apply_start(record: &mut RunRecord, writer: WriterId, start: &Star
     }
     let forked = start.forked_from != [0; 16];
     if start.resumed && !forked {
-        record.sessions.iter_mut().for_each(|session| session.superseded = true);
+        for session in &mut record.sessions {
+            // Another rank at work is no earlier session: the run goes on for as long as it does.
+            session.superseded |= session.state != RunState::Running || session.rank == start.rank;
+        }
         let clock = clock_of(start.started);
         let config = start.config.json().map_err(|cause| Error::format("config", cause))?;
         add_start(record, start, &config, clock)?;
@@ -95,9 +98,10 @@ pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
     if let Some(next) = batch.steps.iter().max().map(|step| step.saturating_add(1)) {
         record.next_step = record.next_step.max(next);
     }
+    let mut place = 0;
     for (name, columns) in &batch.metrics {
         if let Some((value, time)) = &columns.last {
-            set_stamped(&mut record.summary, name, value.clone(), clock_of(*time));
+            place = set_stamped_near(&mut record.summary, place, name, value.clone(), clock_of(*time)) + 1;
         }
     }
     for deed in &batch.deeds {
@@ -203,9 +207,30 @@ pub(crate) fn apply_field(record: &mut RunRecord, change: &FieldChange, clock: u
 }
 
 fn set_stamped<T>(entries: &mut Vec<(String, Stamped<T>)>, key: &str, value: T, clock: u64) {
-    match entries.iter_mut().find(|(known, _)| known == key) {
-        Some((_, stamped)) => drop(stamped.merge(value, clock)),
-        None => entries.push((key.to_owned(), Stamped::new(value, clock))),
+    set_stamped_near(entries, 0, key, value, clock);
+}
+
+/// Sets an entry that most likely stands at `place`, and returns where it does: batches bring thousands of metrics in
+/// the same order again and again.
+fn set_stamped_near<T>(
+    entries: &mut Vec<(String, Stamped<T>)>,
+    place: usize,
+    key: &str,
+    value: T,
+    clock: u64,
+) -> usize {
+    let near = entries.get(place).is_some_and(|(known, _)| known == key).then_some(place);
+    match near.or_else(|| entries.iter().position(|(known, _)| known == key)) {
+        Some(at) => {
+            if let Some((_, stamped)) = entries.get_mut(at) {
+                stamped.merge(value, clock);
+            }
+            at
+        }
+        None => {
+            entries.push((key.to_owned(), Stamped::new(value, clock)));
+            entries.len() - 1
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use runcellar_format::WriterId;
 use runcellar_format::block::{
-    Column, ColumnEntry, GroupMain, GroupRows, Level, Presence, Values, encode_column, encode_group,
+    COLUMNS_MAX, Column, ColumnEntry, GroupMain, GroupRows, Level, Presence, Values, encode_column, encode_group,
 };
 use runcellar_format::record::{Body, GroupEntry, GroupPage, PAGE_ENTRIES, WriterRow};
 use runcellar_format::seal::Kind;
 use runcellar_format::sum::Sum;
 
-use super::batch::{Batch, MetricColumns, ROWS_MAX};
+use super::batch::{Batch, CELLS_MAX, MetricColumns, ROWS_MAX, TEXT_BYTES_MAX};
 use super::data::{RunData, value_at};
 use crate::db::{BlockRow, Cover, GroupKey, ObjectKey, ReadTx, WriteTx};
 use crate::keys::Keyring;
@@ -85,19 +85,34 @@ pub(super) fn store_rows(
     data.head.rows += batch.rows() as u64;
     data.head.points += columns.iter().map(|column| column.values.len() as u64).sum::<u64>();
     let mut group = Group { sequences, steps: batch.steps.clone(), times: batch.times.clone(), columns };
-    if batch.rows() < ROWS_MAX
-        && let Some(short) =
-            last_group(tx, data, batch.writer)?.filter(|last| last.rows as usize + batch.rows() <= ROWS_MAX)
-    {
-        let key = group_key(data, &short);
-        group = joined(read_group(tx, tx.keyring, data, key)?, group);
-        remove_group(tx, data, &short)?;
-        gone.push(short.number);
+    if let Some(short) = last_group(tx, data, batch.writer)?.filter(|last| may_join(last, &group)) {
+        let before = read_group(tx, tx.keyring, data, group_key(data, &short))?;
+        if fit_together(&before, &group) {
+            group = joined(before, group);
+            remove_group(tx, data, &short)?;
+            gone.push(short.number);
+        }
     }
     let entry = store_group(tx, data, writer, batch.writer, &group)?;
     made.push(entry.number);
     add_entry(tx, data, entry)?;
     Ok((made, gone))
+}
+
+/// Returns true if a group may take up the rows of another, as far as its entry tells: limits hold for what is joined
+/// as for a batch, or a run of long texts or many metrics would be rewritten as one ever longer group.
+fn may_join(last: &GroupEntry, group: &Group) -> bool {
+    let cells: usize = group.columns.iter().map(|column| column.values.len()).sum();
+    last.rows as usize + group.steps.len() <= ROWS_MAX && last.points as usize + cells <= CELLS_MAX
+}
+
+fn fit_together(left: &Group, right: &Group) -> bool {
+    let columns = || left.columns.iter().chain(&right.columns);
+    let text_bytes = |column: &Column| match &column.values {
+        Values::Text(all) => all.iter().map(String::len).sum(),
+        _ => 0,
+    };
+    columns().map(text_bytes).sum::<usize>() <= TEXT_BYTES_MAX && columns().count() <= COLUMNS_MAX as usize
 }
 
 fn joined(mut left: Group, right: Group) -> Group {

@@ -43,7 +43,7 @@ impl OpenJournals {
     pub(crate) fn open(inner: &Inner) -> Result<OpenJournals> {
         let mut files = Vec::new();
         for (id, path) in journal_files(inner)? {
-            let opened = match registry::owner(id) {
+            let opened = match registry::owner(&*inner.io, id, &path) {
                 Owner::Own(file) => Ok(file),
                 Owner::Making => continue,
                 Owner::Other => inner.io.open(&path),

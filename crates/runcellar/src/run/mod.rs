@@ -14,6 +14,7 @@ mod row;
 mod writer;
 
 pub use builder::{Resume, RunBuilder};
+pub(crate) use row::ROW_VALUES_MAX;
 pub use row::{IntoRow, MetricId, Row};
 
 use std::sync::Arc;

@@ -4,12 +4,14 @@
 //! own journals a second time: readers and ingest take the descriptor from here.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use runcellar_format::JournalId;
 
-use crate::io::IoFile;
+use crate::io::{Io, IoFile};
 use crate::os::Forkable;
 
 /// Without a file while it is being created: its name is taken before it can be seen in the directory.
@@ -45,12 +47,27 @@ pub(crate) fn insert(journal: JournalId, file: Arc<dyn IoFile>) {
     own().insert(journal, Some(file));
 }
 
-/// Returns whose a journal is.
-pub(crate) fn owner(journal: JournalId) -> Owner {
-    match own().get(&journal) {
+/// Remembers the descriptor of a journal that this process takes over; false if it has an entry already.
+pub(crate) fn insert_if_free(journal: JournalId, file: Arc<dyn IoFile>) -> bool {
+    match own().entry(journal) {
+        Entry::Occupied(_) => false,
+        Entry::Vacant(place) => {
+            place.insert(Some(file));
+            true
+        }
+    }
+}
+
+/// Returns whose the journal at `path` is. Ids do not decide alone: a copied workspace has journals of the same ids.
+pub(crate) fn owner(io: &dyn Io, journal: JournalId, path: &Path) -> Owner {
+    let found = own().get(&journal).cloned();
+    match found {
         None => Owner::Other,
         Some(None) => Owner::Making,
-        Some(Some(file)) => Owner::Own(file.clone()),
+        Some(Some(file)) => match (io.identity(path), file.identity()) {
+            (Ok(there), Ok(here)) if there != here => Owner::Other,
+            _ => Owner::Own(file),
+        },
     }
 }
 

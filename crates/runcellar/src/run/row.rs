@@ -9,7 +9,7 @@ use super::metric_names::Names;
 pub(super) const METRIC_NAME_BYTES_MAX: usize = 4096;
 
 /// Most values of one row: two rows with no metric in common still fit in one row group.
-pub(super) const ROW_VALUES_MAX: u64 = 32_768;
+pub(crate) const ROW_VALUES_MAX: u64 = 32_768;
 
 /// A metric's place in a writer's list of names; finds it again without its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

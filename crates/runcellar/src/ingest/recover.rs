@@ -1,0 +1,241 @@
+//! What dead writers left: their journals are ingested by the next opener, and their runs marked.
+//!
+//! A journal whose lock is free has no writer. The lock is taken before anything is read and held until the file is
+//! gone; should it be lost all the same (closing any descriptor of a file drops the process's lock on it), two
+//! processes may ingest one journal, and the sequence in the database lets each frame in once.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use runcellar_format::record::RunState;
+use runcellar_format::seal::Kind;
+use runcellar_format::{JournalId, ObjectId, WriterId};
+
+use super::batch::Batch;
+use super::data::RunData;
+use super::reader::JournalFile;
+use super::{Extent, ingest, journal_files, store, store_batch};
+use crate::db::ReadTx;
+use crate::io::IoFile;
+use crate::keys::Keyring;
+use crate::run::registry::{self, Owner};
+use crate::workspace::Inner;
+use crate::{Error, ErrorKind, Result};
+
+/// A file whose lock is ours: no live writer has it.
+struct Claim {
+    path: PathBuf,
+    file: Arc<dyn IoFile>,
+    /// Its entry in the registry, so that readers of this process use the descriptor that holds the lock.
+    entry: Option<JournalId>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(id) = self.entry {
+            registry::remove(id);
+        }
+    }
+}
+
+impl Claim {
+    /// Removes the file, unless somebody did.
+    fn remove(&self, inner: &Inner) -> Result<()> {
+        match inner.io.remove(&self.path) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove journal", &self.path, cause))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A journal that a dead writer left.
+struct Abandoned {
+    claim: Claim,
+    journal: JournalFile,
+}
+
+/// Ingests the journals that dead writers left, and marks their runs. Damage in one is told to the monitor and leaves
+/// the file where it is.
+pub(crate) fn recover(inner: &Inner) -> Result<()> {
+    let (mut abandoned, mut empty) = (Vec::new(), Vec::new());
+    for (id, path) in journal_files(inner)? {
+        let claimed = claim(inner, id, path).and_then(|claim| {
+            let Some(claim) = claim else { return Ok(()) };
+            match JournalFile::open(claim.file.clone())? {
+                Some(journal) => abandoned.push(Abandoned { claim, journal }),
+                None => empty.push(claim),
+            }
+            Ok(())
+        });
+        if let Err(error) = claimed {
+            inner.monitor.warn(&format!("journal {id} is left as it is: {error}"));
+        }
+    }
+    abandoned.sort_by_key(|left| (left.journal.header.writer, left.journal.header.first_sequence));
+    let mut rest = abandoned.into_iter().peekable();
+    while let Some(first) = rest.next() {
+        let (id, writer) = (first.journal.header.journal, first.journal.header.writer);
+        let mut files = vec![first];
+        while let Some(next) = rest.next_if(|next| next.journal.header.writer == writer) {
+            files.push(next);
+        }
+        match recover_writer(inner, writer, files) {
+            Ok(()) => {}
+            Err(error) if is_for_later(&error) => return Ok(()),
+            // Another process is at it.
+            Err(error) if error.kind() == ErrorKind::State => {}
+            Err(error) => inner.monitor.warn(&format!("journal {id} is left as it is: {error}")),
+        }
+    }
+    match recover_unbegun(inner, &empty) {
+        Err(error) if !is_for_later(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Returns true if nothing is lost by waiting: readers take rows from journals, and the next opener tries again.
+fn is_for_later(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::Busy)
+}
+
+/// Takes the lock of a journal whose writer is gone.
+fn claim(inner: &Inner, id: JournalId, path: PathBuf) -> Result<Option<Claim>> {
+    if !matches!(registry::owner(&*inner.io, id, &path), Owner::Other) {
+        return Ok(None);
+    }
+    let failed = |doing| {
+        let path = path.clone();
+        move |cause| Error::io(doing, &path, cause)
+    };
+    let file = match inner.io.open(&path) {
+        Ok(file) => file,
+        // Ingested by somebody else in between.
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return or_not_ours(failed("open journal")(cause)),
+    };
+    let entry = registry::insert_if_free(id, file.clone()).then_some(id);
+    if entry.is_none() && !matches!(registry::owner(&*inner.io, id, &path), Owner::Other) {
+        // Another thread of this process is at it.
+        return Ok(None);
+    }
+    let claim = Claim { path: path.clone(), file, entry };
+    match claim.file.try_lock() {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(cause) => return or_not_ours(failed("lock journal")(cause)),
+    }
+    // It may have been ingested and removed between opening and locking.
+    let identity = claim.file.identity().map_err(failed("look at journal"))?;
+    Ok(inner.io.identity(&path).is_ok_and(|found| found == identity).then_some(claim))
+}
+
+/// A journal that may not be written is not ours to ingest; readers still see it.
+fn or_not_ours<T>(error: Error) -> Result<Option<T>> {
+    if error.kind() == ErrorKind::ReadOnly { Ok(None) } else { Err(error) }
+}
+
+fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Result<()> {
+    let reached = inner.read(|tx, keyring| store::writer_row(tx, keyring, writer))?;
+    let mut batch = Batch::after(writer, reached.map_or(0, |row| row.sequence));
+    let mut claims = Vec::new();
+    let mut damaged = false;
+    for Abandoned { claim, journal } in files {
+        let mut reader = inner.read(|tx, keyring| journal.unlock(tx, keyring))?;
+        batch.next_file();
+        ingest(inner, &mut reader, &mut batch, Extent::All, None)?;
+        // A stretch that is no frame is damage: the file is kept for `check`, and for whoever can mend it.
+        damaged |= !reader.damage.is_empty();
+        claims.push(claim);
+    }
+    if !batch.is_empty() || !inner.read(|tx, keyring| is_settled(tx, keyring, writer))? {
+        store_batch(inner, &mut batch, true, None)?;
+    }
+    if damaged {
+        inner.monitor.warn(&format!("a journal of writer {writer} is damaged and kept: runcellar check says more"));
+        return Ok(());
+    }
+    claims.iter().try_for_each(|claim| claim.remove(inner))
+}
+
+/// Returns true if the database knows how this writer ended.
+fn is_settled(tx: &ReadTx<'_>, keyring: &Keyring, writer: WriterId) -> Result<bool> {
+    let Some(row) = store::writer_row(tx, keyring, writer)? else { return Ok(false) };
+    let Some(run) = tx.object(crate::db::ObjectKey::new(Kind::Run, ObjectId(row.run), 0))? else { return Ok(false) };
+    let data = RunData::without_series(tx, keyring, &run)?;
+    let session = data.record.sessions.iter().find(|session| session.writer == writer.0);
+    Ok(session.is_some_and(|session| session.state != RunState::Running))
+}
+
+/// Removes journals whose writers died before they wrote the header, and marks the runs that were known by then.
+///
+/// Such a file does not say whose it was, so every writer that seems at work and has no journal is dead. That holds
+/// only if all other journals tell their writer: else the files stay, for an opener that finds them so.
+fn recover_unbegun(inner: &Inner, empty: &[Claim]) -> Result<()> {
+    if empty.is_empty() {
+        return Ok(());
+    }
+    let at_work = inner.read(writers_at_work)?;
+    // A listing may miss a file that takes the place of another meanwhile; two in a row do not.
+    for _ in 0..2 {
+        let Some(with_journal) = writers_with_journal(inner, empty)? else { return Ok(()) };
+        if at_work.is_subset(&with_journal) {
+            return empty.iter().try_for_each(|claim| claim.remove(inner));
+        }
+    }
+    let Some(with_journal) = writers_with_journal(inner, empty)? else { return Ok(()) };
+    for writer in at_work.difference(&with_journal) {
+        let reached = inner.read(|tx, keyring| store::writer_row(tx, keyring, *writer))?.map(|row| row.sequence);
+        match reached.map_or(Ok(()), |reached| store_batch(inner, &mut Batch::after(*writer, reached), true, None)) {
+            // It has gone on meanwhile.
+            Err(error) if error.kind() == ErrorKind::State => {}
+            outcome => outcome?,
+        }
+    }
+    empty.iter().try_for_each(|claim| claim.remove(inner))
+}
+
+fn writers_at_work(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<HashSet<WriterId>> {
+    let mut writers = HashSet::new();
+    for row in tx.objects(Kind::Run, None)? {
+        // A damaged record is told by listings and by `check`.
+        let Ok(data) = RunData::without_series(tx, keyring, &row) else { continue };
+        let running = data.record.sessions.iter().filter(|session| session.state == RunState::Running);
+        writers.extend(running.map(|session| WriterId(session.writer)));
+    }
+    Ok(writers)
+}
+
+/// Returns the writers that the journals name; `None` if one besides `empty` names none.
+fn writers_with_journal(inner: &Inner, empty: &[Claim]) -> Result<Option<HashSet<WriterId>>> {
+    let mut writers = HashSet::new();
+    for (id, path) in journal_files(inner)? {
+        if empty.iter().any(|claim| claim.path == path) {
+            continue;
+        }
+        let file = match registry::owner(&*inner.io, id, &path) {
+            Owner::Making => return Ok(None),
+            Owner::Own(file) => file,
+            Owner::Other => match inner.io.open(&path) {
+                Ok(file) => file,
+                Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(_) => return Ok(None),
+            },
+        };
+        match JournalFile::open(file) {
+            Ok(Some(journal)) => writers.insert(journal.header.writer),
+            _ => return Ok(None),
+        };
+    }
+    Ok(Some(writers))
+}
+
+/// Returns whether a journal is that of a writer at work, as far as its lock tells.
+pub(crate) fn is_live(inner: &Inner, id: JournalId, path: &Path) -> std::io::Result<bool> {
+    match registry::owner(&*inner.io, id, path) {
+        Owner::Other => inner.io.open(path)?.try_lock().map(|free| !free),
+        _ => Ok(true),
+    }
+}
