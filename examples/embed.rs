@@ -26,7 +26,8 @@ impl Monitor for Stderr {
 fn open(directory: &Path) -> runcellar::Result<Workspace> {
     // The key lies outside the workspace. Whoever has both files reads everything; whoever lacks the key, nothing.
     let keys = Keys { file: Some(directory.join("embed.key")), ..Keys::default() };
-    OpenOptions { keys, create: true, monitor: Arc::new(Stderr), ..OpenOptions::default() }.open(&directory.join("runs"))
+    OpenOptions { keys, create: true, monitor: Arc::new(Stderr), ..OpenOptions::default() }
+        .open(&directory.join("runs"))
 }
 
 fn record(workspace: &Workspace, lr: f64) -> runcellar::Result<String> {

@@ -20,7 +20,16 @@ pub(crate) struct Outcome {
 pub(crate) fn open(dir: Option<&Path>) -> runcellar::Result<Workspace> {
     let current = std::env::current_dir().unwrap_or_default();
     let environment = Environment::from_vars(|name| std::env::var_os(name), current)?;
-    OpenOptions { create: true, ..environment.options() }.open(&environment.find(dir)?)
+    let workspace = OpenOptions { create: true, ..environment.options() }.open(&environment.find(dir)?)?;
+    if let Some(creation) = workspace.creation() {
+        // The library prints nothing; who makes a workspace says where the key is.
+        let (path, key_file) = (workspace.path().display(), creation.key_file.display());
+        eprintln!(
+            "made workspace {path}, key file {key_file}{}",
+            creation.warning.as_deref().map_or(String::new(), |warning| format!(": {warning}"))
+        );
+    }
+    Ok(workspace)
 }
 
 /// Trains one network and records it as a run of the project `digits`.
@@ -40,6 +49,8 @@ pub(crate) fn record(workspace: &Workspace, split: &Split, settings: Settings) -
         }))
         .tags(["mlp", "example"])
         .notes("Learning rate by seed, on 8 x 8 handwritten digits.")
+        .program("examples/digits")
+        .directory(std::env::current_dir().unwrap_or_default())
         .start()?;
 
     let mut outcome = Outcome { name, best_val_accuracy: 0.0, last_val_loss: f64::NAN };
