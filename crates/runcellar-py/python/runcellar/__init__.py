@@ -1,0 +1,151 @@
+"""runcellar: an encrypted, local-first store for machine-learning runs.
+
+>>> import runcellar as rc
+>>> with rc.init("digits", config={"lr": 0.1}) as run:  # doctest: +SKIP
+...     for step in range(100):
+...         run.log({"loss": 1 / (step + 1)})
+>>> rc.Workspace().run(run.id).series("loss")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runcellar import _session
+from runcellar._errors import (
+    AmbiguousError,
+    BusyError,
+    ConsentError,
+    DamagedError,
+    Error,
+    ExistsError,
+    InvalidArgumentError,
+    LockedError,
+    NewerFormatError,
+    NoActiveRunError,
+    NotFoundError,
+    QueryError,
+    RuncellarWarning,
+    StateError,
+    StorageError,
+    UnsupportedTypeError,
+)
+from runcellar._fields import Config, Summary, Tags
+from runcellar._report import CheckReport
+from runcellar._runcellar import RunTable, StoredRun, Workspace, __version__
+from runcellar._series import Series
+from runcellar._session import Run, init
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    config: Config
+    run: Run | None
+    summary: Summary
+
+#: Names that stand for the active run (`run`, `config`, `summary`) are left out: they may be absent.
+__all__ = [
+    "AmbiguousError",
+    "BusyError",
+    "CheckReport",
+    "Config",
+    "ConsentError",
+    "DamagedError",
+    "Error",
+    "ExistsError",
+    "InvalidArgumentError",
+    "LockedError",
+    "NewerFormatError",
+    "NoActiveRunError",
+    "NotFoundError",
+    "QueryError",
+    "Run",
+    "RunTable",
+    "RuncellarWarning",
+    "Series",
+    "StateError",
+    "StorageError",
+    "StoredRun",
+    "Summary",
+    "Tags",
+    "UnsupportedTypeError",
+    "Workspace",
+    "__version__",
+    "define_metric",
+    "finish",
+    "init",
+    "log",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what stands for the active run: it changes, so it cannot be a plain name."""
+    if name == "run":
+        return _session.active
+    if name in ("config", "summary"):
+        return getattr(_session.require(), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def log(
+    data: Mapping[str, Any], step: int | None = None, *, commit: bool | None = None
+) -> None:
+    """Log one row to the active run; see `Run.log`.
+
+    Parameters
+    ----------
+    data : mapping of str to value
+        Values by metric.
+    step : int, optional
+        The row's step.
+    commit : bool, optional
+        Whether the row is closed.
+
+    Raises
+    ------
+    NoActiveRunError
+        If no run is active.
+    """
+    _session.require().log(data, step, commit=commit)
+
+
+def define_metric(
+    name: str,
+    step_metric: str | None = None,
+    summary: str | Iterable[str] | None = None,
+    goal: str | None = None,
+    hidden: bool | None = None,
+) -> None:
+    """Say how a metric of the active run is summarised and drawn; see `Run.define_metric`.
+
+    Parameters
+    ----------
+    name : str
+        The metric, or a prefix that ends in ``*``.
+    step_metric : str, optional
+        The metric to draw it against.
+    summary : str or iterable of str, optional
+        Statistics for the summary.
+    goal : str, optional
+        ``"minimize"`` or ``"maximize"``.
+    hidden : bool, optional
+        True to show it only when asked for.
+
+    Raises
+    ------
+    NoActiveRunError
+        If no run is active.
+    """
+    _session.require().define_metric(name, step_metric, summary, goal, hidden)
+
+
+def finish(exit_code: int | None = None) -> None:
+    """End the active run; without one nothing happens.
+
+    Parameters
+    ----------
+    exit_code : int, optional
+        Exit code of the program; other than 0 the run has failed.
+    """
+    if _session.active is not None:
+        _session.active.finish(exit_code)

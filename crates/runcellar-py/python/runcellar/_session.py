@@ -1,0 +1,455 @@
+"""Starting runs, the one that is active, and what happens to it when the process forks or ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from runcellar import _runcellar
+from runcellar._errors import InvalidArgumentError, NoActiveRunError, RuncellarWarning
+from runcellar._fields import Config, Summary, Tags
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Mode = Literal["offline", "disabled"]
+ResumeMode = Literal["never", "allow", "must", "auto"]
+
+#: Statistics that `define_metric` can ask for.
+_STATISTICS = ("min", "max", "mean", "last", "first", "best", "none")
+_GOALS = {"minimize": "minimize", "min": "minimize", "maximize": "maximize", "max": "maximize"}
+_RESUME = {
+    None: "never",
+    False: "never",
+    "never": "never",
+    True: "allow",
+    "allow": "allow",
+    "auto": "allow",
+    "must": "must",
+}
+
+active: Run | None = None
+
+
+class Run(_runcellar.Recorder):
+    """One run being recorded; `init` makes it.
+
+    As a context manager it ends with its block: as finished, as failed if an exception leaves the
+    block, as killed on Ctrl-C. What is still open when the process ends takes its state from the
+    exit code. A forked child may go on logging; it never ends its parent's run.
+
+    Examples
+    --------
+    >>> with runcellar.init("digits", config={"lr": 0.1}) as run:  # doctest: +SKIP
+    ...     run.log({"loss": 0.5})
+    """
+
+    __slots__ = ("_config", "_initial_config", "_local_notes", "_local_tags", "_name", "_summary")
+
+    _config: Config | None
+    _initial_config: Mapping[str, Any] | None
+    _local_notes: str | None
+    _local_tags: list[str]
+    _name: str
+    _summary: Summary
+
+    @property
+    def config(self) -> Config:
+        """The parameters; setting an item records it."""
+        if self._config is None:
+            values = self._initial_config
+            if values is None:
+                info = self._info()
+                values = {} if info is None else info["config"]
+            self._config = Config(self, values)
+        return self._config
+
+    @property
+    def summary(self) -> Summary:
+        """The last or best value of each metric, and what is set here."""
+        return self._summary
+
+    @property
+    def name(self) -> str:
+        """The name; setting it renames the run."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._set_name(name)
+        self._name = name
+
+    @property
+    def notes(self) -> str | None:
+        """Notes; None if there are none."""
+        info = self._info()
+        return self._local_notes if info is None else info["notes"]
+
+    @notes.setter
+    def notes(self, notes: str | None) -> None:
+        self._set_notes(notes or "")
+        self._local_notes = notes
+
+    @property
+    def tags(self) -> Tags:
+        """The tags, as a set that writes through."""
+        return Tags(self)
+
+    @tags.setter
+    def tags(self, tags: Iterable[str]) -> None:
+        Tags(self)._replace(_as_tags(tags))
+
+    def _tags(self) -> list[str]:
+        info = self._info()
+        return self._local_tags if info is None else info["tags"]
+
+    def _set_tags(self, add: list[str], remove: list[str]) -> None:
+        super()._set_tags(add, remove)
+        self._local_tags = [tag for tag in self._local_tags if tag not in remove] + add
+
+    def define_metric(
+        self,
+        name: str,
+        step_metric: str | None = None,
+        summary: str | Iterable[str] | None = None,
+        goal: str | None = None,
+        hidden: bool | None = None,
+    ) -> None:
+        """Say how a metric is summarised and drawn.
+
+        Parameters
+        ----------
+        name : str
+            The metric; a name that ends in ``*`` stands for all that begin so.
+        step_metric : str, optional
+            The metric to draw it against, instead of the step.
+        summary : str or iterable of str, optional
+            Statistics for the summary: any of min, max, mean, last, first, best and none, as a
+            list or separated by commas. By default the last value stands there.
+        goal : str, optional
+            ``"minimize"`` or ``"maximize"``: which value is the best.
+        hidden : bool, optional
+            True to show it only when asked for.
+
+        Raises
+        ------
+        InvalidArgumentError
+            For a statistic or goal that is not known.
+        """
+        parts = summary.split(",") if isinstance(summary, str) else list(summary or ())
+        statistics = [part.strip() for part in parts if part.strip()]
+        # "copy" is what others call keeping the last value, which is the default here.
+        statistics = ["last" if part == "copy" else part for part in statistics]
+        unknown = [part for part in statistics if part not in _STATISTICS]
+        if unknown:
+            raise InvalidArgumentError(
+                f"metric {name}: summary {unknown[0]!r} is not one of {', '.join(_STATISTICS)}"
+            )
+        if goal is not None and goal not in _GOALS:
+            raise InvalidArgumentError(f"metric {name}: goal {goal!r} is not minimize or maximize")
+        self._define_metric(
+            name,
+            step_metric=step_metric,
+            summary=statistics,
+            goal=None if goal is None else _GOALS[goal],
+            hidden=bool(hidden),
+        )
+
+    def finish(self, exit_code: int | None = None) -> None:
+        """End the run, and wait until all of it is durable.
+
+        A second call does nothing. In a forked child this ends the child's own writing only.
+
+        Parameters
+        ----------
+        exit_code : int, optional
+            Exit code of the program; other than 0 the run has failed.
+
+        Raises
+        ------
+        StorageError
+            If what was logged could not be made durable.
+        """
+        self._end("failed" if exit_code else "finished", exit_code)
+
+    def _end(self, state: str, exit_code: int | None) -> None:
+        global active
+        if active is self:
+            active = None
+        self._finish(state, exit_code)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        state, exit_code = _state_of(error)
+        if error is None:
+            self._end(state, exit_code)
+            return
+        try:
+            self._end(state, exit_code)
+        except Exception as failure:
+            # The error of the block is the one to see.
+            _warn(f"run {self.id}: {failure}")
+
+    def __repr__(self) -> str:
+        return f"<runcellar.Run {self.id} ({self.project}/{self.name})>"
+
+
+def _state_of(error: BaseException | None) -> tuple[str, int | None]:
+    """Return how a run ends whose program ends with `error`."""
+    if error is None or isinstance(error, GeneratorExit):
+        return "finished", None
+    if isinstance(error, KeyboardInterrupt):
+        return "killed", 130
+    if isinstance(error, SystemExit):
+        code = error.code
+        number = code if isinstance(code, int) else 0 if code is None else 1
+        return ("failed" if number else "finished"), number & 0xFF
+    return "failed", 1
+
+
+def _warn(text: str) -> None:
+    import warnings
+
+    warnings.warn(text, RuncellarWarning, stacklevel=3)
+
+
+def _as_tags(tags: Iterable[str] | None) -> list[str]:
+    """Return tags as a list, each once; a lone text is one tag."""
+    if tags is None:
+        return []
+    return list(dict.fromkeys([tags] if isinstance(tags, str) else tags))
+
+
+def _as_mapping(config: Any) -> Any:
+    """Return what a config object holds: the attributes of a namespace, the fields of a dataclass."""
+    if config is None or isinstance(config, Mapping):
+        return config
+    if hasattr(type(config), "__dataclass_fields__"):
+        import dataclasses
+
+        return dataclasses.asdict(config)
+    argparse = sys.modules.get("argparse")
+    if argparse is not None and isinstance(config, argparse.Namespace):
+        return vars(config)
+    return config
+
+
+def _program() -> str:
+    """Return what is being run, for people."""
+    main = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    if path:
+        return os.path.abspath(path)
+    if "ipykernel" in sys.modules:
+        return "notebook"
+    return sys.argv[0] if sys.argv and sys.argv[0] else "python"
+
+
+def init(
+    project: str | None = None,
+    *,
+    name: str | None = None,
+    config: Any = None,
+    tags: Iterable[str] | None = None,
+    notes: str | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    id: str | None = None,
+    resume: bool | ResumeMode | None = None,
+    dir: str | os.PathLike[str] | None = None,
+    key_file: str | os.PathLike[str] | None = None,
+    mode: Mode | None = None,
+    save_code: bool | None = None,
+    strict: bool = False,
+) -> Run:
+    """Start a run and make it the active one.
+
+    A run that is active is finished first. Without a workspace one is made, and one line on
+    standard error says where, and where its key is.
+
+    Parameters
+    ----------
+    project : str, optional
+        Name of the project; by default ``RUNCELLAR_PROJECT``, else the workspace's setting
+        ``project.default``.
+    name : str, optional
+        Name of the run; by default an adjective, a noun and a number.
+    config : mapping, optional
+        Parameters, nested as they are; an ``argparse.Namespace`` or a dataclass will do. Integer
+        keys become text, tuples, sets and arrays become lists.
+    tags : iterable of str, optional
+        Tags; a lone text is one tag.
+    notes, group, job_type : str, optional
+        Texts to find the run by.
+    id : str, optional
+        Id of the run: 1 to 128 bytes without control characters and without ``/ : # ?``; by default
+        12 random characters.
+    resume : {"never", "allow", "must"} or bool, optional
+        What to do if a run of that id is there: refuse (the default; also False), go on with it or
+        start it ("allow", "auto", True), or insist on going on with it.
+    dir : path, optional
+        Directory of the workspace; by default ``RUNCELLAR_DIR``, else the nearest ``.runcellar`` at
+        or above the current directory, else the one in the user's data directory.
+    key_file : path, optional
+        Key file of the workspace; by default the environment says.
+    mode : {"offline", "disabled"}, optional
+        "disabled" makes a run that records nothing; "offline" is the default: nothing is sent
+        anywhere in any case.
+    save_code : bool, optional
+        The git commit is recorded in any case. More than that is not captured yet: True warns.
+    strict : bool, optional
+        True to raise what is otherwise warned about once and counted: values that cannot be stored,
+        a disk that cannot be written.
+
+    Returns
+    -------
+    Run
+        The run; also a context manager.
+
+    Raises
+    ------
+    LockedError
+        If no key at hand opens the workspace.
+    ExistsError
+        If a run of that id is there and is not to be resumed.
+    NotFoundError
+        If it is to be resumed and is not there.
+    InvalidArgumentError, UnsupportedTypeError
+        For a value of an argument that cannot be used; the message says which.
+
+    Examples
+    --------
+    >>> run = runcellar.init("digits", config={"lr": 0.1})  # doctest: +SKIP
+    >>> run.log({"loss": 0.5})  # doctest: +SKIP
+    >>> run.finish()  # doctest: +SKIP
+    """
+    global active
+    if mode not in (None, "offline", "disabled"):
+        raise InvalidArgumentError(f"mode {mode!r}: 'offline' or 'disabled' is expected")
+    if resume not in _RESUME:
+        raise InvalidArgumentError(f"resume {resume!r}: 'never', 'allow' or 'must' is expected")
+    if _RESUME[resume] == "must" and id is None:
+        raise InvalidArgumentError("resume='must': the id of the run is needed, too")
+    if save_code:
+        _warn("save_code: this version records the git commit, and no code besides it")
+    if active is not None:
+        active.finish()
+    given = {} if config is None else _as_mapping(config)
+    run = Run(
+        project=project if project is not None else os.environ.get("RUNCELLAR_PROJECT") or None,
+        name=name,
+        config=given,
+        tags=_as_tags(tags),
+        notes=notes,
+        group=group,
+        job_type=job_type,
+        id=id,
+        resume=_RESUME[resume],
+        dir=None if dir is None else os.fspath(dir),
+        key_file=None if key_file is None else os.fspath(key_file),
+        disabled=mode == "disabled",
+        strict=strict,
+        program=_program(),
+        runtime="python " + ".".join(map(str, sys.version_info[:3])),
+        directory=_current_directory(),
+    )
+    run._config = None
+    # A resumed run has more in its config than what is given now: then the store is asked.
+    fresh = run.disabled or _RESUME[resume] == "never"
+    run._initial_config = run._plain_config("config", given) if fresh else None
+    run._name = run._start_name
+    run._summary = Summary(run)
+    run._local_tags = _as_tags(tags)
+    run._local_notes = notes
+    if run._created is not None:
+        print(f"runcellar: {run._created}", file=sys.stderr, flush=True)
+    active = run
+    _watch_process()
+    return run
+
+
+def _current_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def require() -> Run:
+    """Return the active run.
+
+    Returns
+    -------
+    Run
+        The run that `init` started last and that has not ended.
+
+    Raises
+    ------
+    NoActiveRunError
+        If there is none.
+    """
+    if active is None:
+        raise NoActiveRunError("no run is active; start one by runcellar.init()")
+    return active
+
+
+_watching = False
+
+
+def _watch_process() -> None:
+    """Register, once, what is done when the interpreter ends and when the process forks."""
+    global _watching
+    if not _watching:
+        _watching = True
+        atexit.register(_at_exit)
+        os.register_at_fork(after_in_child=_after_fork)
+    # A process that multiprocessing started ends without exit(), or after it has eaten the error.
+    if _is_multiprocessing_child():
+        _finalize_with_process()
+
+
+def _at_exit() -> None:
+    error = getattr(sys, "last_value", None)
+    interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
+    if error is None or interactive:
+        _runcellar.finish_all()
+    elif isinstance(error, KeyboardInterrupt):
+        # The interpreter will end itself by the signal, so no exit code is told later.
+        _runcellar.finish_all("killed", 130)
+    else:
+        _runcellar.finish_all(None if _runcellar.KNOWS_EXIT_STATUS else "failed", 1)
+
+
+def _is_multiprocessing_child() -> bool:
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
+def _after_fork() -> None:
+    if active is not None:
+        active._after_fork()
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        # multiprocessing forgets finalizers right after the fork, then runs what is registered here.
+        util.register_after_fork(_after_fork, lambda _: _finalize_with_process())
+
+
+def _finalize_with_process() -> None:
+    from multiprocessing import util
+
+    util.Finalize(None, _end_multiprocessing_child, exitpriority=10)
+
+
+def _end_multiprocessing_child() -> None:
+    state, exit_code = _state_of(sys.exc_info()[1])
+    _runcellar.finish_all(state, exit_code)

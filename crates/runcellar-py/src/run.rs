@@ -1,0 +1,352 @@
+//! `Recorder`: one run being recorded. The package's `Run` adds to it what is convenience.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use runcellar::run::Removal;
+use runcellar::{Json, MetricDefinition, Resume, Run, RunState, Value};
+
+use crate::convert::{self, Refusal};
+use crate::error::{self, Result};
+use crate::log::{self, Memory};
+use crate::messages::Messages;
+use crate::open::{self, Missing};
+use crate::{exit, stored};
+
+/// One run being recorded.
+#[pyclass(subclass, frozen, weakref, module = "runcellar._runcellar")]
+pub(crate) struct Recorder {
+    target: Target,
+    messages: Arc<Messages>,
+    strict: bool,
+    memory: Memory,
+    created: Option<String>,
+}
+
+enum Target {
+    Store(Arc<Run>),
+    /// Records nothing.
+    Nowhere {
+        id: String,
+        name: String,
+        project: String,
+        step: AtomicI64,
+    },
+}
+
+impl Recorder {
+    fn run(&self) -> Option<&Arc<Run>> {
+        match &self.target {
+            Target::Store(run) => Some(run),
+            Target::Nowhere { .. } => None,
+        }
+    }
+
+    /// Runs `work` on the run without the interpreter, then says what the store had to say.
+    fn detached<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Run) -> runcellar::Result<T> + Send,
+    ) -> Result<Option<T>> {
+        let Some(run) = self.run() else { return Ok(None) };
+        let outcome = py.detach(|| work(run));
+        self.messages.drain(py)?;
+        Ok(Some(outcome?))
+    }
+
+    /// Counts values that cannot be stored, or raises for a strict run.
+    fn refuse(&self, py: Python<'_>, mut refused: Vec<Refusal>) -> Result<()> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        if self.strict {
+            return Err(refused.swap_remove(0).into_error(py).into());
+        }
+        if let Some(run) = self.run() {
+            run.count_dropped(refused.len() as u64, &refused[0].message);
+        }
+        Ok(self.messages.drain(py)?)
+    }
+}
+
+#[pymethods]
+impl Recorder {
+    #[new]
+    #[pyo3(signature = (*, project, name, config, tags, notes, group, job_type, id, resume, dir, key_file, disabled,
+                        strict, program, runtime, directory))]
+    #[allow(clippy::too_many_arguments, reason = "a constructor with keywords only")]
+    fn new(
+        py: Python<'_>,
+        project: Option<String>,
+        name: Option<String>,
+        config: Option<&Bound<'_, PyAny>>,
+        tags: Vec<String>,
+        notes: Option<String>,
+        group: Option<String>,
+        job_type: Option<String>,
+        id: Option<String>,
+        resume: &str,
+        dir: Option<PathBuf>,
+        key_file: Option<PathBuf>,
+        disabled: bool,
+        strict: bool,
+        program: String,
+        runtime: String,
+        directory: Option<PathBuf>,
+    ) -> Result<Self> {
+        let config = match config {
+            None => Json::Map(Vec::new()),
+            Some(config) => convert::json("config", config, 0)?.map_err(|refusal| refusal.into_error(py))?,
+        };
+        if !matches!(config, Json::Map(_)) {
+            return Err(error::unsupported(py, "config: a dict is expected").into());
+        }
+        let messages = Arc::new(Messages::default());
+        let memory = Memory::default();
+        if disabled {
+            let target = Target::Nowhere {
+                id: id.unwrap_or_else(|| "disabled".to_owned()),
+                name: name.unwrap_or_else(|| "disabled".to_owned()),
+                project: project.unwrap_or_else(|| "default".to_owned()),
+                step: AtomicI64::new(0),
+            };
+            return Ok(Recorder { target, messages, strict, memory, created: None });
+        }
+        let resume = match resume {
+            "never" => Resume::Never,
+            "allow" => Resume::Allow,
+            _ => Resume::Must,
+        };
+        let workspace = open::open(py, dir, key_file, Missing::Create, &messages)?;
+        let created = open::creation_line(&workspace);
+        let run = py.detach(|| -> runcellar::Result<Run> {
+            let project = match project {
+                Some(project) => project,
+                None => match workspace.setting("project.default")? {
+                    Json::Text(project) => project,
+                    _ => "default".to_owned(),
+                },
+            };
+            let mut builder = workspace
+                .run(&project)
+                .config(config)
+                .tags(tags)
+                .notes(notes.unwrap_or_default())
+                .group(group.unwrap_or_default())
+                .job_type(job_type.unwrap_or_default())
+                .resume(resume)
+                .program(program)
+                .runtime(runtime)
+                .strict(strict);
+            if let Some(directory) = directory {
+                builder = builder.directory(directory);
+            }
+            if let Some(id) = id {
+                builder = builder.id(id);
+            }
+            if let Some(name) = name {
+                builder = builder.name(name);
+            }
+            builder.start()
+        })?;
+        messages.drain(py)?;
+        let run = Arc::new(run);
+        exit::register(&run, &messages);
+        Ok(Recorder { target: Target::Store(run), messages, strict, memory, created })
+    }
+
+    #[pyo3(signature = (data, step=None, *, commit=None))]
+    fn log(
+        &self,
+        data: &Bound<'_, PyAny>,
+        step: Option<&Bound<'_, PyAny>>,
+        commit: Option<&Bound<'_, PyAny>>,
+    ) -> Result<()> {
+        match &self.target {
+            Target::Store(run) => {
+                let outcome = log::log(run, &self.memory, self.strict, data, step, commit);
+                self.messages.drain(data.py())?;
+                outcome
+            }
+            Target::Nowhere { step: next, .. } => {
+                let given = step.map(log::step_of).transpose()?.and_then(std::result::Result::ok).flatten();
+                let commit = commit.map(|commit| commit.is_truthy()).transpose()?.unwrap_or(given.is_none());
+                let row = given.unwrap_or_else(|| next.load(Ordering::Relaxed));
+                next.fetch_max(row.saturating_add(i64::from(commit)), Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    #[getter]
+    fn id(&self) -> &str {
+        match &self.target {
+            Target::Store(run) => run.id(),
+            Target::Nowhere { id, .. } => id,
+        }
+    }
+
+    #[getter]
+    fn project(&self) -> &str {
+        match &self.target {
+            Target::Store(run) => run.project(),
+            Target::Nowhere { project, .. } => project,
+        }
+    }
+
+    #[getter]
+    fn step(&self) -> i64 {
+        match &self.target {
+            Target::Store(run) => run.step(),
+            Target::Nowhere { step, .. } => step.load(Ordering::Relaxed),
+        }
+    }
+
+    #[getter]
+    fn dir(&self) -> Option<PathBuf> {
+        self.run().map(|run| run.workspace().path().to_owned())
+    }
+
+    #[getter]
+    fn disabled(&self) -> bool {
+        self.run().is_none()
+    }
+
+    #[getter]
+    fn finished(&self) -> bool {
+        self.run().is_some_and(|run| run.is_finished())
+    }
+
+    #[getter]
+    fn dropped(&self) -> u64 {
+        self.run().map_or(0, |run| run.dropped())
+    }
+
+    #[getter]
+    fn _created(&self) -> Option<&str> {
+        self.created.as_deref()
+    }
+
+    #[getter]
+    fn _start_name(&self) -> &str {
+        match &self.target {
+            Target::Store(run) => run.name(),
+            Target::Nowhere { name, .. } => name,
+        }
+    }
+
+    fn flush(&self, py: Python<'_>) -> Result<()> {
+        self.detached(py, Run::flush).map(drop)
+    }
+
+    /// Reads the run as it is now; `None` for one that records nothing.
+    fn _info<'py>(&self, py: Python<'py>) -> Result<Option<Bound<'py, PyDict>>> {
+        match self.detached(py, Run::info)? {
+            Some(info) => Ok(Some(stored::info_to_dict(py, &info)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns a dict as a config keeps it; `None` if it cannot, which is counted. `path` names it in messages.
+    fn _plain_config<'py>(
+        &self,
+        py: Python<'py>,
+        path: &str,
+        values: &Bound<'py, PyAny>,
+    ) -> Result<Option<Bound<'py, PyAny>>> {
+        match convert::json(path, values, 0)? {
+            Ok(value) => Ok(Some(convert::json_to_python(py, &value)?)),
+            Err(refusal) => self.refuse(py, vec![refusal]).map(|()| None),
+        }
+    }
+
+    /// Sets a top-level key of the config.
+    fn _set_config(&self, py: Python<'_>, key: &str, value: &Bound<'_, PyAny>) -> Result<()> {
+        match convert::json(&format!("config.{key}"), value, 0)? {
+            Ok(value) => self.detached(py, |run| run.config(key, value)).map(drop),
+            Err(refusal) => self.refuse(py, vec![refusal]),
+        }
+    }
+
+    fn _remove_config(&self, py: Python<'_>, key: &str) -> Result<()> {
+        self.detached(py, |run| run.remove(Removal::Config(key))).map(drop)
+    }
+
+    /// Sets summary values and returns those that could be stored, under dotted keys.
+    fn _set_summary<'py>(&self, py: Python<'py>, values: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>> {
+        let (mut flat, mut refused): (Vec<(String, Value)>, _) = (Vec::new(), Vec::new());
+        match convert::pairs(values)? {
+            Some(pairs) => convert::flatten("", &pairs, 0, &mut flat, &mut |refusal| refused.push(refusal))?,
+            None => refused.push(Refusal::of_type("summary: a dict is expected")),
+        }
+        let stored = PyDict::new(py);
+        for (name, value) in &flat {
+            stored.set_item(name, convert::value_to_python(py, value)?)?;
+        }
+        self.refuse(py, refused)?;
+        self.detached(py, |run| flat.into_iter().try_for_each(|(name, value)| run.summary(&name, value)))?;
+        Ok(stored)
+    }
+
+    fn _remove_summary(&self, py: Python<'_>, key: &str) -> Result<()> {
+        self.detached(py, |run| run.remove(Removal::Summary(key))).map(drop)
+    }
+
+    fn _set_tags(&self, py: Python<'_>, add: Vec<String>, remove: Vec<String>) -> Result<()> {
+        self.detached(py, |run| {
+            add.iter().try_for_each(|tag| run.tag(tag))?;
+            remove.iter().try_for_each(|tag| run.untag(tag))
+        })
+        .map(drop)
+    }
+
+    fn _set_name(&self, py: Python<'_>, name: &str) -> Result<()> {
+        self.detached(py, |run| run.rename(name)).map(drop)
+    }
+
+    fn _set_notes(&self, py: Python<'_>, notes: &str) -> Result<()> {
+        self.detached(py, |run| run.notes(notes)).map(drop)
+    }
+
+    #[pyo3(signature = (name, *, step_metric, summary, goal, hidden))]
+    fn _define_metric(
+        &self,
+        py: Python<'_>,
+        name: String,
+        step_metric: Option<String>,
+        summary: Vec<String>,
+        goal: Option<String>,
+        hidden: bool,
+    ) -> Result<()> {
+        let definition = MetricDefinition {
+            name,
+            summary,
+            step_metric: step_metric.unwrap_or_default(),
+            goal: goal.unwrap_or_default(),
+            hidden,
+        };
+        self.detached(py, |run| run.define_metric(&definition)).map(drop)
+    }
+
+    /// Ends the run in a state: finished, failed or killed.
+    #[pyo3(signature = (state, exit_code=None))]
+    fn _finish(&self, py: Python<'_>, state: &str, exit_code: Option<i32>) -> Result<()> {
+        let state = match state {
+            "finished" => RunState::Finished,
+            "killed" => RunState::Killed,
+            _ => RunState::Failed,
+        };
+        if let Some(run) = self.run() {
+            exit::forget(run);
+        }
+        self.detached(py, |run| run.finish_as(state, exit_code)).map(drop)
+    }
+
+    /// Forgets, in a forked child, what the parent has to say itself.
+    fn _after_fork(&self) {
+        self.messages.clear();
+    }
+}

@@ -1,0 +1,275 @@
+//! `StoredRun`: a run read from a workspace.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use runcellar::{RunInfo, Workspace};
+
+use crate::convert::{self, Datetimes};
+use crate::error::{self, Result};
+use crate::messages::Messages;
+use crate::series;
+use crate::table::Table;
+
+/// A run of a workspace, as it was when it was looked up or last changed through this object.
+#[pyclass(frozen, weakref, module = "runcellar")]
+pub(crate) struct StoredRun {
+    workspace: Workspace,
+    messages: Arc<Messages>,
+    info: Mutex<RunInfo>,
+}
+
+/// Returns what is known of a run as a dict of Python objects.
+pub(crate) fn info_to_dict<'py>(py: Python<'py>, info: &RunInfo) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    dict.set_item("id", &info.id)?;
+    dict.set_item("name", &info.name)?;
+    dict.set_item("project", &info.project)?;
+    dict.set_item("state", info.state.as_str())?;
+    dict.set_item("tags", &info.tags)?;
+    dict.set_item("notes", text(&info.notes))?;
+    dict.set_item("group", text(&info.group))?;
+    dict.set_item("job_type", text(&info.job_type))?;
+    dict.set_item("config", convert::json_to_python(py, &info.config)?)?;
+    dict.set_item("summary", summary_to_dict(py, info)?)?;
+    Ok(dict)
+}
+
+fn summary_to_dict<'py>(py: Python<'py>, info: &RunInfo) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in &info.summary {
+        dict.set_item(key, convert::value_to_python(py, value)?)?;
+    }
+    Ok(dict)
+}
+
+fn text_or_none(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+impl StoredRun {
+    pub(crate) fn new(workspace: Workspace, messages: Arc<Messages>, info: RunInfo) -> Self {
+        StoredRun { workspace, messages, info: Mutex::new(info) }
+    }
+
+    fn info(&self) -> MutexGuard<'_, RunInfo> {
+        self.info.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` without the interpreter, then says what the store had to say.
+    fn detached<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Workspace, &RunInfo) -> runcellar::Result<T> + Send,
+    ) -> Result<T> {
+        let info = self.info().clone();
+        let outcome = py.detach(|| work(&self.workspace, &info));
+        self.messages.drain(py)?;
+        Ok(outcome?)
+    }
+
+    fn change(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Workspace, &RunInfo) -> runcellar::Result<()> + Send,
+    ) -> Result<()> {
+        let changed = self.detached(py, |workspace, info| {
+            work(workspace, info)?;
+            workspace.refresh_run(info)
+        })?;
+        *self.info() = changed;
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl StoredRun {
+    #[getter]
+    fn id(&self) -> String {
+        self.info().id.clone()
+    }
+
+    #[getter]
+    fn name(&self) -> String {
+        self.info().name.clone()
+    }
+
+    #[setter]
+    fn set_name(&self, py: Python<'_>, name: &str) -> Result<()> {
+        self.change(py, |workspace, info| workspace.rename_run(info, name))
+    }
+
+    #[getter]
+    fn project(&self) -> String {
+        self.info().project.clone()
+    }
+
+    #[getter]
+    fn state(&self) -> &'static str {
+        self.info().state.as_str()
+    }
+
+    #[getter]
+    fn created<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let created = self.info().created;
+        Datetimes::new(py)?.at(created)
+    }
+
+    #[getter]
+    fn finished<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let finished = self.info().finished;
+        finished.map(|time| Datetimes::new(py)?.at(time)).transpose()
+    }
+
+    #[getter]
+    fn config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let config = self.info().config.clone();
+        convert::json_to_python(py, &config)
+    }
+
+    #[getter]
+    fn summary<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let info = self.info().clone();
+        summary_to_dict(py, &info)
+    }
+
+    #[getter]
+    fn notes(&self) -> Option<String> {
+        text_or_none(&self.info().notes)
+    }
+
+    #[setter]
+    fn set_notes(&self, py: Python<'_>, notes: Option<&str>) -> Result<()> {
+        self.change(py, |workspace, info| workspace.annotate_run(info, notes.unwrap_or_default()))
+    }
+
+    #[getter]
+    fn group(&self) -> Option<String> {
+        text_or_none(&self.info().group)
+    }
+
+    #[getter]
+    fn job_type(&self) -> Option<String> {
+        text_or_none(&self.info().job_type)
+    }
+
+    #[getter]
+    fn exit_code(&self) -> Option<i32> {
+        self.info().exit_code
+    }
+
+    #[getter]
+    fn dropped(&self) -> u64 {
+        self.info().dropped
+    }
+
+    #[getter]
+    fn git_commit(&self) -> Option<String> {
+        text_or_none(&self.info().git_commit)
+    }
+
+    #[getter]
+    fn git_branch(&self) -> Option<String> {
+        text_or_none(&self.info().git_branch)
+    }
+
+    #[getter]
+    fn program(&self) -> Option<String> {
+        text_or_none(&self.info().program)
+    }
+
+    #[getter]
+    fn runtime(&self) -> Option<String> {
+        text_or_none(&self.info().runtime)
+    }
+
+    #[getter]
+    fn host(&self) -> Option<String> {
+        text_or_none(&self.info().host)
+    }
+
+    #[getter]
+    fn tags<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("runcellar._fields")?.getattr("Tags")?.call1((slf,))
+    }
+
+    #[setter]
+    fn set_tags(slf: &Bound<'_, Self>, tags: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::tags(slf)?.call_method1("_replace", (tags,)).map(drop)
+    }
+
+    fn _tags(&self) -> Vec<String> {
+        self.info().tags.clone()
+    }
+
+    fn _set_tags(&self, py: Python<'_>, add: Vec<String>, remove: Vec<String>) -> Result<()> {
+        self.change(py, |workspace, info| workspace.tag_run(info, &add, &remove))
+    }
+
+    fn metrics<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        let metrics = self.detached(py, |workspace, info| workspace.metrics(info))?;
+        let list = PyList::empty(py);
+        for metric in &metrics {
+            let dict = PyDict::new(py);
+            let number = |value: &Option<runcellar::Value>| {
+                value.as_ref().map(|value| convert::value_to_python(py, value)).transpose()
+            };
+            dict.set_item("name", &metric.name)?;
+            dict.set_item("kind", metric.kind)?;
+            dict.set_item("points", metric.points)?;
+            dict.set_item("first_step", metric.first_step)?;
+            dict.set_item("last_step", metric.last_step)?;
+            dict.set_item("min", number(&metric.min)?)?;
+            dict.set_item("max", number(&metric.max)?)?;
+            dict.set_item("last", convert::value_to_python(py, &metric.last)?)?;
+            list.append(dict)?;
+        }
+        Ok(list)
+    }
+
+    #[pyo3(signature = (keys=None, steps=None, points=None))]
+    fn history(
+        &self,
+        py: Python<'_>,
+        keys: Option<&Bound<'_, PyAny>>,
+        steps: Option<(Option<i64>, Option<i64>)>,
+        points: Option<i64>,
+    ) -> Result<Table> {
+        let keys = keys.map(names).transpose()?;
+        let steps = steps.map(|(from, to)| (from.unwrap_or(i64::MIN), to.unwrap_or(i64::MAX)));
+        let points = points.map(|points| count(py, "points", points)).transpose()?;
+        let history =
+            self.detached(py, |workspace, info| workspace.history(info, keys.as_deref(), steps, points))?;
+        Ok(Table::of_history(history))
+    }
+
+    #[pyo3(signature = (key, points=None))]
+    fn series<'py>(&self, py: Python<'py>, key: &str, points: Option<i64>) -> Result<Bound<'py, PyAny>> {
+        let points = points.map(|points| count(py, "points", points)).transpose()?;
+        let series = self.detached(py, |workspace, info| workspace.series(info, key, points))?;
+        Ok(series::to_python(py, series)?)
+    }
+
+    fn __repr__(&self) -> String {
+        let info = self.info();
+        format!("<runcellar.StoredRun {} ({}/{}, {})>", info.id, info.project, info.name, info.state.as_str())
+    }
+}
+
+/// Reads one name, or several.
+fn names(keys: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    match keys.extract::<String>() {
+        Ok(one) => Ok(vec![one]),
+        Err(_) => keys.try_iter()?.map(|key| key?.extract()).collect(),
+    }
+}
+
+/// Reads a count of at least one.
+pub(crate) fn count(py: Python<'_>, name: &str, value: i64) -> PyResult<usize> {
+    usize::try_from(value)
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| error::invalid(py, format!("{name}: a positive number is expected, found {value}")))
+}

@@ -1,0 +1,78 @@
+//! Tables through the Arrow C stream interface, for pyarrow, polars, DuckDB and whatever else speaks it.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
+use arrow_array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchIterator, RecordBatchOptions, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+
+use super::frame::{Cells, Column, Frame};
+use crate::json;
+
+/// Rows a batch: consumers work batch by batch, and text offsets stay within 32 bits.
+const BATCH_ROWS: usize = 64 << 10;
+
+/// Makes the capsule that `__arrow_c_stream__` returns.
+pub(super) fn stream<'py>(py: Python<'py>, frame: &Arc<Frame>) -> PyResult<Bound<'py, PyCapsule>> {
+    let schema = Arc::new(Schema::new(frame.columns.iter().map(field).collect::<Vec<_>>()));
+    let batches = {
+        let (frame, schema) = (frame.clone(), schema.clone());
+        let starts = (0..frame.rows).step_by(BATCH_ROWS);
+        starts.map(move |from| batch(&frame, &schema, from, frame.rows.min(from + BATCH_ROWS)))
+    };
+    let reader = RecordBatchIterator::new(batches, schema);
+    let stream = FFI_ArrowArrayStream::new(Box::new(reader));
+    PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
+        .map_err(|error| PyValueError::new_err(format!("arrow stream: {error}")))
+}
+
+fn field(column: &Column) -> Field {
+    let kind = match &column.cells {
+        Cells::Int(_) => DataType::Int64,
+        Cells::Float(_) => DataType::Float64,
+        Cells::Bool(_) => DataType::Boolean,
+        Cells::Text(_) | Cells::Json(_) => DataType::Utf8,
+        Cells::Time(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Cells::Texts(_) => DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))),
+    };
+    Field::new(&column.name, kind, true)
+}
+
+fn batch(frame: &Frame, schema: &Arc<Schema>, from: usize, to: usize) -> Result<RecordBatch, ArrowError> {
+    let arrays = frame.columns.iter().map(|column| array(column, from, to)).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(to - from));
+    RecordBatch::try_new_with_options(schema.clone(), arrays, &options)
+}
+
+fn array(column: &Column, from: usize, to: usize) -> ArrayRef {
+    let present = |row: usize| column.is_present(row).then_some(row);
+    let rows = || (from..to).map(present);
+    match &column.cells {
+        Cells::Int(all) => Arc::new(rows().map(|row| row.map(|row| all[row])).collect::<Int64Array>()),
+        Cells::Float(all) => Arc::new(rows().map(|row| row.map(|row| all[row])).collect::<Float64Array>()),
+        Cells::Bool(all) => Arc::new(rows().map(|row| row.map(|row| all[row])).collect::<BooleanArray>()),
+        Cells::Text(all) => Arc::new(rows().map(|row| row.map(|row| all[row].as_str())).collect::<StringArray>()),
+        Cells::Json(all) => {
+            Arc::new(rows().map(|row| row.map(|row| json::to_text(&all[row]))).collect::<StringArray>())
+        }
+        Cells::Time(all) => {
+            let times = rows().map(|row| row.map(|row| all[row])).collect::<TimestampMicrosecondArray>();
+            Arc::new(times.with_timezone("UTC"))
+        }
+        Cells::Texts(all) => {
+            let mut lists = ListBuilder::new(StringBuilder::new());
+            for row in rows() {
+                row.into_iter().flat_map(|row| &all[row]).for_each(|text| lists.values().append_value(text));
+                lists.append(row.is_some());
+            }
+            Arc::new(lists.finish())
+        }
+    }
+}

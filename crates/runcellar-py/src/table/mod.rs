@@ -1,0 +1,171 @@
+//! Tables: what `history()` and `runs()` return. Columns in Rust, turned into Python objects or Arrow on demand.
+
+mod arrow;
+mod frame;
+mod history;
+mod runs;
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyDict, PyInt, PyList, PySlice, PyString};
+use runcellar::{History, RunInfo};
+
+use crate::convert::Datetimes;
+use crate::error;
+use frame::{Column, Frame};
+
+/// Rows and named columns; absent values are `None`, and NaN is NaN.
+#[pyclass(subclass, frozen, weakref, module = "runcellar._runcellar")]
+pub(crate) struct Table {
+    frame: Arc<Frame>,
+}
+
+/// A table of runs.
+#[pyclass(extends = Table, frozen, module = "runcellar")]
+pub(crate) struct RunTable;
+
+/// Yields the rows of a table as dicts.
+#[pyclass(module = "runcellar._runcellar")]
+pub(crate) struct TableIterator {
+    frame: Arc<Frame>,
+    next: usize,
+}
+
+impl Table {
+    pub(crate) fn of_history(history: History) -> Self {
+        Table { frame: Arc::new(history::frame(history)) }
+    }
+
+    pub(crate) fn of_runs(runs: Vec<RunInfo>) -> Self {
+        Table { frame: Arc::new(runs::frame(runs)) }
+    }
+
+    fn column(&self, py: Python<'_>, name: &str) -> PyResult<&Column> {
+        let found = self.frame.columns.iter().find(|column| column.name == name);
+        found.ok_or_else(|| error::not_found(py, format!("no column {name:?}")))
+    }
+}
+
+/// Makes the dict of one row.
+fn row_to_dict<'py>(py: Python<'py>, frame: &Frame, row: usize) -> PyResult<Bound<'py, PyDict>> {
+    let (dict, times) = (PyDict::new(py), Datetimes::new(py)?);
+    for column in &frame.columns {
+        dict.set_item(&column.name, column.object(py, row, &times)?)?;
+    }
+    Ok(dict)
+}
+
+#[pymethods]
+impl Table {
+    #[getter]
+    fn columns(&self) -> Vec<String> {
+        self.frame.columns.iter().map(|column| column.name.clone()).collect()
+    }
+
+    #[getter]
+    fn sampled(&self) -> bool {
+        self.frame.sampled
+    }
+
+    fn __len__(&self) -> usize {
+        self.frame.rows
+    }
+
+    fn __iter__(&self) -> TableIterator {
+        TableIterator { frame: self.frame.clone(), next: 0 }
+    }
+
+    fn __contains__(&self, column: &str) -> bool {
+        self.frame.columns.iter().any(|known| known.name == column)
+    }
+
+    fn __getitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        if let Ok(name) = key.cast::<PyString>() {
+            let (column, times) = (this.column(py, &name.to_cow()?)?, Datetimes::new(py)?);
+            let list = PyList::empty(py);
+            for row in 0..this.frame.rows {
+                list.append(column.object(py, row, &times)?)?;
+            }
+            return Ok(list.into_any());
+        }
+        let rows = this.frame.rows;
+        if let Ok(slice) = key.cast::<PySlice>() {
+            let picked = slice.indices(isize::try_from(rows)?)?;
+            let picks = (0..picked.slicelength).map(|index| picked.start + isize::try_from(index).unwrap_or(0) * picked.step);
+            let picks: Vec<usize> = picks.filter_map(|row| usize::try_from(row).ok()).collect();
+            let table = Table { frame: Arc::new(this.frame.pick(&picks)) };
+            let is_runs = slf.is_instance_of::<RunTable>();
+            return Ok(if is_runs {
+                Bound::new(py, PyClassInitializer::from(table).add_subclass(RunTable))?.into_any()
+            } else {
+                Bound::new(py, table)?.into_any()
+            });
+        }
+        let index: isize = match key.cast::<PyInt>() {
+            Ok(int) => int.extract()?,
+            Err(_) if key.get_type().hasattr("__index__")? => key.extract()?,
+            Err(_) => {
+                let message = format!("a table is indexed by row, slice or column name, not {}", error::type_name(key));
+                return Err(error::unsupported(py, message));
+            }
+        };
+        let from_start = if index < 0 { index + isize::try_from(rows)? } else { index };
+        match usize::try_from(from_start).ok().filter(|row| *row < rows) {
+            Some(row) => Ok(row_to_dict(py, &this.frame, row)?.into_any()),
+            None => Err(PyIndexError::new_err(format!("row {index} of a table of {rows} rows"))),
+        }
+    }
+
+    fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("runcellar._interop")?.call_method1("to_pandas", (slf,))
+    }
+
+    fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("runcellar._interop")?.call_method1("to_arrow", (slf,))
+    }
+
+    /// Exports the table through the Arrow C stream interface.
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        // The protocol lets a producer that converts nothing ignore what is asked for.
+        let _ = requested_schema;
+        arrow::stream(py, &self.frame)
+    }
+
+    /// Returns for each column its name, kind, values and, where some are absent, a mask.
+    fn _parts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for column in &self.frame.columns {
+            list.append(column.parts(py)?)?;
+        }
+        Ok(list)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let frame = &slf.get().frame;
+        let class = slf.get_type().name()?.to_string();
+        Ok(format!("<runcellar.{class}: {} rows, {} columns>", frame.rows, frame.columns.len()))
+    }
+}
+
+#[pymethods]
+impl TableIterator {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        if self.next >= self.frame.rows {
+            return Ok(None);
+        }
+        self.next += 1;
+        row_to_dict(py, &self.frame, self.next - 1).map(Some)
+    }
+}

@@ -1,0 +1,93 @@
+//! `Workspace`: reading runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use runcellar::Selection;
+
+use crate::error::Result;
+use crate::messages::Messages;
+use crate::open::{self, Missing};
+use crate::stored::{self, StoredRun};
+use crate::table::{RunTable, Table};
+
+/// An open workspace.
+#[pyclass(frozen, weakref, module = "runcellar")]
+pub(crate) struct Workspace {
+    workspace: runcellar::Workspace,
+    messages: Arc<Messages>,
+}
+
+impl Workspace {
+    fn detached<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&runcellar::Workspace) -> runcellar::Result<T> + Send,
+    ) -> Result<T> {
+        let outcome = py.detach(|| work(&self.workspace));
+        self.messages.drain(py)?;
+        Ok(outcome?)
+    }
+}
+
+#[pymethods]
+impl Workspace {
+    #[new]
+    #[pyo3(signature = (dir=None, key_file=None))]
+    fn new(py: Python<'_>, dir: Option<PathBuf>, key_file: Option<PathBuf>) -> Result<Self> {
+        let messages = Arc::new(Messages::default());
+        let workspace = open::open(py, dir, key_file, Missing::Refuse, &messages)?;
+        Ok(Workspace { workspace, messages })
+    }
+
+    #[getter]
+    fn path(&self) -> String {
+        self.workspace.path().display().to_string()
+    }
+
+    #[getter]
+    fn id(&self) -> String {
+        self.workspace.id()
+    }
+
+    #[pyo3(signature = (project=None, r#where=None, order_by=Some("-created"), limit=None))]
+    fn runs(
+        &self,
+        py: Python<'_>,
+        project: Option<String>,
+        r#where: Option<&str>,
+        order_by: Option<&str>,
+        limit: Option<i64>,
+    ) -> Result<Py<RunTable>> {
+        let mut selection = Selection { project, ..Selection::default() };
+        selection.limit = match limit {
+            Some(0) => Some(0),
+            Some(limit) => Some(stored::count(py, "limit", limit)?),
+            None => None,
+        };
+        if let Some(filter) = r#where {
+            selection = selection.filter(filter)?;
+        }
+        if let Some(order) = order_by {
+            selection = selection.order_by(order)?;
+        }
+        let runs = self.detached(py, |workspace| workspace.runs(&selection))?;
+        Ok(Py::new(py, PyClassInitializer::from(Table::of_runs(runs)).add_subclass(RunTable))?)
+    }
+
+    fn run(&self, run: &str, py: Python<'_>) -> Result<StoredRun> {
+        let info = self.detached(py, |workspace| workspace.find_run(run))?;
+        Ok(StoredRun::new(self.workspace.clone(), self.messages.clone(), info))
+    }
+
+    #[pyo3(signature = (read_data=false))]
+    fn check<'py>(&self, py: Python<'py>, read_data: bool) -> Result<Bound<'py, PyAny>> {
+        let report = self.detached(py, |workspace| workspace.check(runcellar::CheckOptions { read_data }))?;
+        Ok(crate::check::to_python(py, &report)?)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<runcellar.Workspace {}>", self.workspace.path().display())
+    }
+}
