@@ -24,7 +24,7 @@ const STATEMENTS: [&str; 6] = [
      body BLOB NOT NULL, UNIQUE (run, writer, number, part)) STRICT",
 ];
 
-/// Makes the database of a new workspace at a path where nothing is, and runs `fill` in the transaction that makes
+/// Makes the database of a new workspace in an empty file, and runs `fill` in the transaction that makes
 /// the tables. When this returns, the file is whole, durable and closed.
 pub(crate) fn create(path: &Path, fill: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<()>) -> Result<()> {
     let mut connection = Connection::open(path)?;

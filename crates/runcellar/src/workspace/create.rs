@@ -64,7 +64,10 @@ pub(super) fn create(
         error
     };
     let bytes = new.keyslots.encode(&[&new.epoch_key]).map_err(|cause| Error::format("keyslots", cause))?;
-    db::create(&new.temporary_db(path), |transaction| new.fill(io, transaction, &bytes)).map_err(discard)?;
+    let database = new.temporary_db(path);
+    // SQLite gives a file that it makes to whom the umask says, and the files beside it the mode of this one.
+    io.create_new(&database).map(drop).map_err(|cause| discard(Error::io("create", &database, cause)))?;
+    db::create(&database, |transaction| new.fill(io, transaction, &bytes)).map_err(discard)?;
     io::write_new(io, &temporary, &bytes).map_err(failed("write keyslots in")).map_err(discard)?;
     let won = link_or_rename(io, &temporary, &path.join(KEYSLOTS)).map_err(failed("write keyslots in"));
     if !won.map_err(discard)? {
