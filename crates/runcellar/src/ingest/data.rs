@@ -106,10 +106,10 @@ fn absorb_point(entry: &mut SeriesEntry, step: i64, value: &Value) {
         Value::Text(_) => 8,
     };
     if entry.points == 0 || step < entry.first_step {
-        (entry.first_step, entry.first) = (step, value.clone());
+        (entry.first_step, entry.first) = (step, fold::shortened(value));
     }
     if entry.points == 0 || step >= entry.last_step {
-        (entry.last_step, entry.last) = (step, value.clone());
+        (entry.last_step, entry.last) = (step, fold::shortened(value));
     }
     entry.points += 1;
     match number {

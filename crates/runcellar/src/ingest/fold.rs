@@ -1,6 +1,8 @@
 //! Folding what journals say of a run into its record: the one place where state, summary and fields are decided,
 //! for ingest and for readers of live journals alike.
 
+use std::collections::HashMap;
+
 use runcellar_format::record::{
     Close, FieldChange, FieldId, MetricDefinition, RunRecord, RunState, SeriesEntry, Session, Stamped, Start, Tag,
     Tokens,
@@ -98,10 +100,11 @@ pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
     if let Some(next) = batch.steps.iter().max().map(|step| step.saturating_add(1)) {
         record.next_step = record.next_step.max(next);
     }
-    let mut place = 0;
+    let mut places = Places::default();
     for (name, columns) in &batch.metrics {
         if let Some((value, time)) = &columns.last {
-            place = set_stamped_near(&mut record.summary, place, name, value.clone(), clock_of(*time)) + 1;
+            let place = places.find(&record.summary, name);
+            set_stamped_at(&mut record.summary, place, name, shortened(value), clock_of(*time));
         }
     }
     for deed in &batch.deeds {
@@ -206,31 +209,57 @@ pub(crate) fn apply_field(record: &mut RunRecord, change: &FieldChange, clock: u
     Ok(())
 }
 
-fn set_stamped<T>(entries: &mut Vec<(String, Stamped<T>)>, key: &str, value: T, clock: u64) {
-    set_stamped_near(entries, 0, key, value, clock);
+/// Longest text that stands in a summary or a series' statistics because it was logged. Both are one record each, which
+/// has a limit of its own and is rewritten by every ingest; the series has the whole text.
+const TEXT_BYTES_MAX: usize = 4096;
+
+/// Returns a value as summaries and statistics keep it.
+pub(crate) fn shortened(value: &Value) -> Value {
+    match value {
+        Value::Text(text) if text.len() > TEXT_BYTES_MAX => {
+            let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            Value::Text(format!("{}...", text.get(..end).unwrap_or_default()))
+        }
+        value => value.clone(),
+    }
 }
 
-/// Sets an entry that most likely stands at `place`, and returns where it does: batches bring thousands of metrics in
-/// the same order again and again.
-fn set_stamped_near<T>(
-    entries: &mut Vec<(String, Stamped<T>)>,
-    place: usize,
-    key: &str,
-    value: T,
-    clock: u64,
-) -> usize {
-    let near = entries.get(place).is_some_and(|(known, _)| known == key).then_some(place);
-    match near.or_else(|| entries.iter().position(|(known, _)| known == key)) {
-        Some(at) => {
-            if let Some((_, stamped)) = entries.get_mut(at) {
-                stamped.merge(value, clock);
+fn set_stamped<T>(entries: &mut Vec<(String, Stamped<T>)>, key: &str, value: T, clock: u64) {
+    let place = entries.iter().position(|(known, _)| known == key);
+    set_stamped_at(entries, place, key, value, clock);
+}
+
+fn set_stamped_at<T>(entries: &mut Vec<(String, Stamped<T>)>, place: Option<usize>, key: &str, value: T, clock: u64) {
+    match place.and_then(|place| entries.get_mut(place)) {
+        Some((_, stamped)) => drop(stamped.merge(value, clock)),
+        None => entries.push((key.to_owned(), Stamped::new(value, clock))),
+    }
+}
+
+/// Finds the places of many keys: after the last one found, as batches bring thousands of metrics in the same order
+/// again and again, or by an index that is made when that fails. Keys not found are expected to be appended.
+#[derive(Default)]
+struct Places {
+    next: usize,
+    index: Option<HashMap<String, usize>>,
+}
+
+impl Places {
+    fn find<T>(&mut self, entries: &[(String, Stamped<T>)], key: &str) -> Option<usize> {
+        let place = if entries.get(self.next).is_some_and(|(known, _)| known == key) {
+            Some(self.next)
+        } else {
+            let index = self
+                .index
+                .get_or_insert_with(|| (0..).zip(entries).map(|(place, (known, _))| (known.clone(), place)).collect());
+            let place = index.get(key).copied();
+            if place.is_none() {
+                index.insert(key.to_owned(), entries.len());
             }
-            at
-        }
-        None => {
-            entries.push((key.to_owned(), Stamped::new(value, clock)));
-            entries.len() - 1
-        }
+            place
+        };
+        self.next = place.unwrap_or(entries.len()) + 1;
+        place
     }
 }
 
@@ -311,7 +340,15 @@ pub(crate) fn apply_definitions(record: &mut RunRecord, series: &[SeriesEntry]) 
 
 /// Returns true if a definition replaces the plain last value of this metric in the summary.
 pub(crate) fn is_summarised(metrics: &[MetricDefinition], name: &str) -> bool {
-    definition_of(metrics, name).is_some_and(|definition| !definition.summary.is_empty())
+    // A prefix such as `val/*` also covers `val/acc.best`, the statistic itself, which is to show.
+    let is_statistic = |definition: &MetricDefinition| {
+        name.rsplit_once('.').is_some_and(|(metric, statistic)| {
+            definition.summary.iter().any(|wanted| wanted == statistic)
+                && definition_of(metrics, metric) == Some(definition)
+        })
+    };
+    definition_of(metrics, name)
+        .is_some_and(|definition| !definition.summary.is_empty() && !is_statistic(definition))
 }
 
 fn definition_of<'a>(metrics: &'a [MetricDefinition], name: &str) -> Option<&'a MetricDefinition> {

@@ -57,21 +57,34 @@ struct Abandoned {
     journal: JournalFile,
 }
 
+/// A journal that does not say whose it was.
+struct Nameless {
+    claim: Claim,
+    /// It has bytes that are no header: kept for `check`. Else its writer died before it wrote any.
+    damaged: bool,
+}
+
 /// Ingests the journals that dead writers left, and marks their runs. Damage in one is told to the monitor and leaves
 /// the file where it is.
 pub(crate) fn recover(inner: &Inner) -> Result<()> {
-    let (mut abandoned, mut empty) = (Vec::new(), Vec::new());
+    let (mut abandoned, mut nameless) = (Vec::new(), Vec::new());
+    let left = |id: JournalId, error: &Error| inner.monitor.warn(&format!("journal {id} is left as it is: {error}"));
     for (id, path) in journal_files(inner)? {
-        let claimed = claim(inner, id, path).and_then(|claim| {
-            let Some(claim) = claim else { return Ok(()) };
-            match JournalFile::open(claim.file.clone())? {
-                Some(journal) => abandoned.push(Abandoned { claim, journal }),
-                None => empty.push(claim),
+        let claim = match claim(inner, id, path) {
+            Ok(Some(claim)) => claim,
+            Ok(None) => continue,
+            Err(error) => {
+                left(id, &error);
+                continue;
             }
-            Ok(())
-        });
-        if let Err(error) = claimed {
-            inner.monitor.warn(&format!("journal {id} is left as it is: {error}"));
+        };
+        match JournalFile::open(claim.file.clone()) {
+            Ok(Some(journal)) => abandoned.push(Abandoned { claim, journal }),
+            Ok(None) => nameless.push(Nameless { claim, damaged: false }),
+            Err(error) => {
+                left(id, &error);
+                nameless.push(Nameless { claim, damaged: true });
+            }
         }
     }
     abandoned.sort_by_key(|left| (left.journal.header.writer, left.journal.header.first_sequence));
@@ -87,10 +100,10 @@ pub(crate) fn recover(inner: &Inner) -> Result<()> {
             Err(error) if is_for_later(&error) => return Ok(()),
             // Another process is at it.
             Err(error) if error.kind() == ErrorKind::State => {}
-            Err(error) => inner.monitor.warn(&format!("journal {id} is left as it is: {error}")),
+            Err(error) => left(id, &error),
         }
     }
-    match recover_unbegun(inner, &empty) {
+    match recover_nameless(inner, &nameless) {
         Err(error) if !is_for_later(&error) => Err(error),
         _ => Ok(()),
     }
@@ -169,32 +182,30 @@ fn is_settled(tx: &ReadTx<'_>, keyring: &Keyring, writer: WriterId) -> Result<bo
     Ok(session.is_some_and(|session| session.state != RunState::Running))
 }
 
-/// Removes journals whose writers died before they wrote the header, and marks the runs that were known by then.
+/// Marks the runs of writers that died before they wrote a header, and removes their files.
 ///
-/// Such a file does not say whose it was, so every writer that seems at work and has no journal is dead. That holds
-/// only if all other journals tell their writer: else the files stay, for an opener that finds them so.
-fn recover_unbegun(inner: &Inner, empty: &[Claim]) -> Result<()> {
-    if empty.is_empty() {
+/// As such a file does not say whose it was, every writer that seems at work and has no journal counts as dead. That
+/// holds only if all other journals tell their writer: else the files stay, for an opener that finds them so.
+fn recover_nameless(inner: &Inner, nameless: &[Nameless]) -> Result<()> {
+    if nameless.is_empty() {
         return Ok(());
     }
     let at_work = inner.read(writers_at_work)?;
+    let mut without_journal = at_work;
     // A listing may miss a file that takes the place of another meanwhile; two in a row do not.
     for _ in 0..2 {
-        let Some(with_journal) = writers_with_journal(inner, empty)? else { return Ok(()) };
-        if at_work.is_subset(&with_journal) {
-            return empty.iter().try_for_each(|claim| claim.remove(inner));
-        }
+        let Some(with_journal) = writers_with_journal(inner, nameless)? else { return Ok(()) };
+        without_journal.retain(|writer| !with_journal.contains(writer));
     }
-    let Some(with_journal) = writers_with_journal(inner, empty)? else { return Ok(()) };
-    for writer in at_work.difference(&with_journal) {
-        let reached = inner.read(|tx, keyring| store::writer_row(tx, keyring, *writer))?.map(|row| row.sequence);
-        match reached.map_or(Ok(()), |reached| store_batch(inner, &mut Batch::after(*writer, reached), true, None)) {
+    for writer in without_journal {
+        let Some(row) = inner.read(|tx, keyring| store::writer_row(tx, keyring, writer))? else { continue };
+        match store_batch(inner, &mut Batch::after(writer, row.sequence), true, None) {
             // It has gone on meanwhile.
             Err(error) if error.kind() == ErrorKind::State => {}
             outcome => outcome?,
         }
     }
-    empty.iter().try_for_each(|claim| claim.remove(inner))
+    nameless.iter().filter(|nameless| !nameless.damaged).try_for_each(|nameless| nameless.claim.remove(inner))
 }
 
 fn writers_at_work(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<HashSet<WriterId>> {
@@ -208,11 +219,11 @@ fn writers_at_work(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<HashSet<WriterI
     Ok(writers)
 }
 
-/// Returns the writers that the journals name; `None` if one besides `empty` names none.
-fn writers_with_journal(inner: &Inner, empty: &[Claim]) -> Result<Option<HashSet<WriterId>>> {
+/// Returns the writers that the journals name; `None` if one besides `nameless` names none.
+fn writers_with_journal(inner: &Inner, nameless: &[Nameless]) -> Result<Option<HashSet<WriterId>>> {
     let mut writers = HashSet::new();
     for (id, path) in journal_files(inner)? {
-        if empty.iter().any(|claim| claim.path == path) {
+        if nameless.iter().any(|nameless| nameless.claim.path == path) {
             continue;
         }
         let file = match registry::owner(&*inner.io, id, &path) {

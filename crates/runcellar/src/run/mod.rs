@@ -226,6 +226,9 @@ impl Run {
 
     /// Sets a field of the run through its journal.
     fn set_field(&self, field: FieldId, key: &str, value: &Json) -> Result<()> {
+        if key.len() + bytes_of(value) > FIELD_BYTES_MAX {
+            return self.shared.writer()?.refuse("a field is over 4 MiB");
+        }
         let change =
             FieldChange::new(field, key, value).map_err(|cause| Error::format(format_args!("field {key}"), cause))?;
         self.shared.writer()?.set_fields(vec![change])
@@ -303,6 +306,18 @@ impl Run {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.writer.own().map_or(0, |background| background.writer().dropped())
+    }
+}
+
+/// The longest field of a run: key and value, in bytes. All fields of a run stand in one record.
+const FIELD_BYTES_MAX: usize = 4 << 20;
+
+fn bytes_of(value: &Json) -> usize {
+    match value {
+        Json::Text(text) => text.len(),
+        Json::List(items) => items.iter().map(bytes_of).sum::<usize>() + items.len(),
+        Json::Map(members) => members.iter().map(|(name, member)| name.len() + bytes_of(member)).sum(),
+        _ => size_of::<i64>(),
     }
 }
 

@@ -510,6 +510,14 @@ impl Writer {
         any
     }
 
+    /// Counts a value that cannot be stored, and is an error for a strict run.
+    pub(super) fn refuse(&self, reason: &str) -> Result<()> {
+        let mut state = self.lock();
+        state.refuse_closed()?;
+        let refused = state.drop_values(1, ErrorKind::InvalidArgument, reason);
+        self.settle(state, Err(refused))
+    }
+
     /// Counts values that could not be kept.
     pub(super) fn drop_values(&self, values: u64, reason: &str) {
         let mut state = self.lock();

@@ -1,0 +1,29 @@
+//! The store under faults: killed, out of disk, out of power, forked, raced and damaged. One file a topic.
+//!
+//! docs/RELIABILITY.md and docs/PRIVACY.md say which promise each test holds.
+#![allow(unsafe_code, reason = "fork, kill and mount are what these tests are about")]
+
+// mod creation;
+// mod faults;
+// mod forks;
+// mod keys;
+// mod kills;
+// mod liveness;
+// mod planted;
+// mod power;
+// mod properties;
+// mod replay;
+mod support;
+mod values;
+
+/// A file that is not declared above would be skipped without a word.
+#[test]
+fn every_file_of_this_folder_is_part_of_the_binary() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/store");
+    let source = include_str!("main.rs");
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let name = entry.expect("reads").file_name().into_string().expect("UTF-8");
+        let module = name.strip_suffix(".rs").unwrap_or(&name);
+        assert!(module == "main" || source.contains(&format!("\nmod {module};\n")), "{name} is not declared");
+    }
+}

@@ -1,0 +1,88 @@
+//! Other processes: this test binary, started again to play a role.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use super::Place;
+
+const ROLE: &str = "RUNCELLAR_TEST_ROLE";
+const PLACE: &str = "RUNCELLAR_TEST_PLACE";
+const ARGUMENT: &str = "RUNCELLAR_TEST_ARGUMENT";
+
+/// What a child does: its place, and the argument that its parent gave.
+pub(crate) type Role = fn(&Place, &str);
+
+const ROLES: &[(&str, Role)] = &[("dies_after_rows", crate::values::dies_after_rows)];
+
+/// Not a test: the door through which a child gets to its role.
+#[test]
+fn plays_its_role() {
+    let Ok(name) = std::env::var(ROLE) else { return };
+    let (_, role) = ROLES.iter().find(|(known, _)| *known == name).expect("a known role");
+    role(&Place::at(std::env::var_os(PLACE).expect("a place")), &std::env::var(ARGUMENT).unwrap_or_default());
+}
+
+/// Returns the command that plays a role. What it prints goes nowhere, what it panics with to our standard error.
+pub(crate) fn command(role: &str, place: &Place, argument: impl ToString) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    command.args(["support::child::plays_its_role", "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(ROLE, role).env(PLACE, place.root()).env(ARGUMENT, argument.to_string());
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+pub(crate) fn start(role: &str, place: &Place, argument: impl ToString) -> Child {
+    command(role, place, argument).spawn().expect("a child starts")
+}
+
+/// Plays a role to its end, and fails if it fails.
+#[track_caller]
+pub(crate) fn play(role: &str, place: &Place, argument: impl ToString) {
+    let argument = argument.to_string();
+    let Output { status, stderr, .. } =
+        command(role, place, &argument).stderr(Stdio::piped()).output().expect("a child starts");
+    assert!(status.success(), "role {role} {argument}: {status}\n{}", String::from_utf8_lossy(&stderr));
+}
+
+/// Kills a child and waits for it; panics if it ended on its own.
+#[track_caller]
+pub(crate) fn kill(mut child: Child) {
+    let early = child.try_wait().expect("waits");
+    assert!(early.is_none(), "the child ended on its own: {early:?}");
+    child.kill().expect("kills");
+    let status = child.wait().expect("waits");
+    assert_eq!(status.signal(), Some(libc::SIGKILL), "killed by us");
+}
+
+/// A number that one process tells another: kept by a file, so that it survives the writer.
+pub(crate) struct Counter(File);
+
+impl Counter {
+    pub(crate) fn open(path: &Path) -> Counter {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        Counter(file.expect("a file for a counter"))
+    }
+
+    /// One write(2).
+    pub(crate) fn set(&self, value: u64) {
+        self.0.write_all_at(&value.to_le_bytes(), 0).expect("writes");
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        let mut bytes = [0; 8];
+        match self.0.read_at(&mut bytes, 0).expect("reads") {
+            8 => u64::from_le_bytes(bytes),
+            _ => 0,
+        }
+    }
+
+    /// Waits until the counter is at least `value`, or the child has ended.
+    pub(crate) fn wait_for(&self, value: u64, child: &mut Child) {
+        while self.get() < value && child.try_wait().expect("waits").is_none() {
+            std::thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What the tests share: places, monitors, rows that can be recognised, file doubles, and other processes.
+
+pub(crate) mod child;
+pub(crate) mod io;
+pub(crate) mod power;
+pub(crate) mod rows;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use runcellar::io::Io;
+use runcellar::{Keys, Monitor, OpenOptions, Result, Workspace};
+
+/// A temporary directory with a workspace and a directory of keys in it.
+pub(crate) struct Place {
+    root: PathBuf,
+    _owned: Option<tempfile::TempDir>,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let owned = tempfile::tempdir().expect("a temporary directory");
+        Place { root: owned.path().to_owned(), _owned: Some(owned) }
+    }
+
+    /// The place of another process; not removed at the end.
+    pub(crate) fn at(root: impl Into<PathBuf>) -> Place {
+        Place { root: root.into(), _owned: None }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn workspace(&self) -> PathBuf {
+        self.root.join("w")
+    }
+
+    pub(crate) fn keys_dir(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    pub(crate) fn journals(&self) -> PathBuf {
+        self.workspace().join("journals")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.workspace().join("cellar.db")
+    }
+
+    pub(crate) fn keys(&self) -> Keys {
+        Keys { directory: Some(self.keys_dir()), ..Keys::default() }
+    }
+
+    pub(crate) fn options(&self) -> OpenOptions {
+        OpenOptions { keys: self.keys(), create: true, ..OpenOptions::default() }
+    }
+
+    pub(crate) fn try_open(&self) -> Result<Workspace> {
+        self.options().open(&self.workspace())
+    }
+
+    /// Opens the workspace, making it on first use.
+    pub(crate) fn open(&self) -> Workspace {
+        self.try_open().expect("the workspace opens")
+    }
+
+    pub(crate) fn open_with(&self, io: Arc<dyn Io>, monitor: Arc<dyn Monitor>) -> Result<Workspace> {
+        OpenOptions { io, monitor, ..self.options() }.open(&self.workspace())
+    }
+
+    /// Opens the workspace and fails if anything was said.
+    pub(crate) fn open_silently(&self) -> Workspace {
+        let heard = Arc::new(Heard::default());
+        let workspace = OpenOptions { monitor: heard.clone(), ..self.options() }.open(&self.workspace());
+        let workspace = workspace.expect("the workspace opens");
+        assert_eq!(heard.all(), Vec::<String>::new(), "nothing to say");
+        workspace
+    }
+
+    /// Opens the workspace to look only: journals of dead writers stay.
+    pub(crate) fn look(&self) -> Workspace {
+        OpenOptions { recover: false, ..self.options() }.open(&self.workspace()).expect("the workspace opens")
+    }
+
+    pub(crate) fn journal_files(&self) -> Vec<PathBuf> {
+        list(&self.journals())
+    }
+}
+
+/// Lists the files in a directory by name.
+pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> =
+        std::fs::read_dir(directory).expect("lists").map(|entry| entry.expect("reads").path()).collect();
+    all.sort();
+    all
+}
+
+/// Copies a directory by another process: to open cellar.db or a journal here and close it again would drop the locks
+/// that this process holds on them.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    let status = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status().expect("cp runs");
+    assert!(status.success(), "cp -r {} {}", from.display(), to.display());
+}
+
+/// A monitor that remembers what it was told.
+#[derive(Default)]
+pub(crate) struct Heard {
+    notes: Mutex<Vec<String>>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Heard {
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.notes.lock().expect("unpoisoned").clone()
+    }
+
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().expect("unpoisoned").clone()
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        [self.notes(), self.warnings()].concat()
+    }
+}
+
+impl Monitor for Heard {
+    fn note(&self, text: &str) {
+        self.notes.lock().expect("unpoisoned").push(text.to_owned());
+    }
+
+    fn warn(&self, text: &str) {
+        self.warnings.lock().expect("unpoisoned").push(text.to_owned());
+    }
+}
+
+/// Small reproducible randomness (SplitMix64, Steele et al., OOPSLA 2014, doi:10.1145/2660193.2660195).
+pub(crate) struct Rng(pub(crate) u64);
+
+impl Rng {
+    /// Takes the seed of `RUNCELLAR_SEED`, or one of the clock, and prints it for a failed test to show.
+    #[allow(clippy::print_stderr, reason = "shown only if the test fails")]
+    pub(crate) fn seeded() -> Rng {
+        let given = std::env::var("RUNCELLAR_SEED").ok().and_then(|text| text.parse().ok());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let seed = given.unwrap_or(now.as_nanos() as u64);
+        eprintln!("RUNCELLAR_SEED={seed}");
+        Rng(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Returns a number below `limit`.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
+
+/// Returns the count that an environment variable asks for, or `default`.
+pub(crate) fn count_from(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number"))
+}
