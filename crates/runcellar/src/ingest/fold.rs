@@ -347,8 +347,7 @@ pub(crate) fn is_summarised(metrics: &[MetricDefinition], name: &str) -> bool {
                 && definition_of(metrics, metric) == Some(definition)
         })
     };
-    definition_of(metrics, name)
-        .is_some_and(|definition| !definition.summary.is_empty() && !is_statistic(definition))
+    definition_of(metrics, name).is_some_and(|definition| !definition.summary.is_empty() && !is_statistic(definition))
 }
 
 fn definition_of<'a>(metrics: &'a [MetricDefinition], name: &str) -> Option<&'a MetricDefinition> {
