@@ -1,4 +1,4 @@
-"""PEP 517 backend: builds the command ``runcellar`` into the wheel, then leaves the rest to maturin.
+"""PEP 517 backend: builds the command ``runcellar`` into the wheel; maturin does the rest.
 
 The command lands in ``wheel-data/scripts``, which maturin packs as scripts. maturin called by
 itself builds the same wheel without the command.

@@ -106,7 +106,9 @@ pub(crate) fn scalar(value: &Bound<'_, PyAny>) -> Read<Value> {
 /// Reads the key of a logged value.
 pub(crate) fn key(key: &Bound<'_, PyAny>) -> Result<String, Refusal> {
     match key.cast::<PyString>() {
-        Ok(text) => text_of(text).ok_or_else(|| Refusal::of_value("a key that is not Unicode (it has lone surrogates)")),
+        Ok(text) => {
+            text_of(text).ok_or_else(|| Refusal::of_value("a key that is not Unicode (it has lone surrogates)"))
+        }
         Err(_) => Err(Refusal::of_type(format!("key {} is of type {}, not str", shown(key), type_name(key)))),
     }
 }

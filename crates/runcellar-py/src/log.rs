@@ -75,9 +75,9 @@ impl Remembered {
     fn fill(&mut self, py: Python<'_>, row: &mut Row<'_>) {
         let Remembered { keys, row: values } = self;
         for (index, (key, value)) in values.iter().enumerate() {
-            let known = keys.get(index).is_some_and(|(known, metric)| {
-                known.as_ptr() as usize == *key && row.push_metric(*metric, *value)
-            });
+            let known = keys
+                .get(index)
+                .is_some_and(|(known, metric)| known.as_ptr() as usize == *key && row.push_metric(*metric, *value));
             if known {
                 continue;
             }
@@ -137,13 +137,7 @@ pub(crate) fn log(
 }
 
 #[cold]
-fn log_slowly(
-    run: &Run,
-    strict: bool,
-    data: &Bound<'_, PyAny>,
-    step: Option<i64>,
-    commit: Option<bool>,
-) -> Result<()> {
+fn log_slowly(run: &Run, strict: bool, data: &Bound<'_, PyAny>, step: Option<i64>, commit: Option<bool>) -> Result<()> {
     let mut values: Vec<(String, Value)> = Vec::new();
     let mut refused: Vec<Refusal> = Vec::new();
     match convert::pairs(data)? {

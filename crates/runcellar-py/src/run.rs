@@ -206,8 +206,8 @@ impl Recorder {
     }
 
     #[getter]
-    fn dir(&self) -> Option<PathBuf> {
-        self.run().map(|run| run.workspace().path().to_owned())
+    fn dir(&self) -> Option<String> {
+        self.run().map(|run| run.workspace().path().display().to_string())
     }
 
     #[getter]

@@ -14,7 +14,9 @@ pub(crate) fn to_python<'py>(py: Python<'py>, series: Series) -> PyResult<Bound<
         SeriesValues::Float(all) => array(py, all.len(), "float64", |index| all[index].to_bits().to_ne_bytes())?,
         SeriesValues::Int(all) => integers(py, all)?,
         SeriesValues::Bool(all) => array(py, all.len(), "bool", |index| [u8::from(all[index])])?,
-        SeriesValues::Text(all) => objects(py, all.len(), |index| Ok(all[index].as_str().into_pyobject(py)?.into_any()))?,
+        SeriesValues::Text(all) => {
+            objects(py, all.len(), |index| Ok(all[index].as_str().into_pyobject(py)?.into_any()))?
+        }
         SeriesValues::Mixed(all) => objects(py, all.len(), |index| convert::value_to_python(py, &all[index]))?,
     };
     let class = py.import("runcellar._series")?.getattr("Series")?;

@@ -240,8 +240,7 @@ impl StoredRun {
         let keys = keys.map(names).transpose()?;
         let steps = steps.map(|(from, to)| (from.unwrap_or(i64::MIN), to.unwrap_or(i64::MAX)));
         let points = points.map(|points| count(py, "points", points)).transpose()?;
-        let history =
-            self.detached(py, |workspace, info| workspace.history(info, keys.as_deref(), steps, points))?;
+        let history = self.detached(py, |workspace, info| workspace.history(info, keys.as_deref(), steps, points))?;
         Ok(Table::of_history(history))
     }
 

@@ -51,7 +51,10 @@ impl Workspace {
         self.workspace.id()
     }
 
-    #[pyo3(signature = (project=None, r#where=None, order_by=Some("-created"), limit=None))]
+    #[pyo3(
+        signature = (project=None, r#where=None, order_by=Some("-created"), limit=None),
+        text_signature = "($self, project=None, where=None, order_by='-created', limit=None)"
+    )]
     fn runs(
         &self,
         py: Python<'_>,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     run: Run | None
     summary: Summary
 
-#: Names that stand for the active run (`run`, `config`, `summary`) are left out: they may be absent.
+# `run`, `config` and `summary` stand for the active run: `import *` could not bind them.
 __all__ = [
     "AmbiguousError",
     "BusyError",
@@ -87,9 +87,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def log(
-    data: Mapping[str, Any], step: int | None = None, *, commit: bool | None = None
-) -> None:
+def log(data: Mapping[str, Any], step: int | None = None, *, commit: bool | None = None) -> None:
     """Log one row to the active run; see `Run.log`.
 
     Parameters

@@ -54,7 +54,7 @@ class Config(dict[str, Any]):
         return Config(self._run, value, f"{self._path}.{key}", self._top, top_key)
 
     def _record(self, changes: Mapping[Any, Any]) -> None:
-        """Record items of this level; those that cannot be stored are counted and left as they were."""
+        """Record items of this level; one that cannot be stored is counted and changes nothing."""
         for key, value in changes.items():
             # Going through the store's form shows at once what will be read: a tuple is a list.
             plain = self._run._plain_config(self._path, {key: value})
@@ -292,7 +292,7 @@ class Tags(MutableSet[str]):
         self._run = run
 
     @classmethod
-    def _from_iterable(cls, it: Iterable[Any]) -> set[Any]:  # type: ignore[override]
+    def _from_iterable(cls, it: Iterable[Any]) -> set[Any]:
         # Unions and the like are plain sets: they are nobody's tags.
         return set(it)
 

@@ -231,7 +231,7 @@ def _as_tags(tags: Iterable[str] | None) -> list[str]:
 
 
 def _as_mapping(config: Any) -> Any:
-    """Return what a config object holds: the attributes of a namespace, the fields of a dataclass."""
+    """Return what a config object holds: attributes of a namespace, fields of a dataclass."""
     if config is None or isinstance(config, Mapping):
         return config
     if hasattr(type(config), "__dataclass_fields__"):
@@ -249,7 +249,7 @@ def _program() -> str:
     main = sys.modules.get("__main__")
     path = getattr(main, "__file__", None)
     if path:
-        return os.path.abspath(path)
+        return os.path.abspath(str(path))
     if "ipykernel" in sys.modules:
         return "notebook"
     return sys.argv[0] if sys.argv and sys.argv[0] else "python"
@@ -440,7 +440,7 @@ def _after_fork() -> None:
         active._after_fork()
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        # multiprocessing forgets finalizers right after the fork, then runs what is registered here.
+        # multiprocessing forgets finalizers right after the fork, and then runs this.
         util.register_after_fork(_after_fork, lambda _: _finalize_with_process())
 
 

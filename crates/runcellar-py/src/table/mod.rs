@@ -94,7 +94,8 @@ impl Table {
         let rows = this.frame.rows;
         if let Ok(slice) = key.cast::<PySlice>() {
             let picked = slice.indices(isize::try_from(rows)?)?;
-            let picks = (0..picked.slicelength).map(|index| picked.start + isize::try_from(index).unwrap_or(0) * picked.step);
+            let picks =
+                (0..picked.slicelength).map(|index| picked.start + isize::try_from(index).unwrap_or(0) * picked.step);
             let picks: Vec<usize> = picks.filter_map(|row| usize::try_from(row).ok()).collect();
             let table = Table { frame: Arc::new(this.frame.pick(&picks)) };
             let is_runs = slf.is_instance_of::<RunTable>();

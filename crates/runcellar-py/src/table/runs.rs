@@ -37,9 +37,7 @@ pub(super) fn frame(runs: Vec<RunInfo>) -> Frame {
     columns.extend(columns_of(leaves));
     // Summary keys are flat already, whatever dots they have.
     columns.extend(columns_of(summaries.iter().map(|summary| match summary {
-        Json::Map(members) => {
-            members.iter().map(|(key, value)| (format!("summary.{key}"), value.clone())).collect()
-        }
+        Json::Map(members) => members.iter().map(|(key, value)| (format!("summary.{key}"), value.clone())).collect(),
         _ => Vec::new(),
     })));
     let (rows, configs) = (runs.len(), runs.into_iter().map(|run| run.config).collect());

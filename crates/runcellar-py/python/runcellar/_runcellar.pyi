@@ -1,0 +1,469 @@
+"""Native part of the package; import from `runcellar`."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, Literal, SupportsIndex, TypedDict, final, overload, type_check_only
+
+from typing_extensions import disjoint_base
+
+from runcellar._fields import Tags
+from runcellar._report import CheckReport
+from runcellar._series import Series
+
+__all__ = [
+    "KNOWS_EXIT_STATUS",
+    "Recorder",
+    "RunTable",
+    "StoredRun",
+    "Table",
+    "TableIterator",
+    "Workspace",
+    "__version__",
+    "finish_all",
+]
+
+__version__: Final[str]
+
+KNOWS_EXIT_STATUS: Final[bool]
+"""True if the system tells the exit status, so that `finish_all` may wait for it."""
+
+_State = Literal["running", "finished", "failed", "crashed", "killed"]
+_Path = str | os.PathLike[str]
+
+def finish_all(state: str | None = None, exit_code: int | None = None) -> None:
+    """End all open runs at the interpreter's end.
+
+    Parameters
+    ----------
+    state : str, optional
+        "finished", "failed" or "killed"; by default the exit status decides later, where the
+        system tells it.
+    exit_code : int, optional
+        Exit code of the program.
+    """
+
+@type_check_only
+class MetricInfo(TypedDict):
+    """One metric of a run."""
+
+    name: str
+    kind: Literal["float", "int", "bool", "text", "mixed"]
+    points: int
+    first_step: int
+    last_step: int
+    min: float | int | bool | str | None
+    max: float | int | bool | str | None
+    last: float | int | bool | str
+
+@disjoint_base
+class Recorder:
+    """One run being recorded; use `runcellar.init`."""
+
+    def __new__(
+        cls,
+        *,
+        project: str | None,
+        name: str | None,
+        config: Any,
+        tags: list[str],
+        notes: str | None,
+        group: str | None,
+        job_type: str | None,
+        id: str | None,
+        resume: str,
+        dir: _Path | None,
+        key_file: _Path | None,
+        disabled: bool,
+        strict: bool,
+        program: str,
+        runtime: str,
+        directory: _Path | None,
+    ) -> Recorder: ...
+    @property
+    def id(self) -> str:
+        """The id."""
+    @property
+    def project(self) -> str:
+        """Name of the project."""
+    @property
+    def step(self) -> int:
+        """The step that the next row without one gets."""
+    @property
+    def dir(self) -> str | None:
+        """Directory of the workspace; None for a run that records nothing."""
+    @property
+    def disabled(self) -> bool:
+        """True if nothing is recorded."""
+    @property
+    def finished(self) -> bool:
+        """True once `finish` was called in the process that started the run."""
+    @property
+    def dropped(self) -> int:
+        """How many values were logged in this process and could not be kept."""
+    @property
+    def _created(self) -> str | None: ...
+    @property
+    def _start_name(self) -> str: ...
+    def log(
+        self,
+        data: Mapping[str, Any],
+        step: SupportsIndex | float | None = None,
+        *,
+        commit: bool | None = None,
+    ) -> None:
+        """Log one row: values of several metrics at one step.
+
+        When this returns, a killed process loses nothing of it. A value that cannot be stored is
+        left out and counted, with one warning; `finish` says how many. A strict run raises instead.
+
+        Parameters
+        ----------
+        data : mapping of str to value
+            Floats (all 64 bits are kept), integers, truth values and texts; arrays and tensors of
+            one element; nested dicts, which become dotted keys. None is left out. An integer past
+            64 bits is stored as the float that equals it, if one does.
+        step : int, optional
+            The row's step, which need not rise; an integral float will do. By default the row is at
+            the current step. A row at a given step stays open: a next call without a step joins it.
+        commit : bool, optional
+            True closes the row, so that the next one gets the next step; False holds it open. By
+            default a row without `step` is closed.
+
+        Raises
+        ------
+        StateError
+            If the run is finished.
+        UnsupportedTypeError, InvalidArgumentError, StorageError
+            In a strict run only: for a key or value that cannot be stored, or a disk that fails.
+
+        Examples
+        --------
+        >>> run.log({"loss": 0.5, "accuracy": 0.8})  # doctest: +SKIP
+        >>> run.log({"val": {"loss": 0.6}}, step=100)  # doctest: +SKIP
+        """
+    def flush(self) -> None:
+        """Wait until all that was logged survives a power cut.
+
+        Raises
+        ------
+        StorageError
+            If the disk refuses; what was logged stays in memory and is tried again.
+        """
+    def _info(self) -> dict[str, Any] | None: ...
+    def _plain_config(self, path: str, values: Any) -> dict[str, Any] | None: ...
+    def _set_config(self, key: str, value: Any) -> None: ...
+    def _remove_config(self, key: str) -> None: ...
+    def _set_summary(self, values: Mapping[str, Any]) -> dict[str, Any]: ...
+    def _remove_summary(self, key: str) -> None: ...
+    def _set_tags(self, add: list[str], remove: list[str]) -> None: ...
+    def _set_name(self, name: str) -> None: ...
+    def _set_notes(self, notes: str) -> None: ...
+    def _define_metric(
+        self,
+        name: str,
+        *,
+        step_metric: str | None,
+        summary: list[str],
+        goal: str | None,
+        hidden: bool,
+    ) -> None: ...
+    def _finish(self, state: str, exit_code: int | None = None) -> None: ...
+    def _after_fork(self) -> None: ...
+
+@disjoint_base
+class Table:
+    """Rows and named columns, read into memory.
+
+    Rows are dicts and columns are lists of Python objects: an absent value is None, NaN is NaN, a
+    time is a `datetime` in UTC. For arrays take `series`, `to_arrow` or `to_pandas`; any consumer
+    of the Arrow C stream interface (pyarrow, polars, DuckDB) takes the table itself.
+
+    Examples
+    --------
+    >>> table = run.history()  # doctest: +SKIP
+    >>> table[0]["loss"], table["loss"][-1], table[:10]  # doctest: +SKIP
+    """
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+    @property
+    def sampled(self) -> bool:
+        """True if rows were left out because ``points=`` asked for fewer."""
+    def __len__(self) -> int: ...
+    def __iter__(self) -> TableIterator: ...
+    def __contains__(self, column: str, /) -> bool: ...
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, key: str, /) -> list[Any]: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> Table: ...
+    def to_pandas(self) -> Any:
+        """Return a ``pandas.DataFrame``; needs pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns with absent values have masked types, so that absent and NaN stay apart.
+        """
+    def to_arrow(self) -> Any:
+        """Return a ``pyarrow.Table``; needs pyarrow.
+
+        Returns
+        -------
+        pyarrow.Table
+            Absent values are null, NaN stays NaN. Times are timestamps in microseconds, UTC; lists
+            and mixtures of types are JSON text.
+        """
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+    def _parts(self) -> list[tuple[str, str, Any, bytearray | None]]: ...
+
+@final
+class RunTable(Table):
+    """A table of runs.
+
+    Columns: id, name, project, state, created, finished, duration (seconds), tags, group, job_type,
+    notes; then ``config.*`` and ``summary.*`` key by key; last ``config`` and ``summary`` whole.
+    """
+
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, key: str, /) -> list[Any]: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> RunTable: ...
+
+@final
+class TableIterator:
+    """Yields the rows of a table as dicts."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+    def __next__(self) -> dict[str, Any]: ...
+
+@final
+class StoredRun:
+    """A run of a workspace; `Workspace.run` finds it.
+
+    What it says of itself is as it was when it was looked up, or last changed through this object;
+    metrics are read from the workspace each time.
+    """
+
+    name: str
+    """The name; setting it renames the run."""
+    notes: str | None
+    """Notes; None if there are none."""
+    @property
+    def tags(self) -> Tags:
+        """The tags, as a set that writes through."""
+    @tags.setter
+    def tags(self, tags: Iterable[str]) -> None: ...
+    @property
+    def id(self) -> str:
+        """The id."""
+    @property
+    def project(self) -> str:
+        """Name of the project."""
+    @property
+    def state(self) -> _State:
+        """How it stands: running, finished, failed, crashed or killed."""
+    @property
+    def created(self) -> datetime:
+        """When it was started, in UTC."""
+    @property
+    def finished(self) -> datetime | None:
+        """When it ended, in UTC; None while it runs."""
+    @property
+    def config(self) -> dict[str, Any]:
+        """The parameters, nested; a copy."""
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The last or best value of each metric, and what was set; a copy."""
+    @property
+    def group(self) -> str | None:
+        """The group; None if there is none."""
+    @property
+    def job_type(self) -> str | None:
+        """The job type; None if there is none."""
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of the program; None if it gave none."""
+    @property
+    def dropped(self) -> int:
+        """How many values were logged and could not be kept."""
+    @property
+    def git_commit(self) -> str | None:
+        """Commit of the git work tree that it was started in; None if there was none."""
+    @property
+    def git_branch(self) -> str | None:
+        """Branch of that work tree; None if there was none."""
+    @property
+    def program(self) -> str | None:
+        """The program."""
+    @property
+    def runtime(self) -> str | None:
+        """The language runtime, such as ``python 3.11.7``."""
+    @property
+    def host(self) -> str | None:
+        """Name of the host it was started on."""
+    def metrics(self) -> list[MetricInfo]:
+        """List the metrics.
+
+        Returns
+        -------
+        list of dict
+            Name, kind, count of points, first and last step, smallest, largest and last value, in
+            order of first use.
+        """
+    def history(
+        self,
+        keys: str | Iterable[str] | None = None,
+        steps: tuple[int | None, int | None] | None = None,
+        points: int | None = None,
+    ) -> Table:
+        """Read metrics as a table: a row a step, with the last value written there.
+
+        Parameters
+        ----------
+        keys : str or iterable of str, optional
+            The metrics; by default all.
+        steps : tuple of int, optional
+            (a, b) for steps from a to before b; None leaves an end open.
+        points : int, optional
+            At most so many rows, evenly spread, the last among them.
+
+        Returns
+        -------
+        Table
+            Columns step, time, then the metrics in order of first use.
+
+        Raises
+        ------
+        NotFoundError
+            For a metric that the run does not have.
+        """
+    def series(self, key: str, points: int | None = None) -> Series:
+        """Read one metric, every point of it.
+
+        Parameters
+        ----------
+        key : str
+            The metric.
+        points : int, optional
+            About so many points instead; the smallest, largest and last of each stretch stay.
+
+        Returns
+        -------
+        Series
+            Steps, values and times by (step, order written).
+
+        Raises
+        ------
+        NotFoundError
+            For a metric that the run does not have.
+
+        Examples
+        --------
+        >>> steps, values, times = run.series("loss")  # doctest: +SKIP
+        """
+    def _tags(self) -> list[str]: ...
+    def _set_tags(self, add: list[str], remove: list[str]) -> None: ...
+
+@final
+class Workspace:
+    """An open workspace, for reading runs.
+
+    Parameters
+    ----------
+    dir : path, optional
+        Its directory; by default ``RUNCELLAR_DIR``, else the nearest ``.runcellar`` at or above the
+        current directory, else the one in the user's data directory.
+    key_file : path, optional
+        Its key file; by default the environment says.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no workspace.
+    LockedError
+        If no key at hand opens it.
+    DamagedError
+        If bytes were changed, moved, lost or replaced by older ones.
+
+    Examples
+    --------
+    >>> best = rc.Workspace().runs(order_by="summary.loss", limit=1)  # doctest: +SKIP
+    """
+
+    def __new__(cls, dir: _Path | None = None, key_file: _Path | None = None) -> Workspace: ...
+    @property
+    def path(self) -> str:
+        """The directory."""
+    @property
+    def id(self) -> str:
+        """The random id: 32 hexadecimal digits."""
+    def runs(
+        self,
+        project: str | None = None,
+        where: str | None = None,
+        order_by: str | None = "-created",
+        limit: int | None = None,
+    ) -> RunTable:
+        """List runs.
+
+        Parameters
+        ----------
+        project : str, optional
+            Only those of this project.
+        where : str, optional
+            A filter, such as ``config.lr > 0.1 and "baseline" in tags``.
+        order_by : str, optional
+            Sort keys separated by commas, the first strongest; ``-`` in front of one descends.
+        limit : int, optional
+            At most so many; by default all.
+
+        Returns
+        -------
+        RunTable
+            A row a run.
+
+        Raises
+        ------
+        QueryError
+            For a filter or sort key that is not understood; ``column`` says where.
+        """
+    def run(self, run: str) -> StoredRun:
+        """Find one run.
+
+        Parameters
+        ----------
+        run : str
+            Its id, a prefix of at least 4 characters that only one id has, a name that only one run
+            has, or ``project/name``.
+
+        Returns
+        -------
+        StoredRun
+            The run.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        AmbiguousError
+            If there are several.
+        """
+    def check(self, read_data: bool = False) -> CheckReport:
+        """Verify the workspace; nothing is changed.
+
+        Parameters
+        ----------
+        read_data : bool, optional
+            True to open and decode every block, too.
+
+        Returns
+        -------
+        CheckReport
+            What was looked at and what is wrong; true if nothing is hurt.
+        """
