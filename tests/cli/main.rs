@@ -1,1 +1,32 @@
-//! x
+//! The command `runcellar` as users and scripts meet it: the real binary, in a home of its own.
+//!
+//! One file a topic. Exit codes, JSON and what lands on which stream are exact; see docs/CLI.md.
+
+mod bad_input;
+mod check;
+mod config;
+mod doctor;
+mod export;
+mod help;
+mod init;
+mod keys;
+mod ls;
+mod pipes;
+mod plot;
+mod rm;
+mod show;
+mod support;
+mod tag_and_note;
+mod terminal;
+
+#[test]
+fn every_file_here_is_part_of_this_binary() {
+    let main = include_str!("main.rs");
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cli");
+    for entry in std::fs::read_dir(directory).expect("the directory of this file") {
+        let name = entry.expect("an entry").file_name().into_string().expect("ASCII");
+        if let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "main") {
+            assert!(main.contains(&format!("mod {module};")), "{name} is not declared in main.rs");
+        }
+    }
+}

@@ -10,23 +10,19 @@ use crate::verbs;
 
 const ABOUT: &str = "Encrypted, local-first records of machine-learning runs";
 
-const LONG_ABOUT: &str = "\
-Encrypted, local-first records of machine-learning runs.
-
-Runs live in a workspace: one directory, everything in it encrypted under a key that lies outside. The workspace is
-the one named by --workspace or RUNCELLAR_DIR, else the nearest .runcellar/ in this directory or above, else
-~/.local/share/runcellar.";
-
 const AFTER_HELP: &str = "\
+Runs live in a workspace: one directory, everything in it encrypted under a key that lies outside. It is the one \
+named by --workspace or RUNCELLAR_DIR, else the nearest .runcellar/ here or above, else ~/.local/share/runcellar.
+
 Examples:
   runcellar init                                  make ./.runcellar a workspace
   runcellar ls --where 'config.lr > 0.01' --sort summary.loss
   runcellar show brave-otter-12
   runcellar plot brave-otter-12 train/loss val/loss
-  runcellar export --format csv -o runs.csv
+  runcellar export -o runs.csv
 
-Exit codes: 0 ok, 1 other, 2 usage or query, 3 not found, 4 locked, 5 damage, 6 confirmation missing, 7 busy,
-8 read-only or full, 130 interrupted.";
+Exit codes: 0 ok, 1 other, 2 usage or query, 3 not found, 4 locked, 5 damage or failed verification, \
+6 confirmation missing, 7 busy, 8 read-only or full, 130 interrupted.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -34,7 +30,6 @@ Exit codes: 0 ok, 1 other, 2 usage or query, 3 not found, 4 locked, 5 damage, 6 
     name = "runcellar",
     version,
     about = ABOUT,
-    long_about = LONG_ABOUT,
     after_help = AFTER_HELP,
     arg_required_else_help = true,
     max_term_width = 100

@@ -85,6 +85,17 @@ impl Failure {
         }
     }
 
+    /// Makes the failure of opening a workspace: where that fails, `check` cannot help.
+    pub(crate) fn opening(error: Error) -> Failure {
+        let damaged = error.kind() == ErrorKind::Damaged;
+        let failure = Failure::from(error);
+        if damaged {
+            failure.advise("  put the damaged file back from a backup, or open with another key")
+        } else {
+            failure
+        }
+    }
+
     /// Makes the failure of a filter or of sort keys that were typed as `text`, and shows where it stops being
     /// understood.
     pub(crate) fn query(error: Error, text: &str) -> Failure {
@@ -161,6 +172,12 @@ impl From<Error> for Failure {
                 "no key here opens this workspace; name a key file: --key-file FILE, RUNCELLAR_KEY_FILE".into(),
             ),
             ErrorKind::NewerFormat => Advice::Below("  a later version of runcellar wrote it: upgrade this one".into()),
+            ErrorKind::NotFound if message.starts_with("no run") => {
+                Advice::Below("  runcellar ls lists the runs".into())
+            }
+            ErrorKind::NotFound if message.starts_with("no removed run") => {
+                Advice::Below("  runcellar ls --removed lists the removed runs".into())
+            }
             ErrorKind::Damaged => Advice::Below("  see what is hurt: runcellar check".into()),
             ErrorKind::Busy => Advice::Below("  try again; another process is writing".into()),
             _ => Advice::None,

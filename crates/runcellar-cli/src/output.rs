@@ -82,13 +82,13 @@ impl<F: Formatter> Formatter for Escaped<F> {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut plain = 0;
         for (at, letter) in fragment.char_indices().filter(|(_, letter)| is_unprintable(*letter)) {
-            writer.write_all(fragment[plain..at].as_bytes())?;
+            writer.write_all(&fragment.as_bytes()[plain..at])?;
             for unit in letter.encode_utf16(&mut [0; 2]) {
                 write!(writer, "\\u{unit:04x}")?;
             }
             plain = at + letter.len_utf8();
         }
-        writer.write_all(fragment[plain..].as_bytes())
+        writer.write_all(&fragment.as_bytes()[plain..])
     }
 
     fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn floats_stay_exact_and_integral_ones_stay_floats() {
-        let floats = [1.0, -0.0, 0.1 + 0.2, 1e16, 1e300, 5e-324, 123_456_789_012_345_680.0];
+        let floats: [f64; 7] = [1.0, -0.0, 0.1 + 0.2, 1e16, 1e300, 5e-324, 123_456_789_012_345_680.0];
         let mut out = Vec::new();
         write_json(&mut out, &floats).expect("memory takes everything");
         let json = String::from_utf8(out).expect("UTF-8");

@@ -54,7 +54,7 @@ impl Session {
     pub(crate) fn open_with(&self, recover: bool) -> Result<Workspace, Failure> {
         let path = self.environment.find(self.workspace.as_deref())?;
         let _work = self.work("opening the workspace");
-        Ok(OpenOptions { recover, ..self.options() }.open(&path)?)
+        OpenOptions { recover, ..self.options() }.open(&path).map_err(Failure::opening)
     }
 
     /// Returns how a workspace is opened here.
@@ -95,7 +95,7 @@ impl Session {
     /// Reminds a person that one key is all there is.
     pub(crate) fn remind_of_one_slot(&self, workspace: &Workspace) {
         if output::stderr_is_terminal() && workspace.slots().is_ok_and(|slots| slots.len() < 2) {
-            self.note("one key file alone opens this workspace; add a second way in: runcellar key add recovery");
+            self.note("only one key opens this workspace: runcellar key add recovery");
         }
     }
 }

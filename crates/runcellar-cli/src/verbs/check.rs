@@ -1,6 +1,6 @@
 //! `check`: verifies the workspace.
 
-use runcellar::{CheckOptions, CheckReport, Problem, Severity};
+use runcellar::{CheckOptions, CheckReport, Problem, ProblemKind, Severity};
 
 use crate::failure::{Code, Failure};
 use crate::render::number::bytes;
@@ -52,10 +52,10 @@ struct ProblemShape<'a> {
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
-    let workspace = session.open_with(false)?;
-    let report = {
-        let _work = session.work("checking");
-        workspace.check(CheckOptions { read_data: args.read_data })?
+    let report = match look(session, args) {
+        // Damage that keeps the workspace from being opened at all is a finding too.
+        Err(Failure::Error { code: Code::Damage, message, .. }) => unreadable(message),
+        other => other?,
     };
     session.answer(&Shape::of(&report), || text_of(session, &report))?;
     let errors = report.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
@@ -64,6 +64,27 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         1 => Err(Failure::new(Code::Damage, "the workspace is damaged in one place")),
         _ => Err(Failure::new(Code::Damage, format!("the workspace is damaged in {errors} places"))),
     }
+}
+
+fn look(session: &Session, args: &Args) -> Result<CheckReport, Failure> {
+    let workspace = session.open_with(false)?;
+    let _work = session.work("checking");
+    Ok(workspace.check(CheckOptions { read_data: args.read_data })?)
+}
+
+fn unreadable(message: String) -> CheckReport {
+    let file = ["cellar.db", "keyslots"].into_iter().find(|name| message.contains(name)).map(str::to_owned);
+    let problem = Problem {
+        kind: ProblemKind::Damaged,
+        severity: Severity::Error,
+        run: None,
+        metric: None,
+        steps: None,
+        file,
+        repairable: false,
+        message,
+    };
+    CheckReport { problems: vec![problem], ..CheckReport::default() }
 }
 
 impl<'a> Shape<'a> {

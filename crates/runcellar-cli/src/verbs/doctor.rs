@@ -3,6 +3,8 @@
 use runcellar::Diagnosis;
 use runcellar::workspace::FileFacts;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::failure::{Code, Failure};
 use crate::render::number::bytes;
 use crate::render::{Style, visible};
@@ -10,6 +12,9 @@ use crate::session::Session;
 
 /// Free space below which a note, and below which a warning is given.
 const FREE_BYTES_LOW: (u64, u64) = (2 << 30, 200 << 20);
+
+/// Columns before the message of a finding.
+const INDENT: usize = 22;
 
 /// Look at the workspace, its key file and where both lie
 #[derive(Debug, clap::Args)]
@@ -148,9 +153,28 @@ fn text_of(session: &Session, shape: &Shape<'_>, findings: &[Finding]) -> String
     );
     for finding in findings {
         let word = finding.status.style().paint(&format!("{:7}", finding.status.word()), color);
-        text.push_str(&format!("{word}  {:11}  {}\n", finding.name, visible(&finding.message)));
+        let message =
+            wrapped(&visible(&finding.message), session.display.width.map(|width| width.saturating_sub(INDENT)));
+        text.push_str(&format!("{word}  {:11}  {}\n", finding.name, message.join(&format!("\n{:INDENT$}", ""))));
     }
     text
+}
+
+/// Cuts a text into lines of at most `width` columns at its spaces; a longer word has a line of its own.
+fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if width.is_none_or(|width| line.width() + 1 + word.width() <= width) {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 fn findings(facts: &Diagnosis) -> Vec<Finding> {

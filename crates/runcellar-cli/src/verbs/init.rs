@@ -13,8 +13,8 @@ use crate::session::Session;
 /// Make a workspace and its key file
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Everything recorded into the workspace is encrypted under the key file, which lies outside it: in
-~/.config/runcellar/keys, or where --key-file or RUNCELLAR_KEY_FILE says. On a terminal, or with --recovery-out, a
+Everything recorded into the workspace is encrypted under the key file, which lies outside it: in \
+~/.config/runcellar/keys, or where --key-file or RUNCELLAR_KEY_FILE says. On a terminal, or with --recovery-out, a \
 recovery code is made too: it opens the workspace when the key file is lost, and is shown only once.
 
 Examples:
@@ -41,7 +41,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let out = args.recovery_out.as_deref().map(SecretFile::create).transpose()?;
     let recovery_code = out.is_some() || output::is_interactive();
     let options = OpenOptions { create: true, recovery_code, recover: false, ..session.options() };
-    let workspace = options.open(&path)?;
+    let workspace = options.open(&path).map_err(Failure::opening)?;
     let id = workspace.id();
     let Some(creation) = workspace.creation() else {
         let message = format!("workspace {} is there already (id {id})", path.display());

@@ -32,8 +32,8 @@ enum Action {
     Ls,
     /// Add a way to unlock the workspace
     #[command(after_help = "\
-A new passphrase is asked for twice on the terminal. A recovery code is printed on a terminal, once, or written into
-a new file.")]
+A new passphrase is asked for twice on the terminal. A recovery code is printed on a terminal, once, or written \
+into a new file.")]
     Add {
         /// What to add
         kind: Kind,

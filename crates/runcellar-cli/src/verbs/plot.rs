@@ -24,8 +24,8 @@ const HEIGHT_DEFAULT: (usize, usize) = (16, 8);
 /// Draw metrics of a run
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without METRIC, metrics whose names end alike, such as train/loss and val/loss, share a plot. With -o all are drawn
-into one picture; SVG is written, which browsers and editors show.
+Without METRIC, metrics whose names end alike, such as train/loss and val/loss, share a plot. With -o all are \
+drawn into one picture; SVG is written, which browsers and editors show.
 
 Examples:
   runcellar plot brave-otter-12

@@ -10,8 +10,8 @@ use crate::shapes::RunName;
 /// Hide runs; restore shows them again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The runs no longer show in ls and export; nothing of them is lost. A RUN is an id, four or more of its first letters,
-a name, or PROJECT/NAME.
+The runs no longer show in ls and export; nothing of them is lost. A RUN is an id, four or more of its first \
+letters, a name, or PROJECT/NAME.
 
 Examples:
   runcellar rm brave-otter-12

@@ -18,6 +18,8 @@ use crate::{Error, ErrorKind, Json, Result, Value, Workspace};
 
 /// The least length of an id's prefix that finds a run.
 const PREFIX_MIN: usize = 4;
+/// Choices that an ambiguous name is answered with.
+const CHOICES_MAX: usize = 5;
 
 /// A run as listings show it.
 #[derive(Debug, Clone)]
@@ -361,9 +363,11 @@ impl Workspace {
             match (found.next(), found.next()) {
                 (Some(run), None) => return Ok(run),
                 (Some(_), Some(_)) => {
-                    let choices: Vec<String> = eligible()
-                        .filter(test)
-                        .take(5)
+                    let mut all: Vec<&RunInfo> = eligible().filter(test).collect();
+                    all.sort_by(|left, right| left.id.cmp(&right.id));
+                    let choices: Vec<String> = all
+                        .iter()
+                        .take(CHOICES_MAX)
                         .map(|run| format!("{} ({}/{})", run.id, run.project, run.name))
                         .collect();
                     let message = format!("run {wanted}: it can be {}", choices.join(" or "));

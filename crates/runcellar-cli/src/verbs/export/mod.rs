@@ -21,13 +21,13 @@ use crate::verbs::ls;
 /// Write the points of runs as CSV or JSON lines
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Rows are run,project,metric,step,time,value, or with --wide one row a step with a column a metric. Floats are the
+Rows are run,project,metric,step,time,value, or with --wide one row a step with a column a metric. Floats are the \
 shortest text that reads back equal; times are RFC 3339 in UTC.
 
 Examples:
   runcellar export -o runs.csv                    all runs
   runcellar export --format jsonl brave-otter-12 calm-fox-3
-  runcellar export --where 'project = digits' --wide -o digits.csv")]
+  runcellar export --where 'state = \"finished\"' --wide -o digits.csv")]
 pub(crate) struct Args {
     /// The runs [default: all that show]
     #[arg(value_name = "RUN", conflicts_with_all = ["filter", "project"])]

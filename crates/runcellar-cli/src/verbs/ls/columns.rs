@@ -18,27 +18,30 @@ pub(super) struct Chosen {
     pub(super) field: Field,
 }
 
-/// How long a column is kept when space is short, the highest longest.
+/// How long a column is kept when space is short, the highest longest. The first metric and the first of the config
+/// stay before the times; of the rest, metrics and config take turns.
 mod keep {
     pub(super) const ID: u8 = 200;
     pub(super) const NAME: u8 = 190;
     pub(super) const WANTED: u8 = 180;
     pub(super) const STATE: u8 = 170;
-    pub(super) const CREATED: u8 = 120;
-    pub(super) const PROJECT: u8 = 150;
+    pub(super) const PROJECT: u8 = 165;
     pub(super) const METRIC: u8 = 160;
-    pub(super) const CONFIG: u8 = 140;
-    pub(super) const DURATION: u8 = 90;
+    pub(super) const CONFIG: u8 = 158;
+    /// From one metric to the next, and from one of the config to the next.
+    pub(super) const STEP: u8 = 6;
+    pub(super) const CREATED: u8 = 150;
+    pub(super) const GROUP: u8 = 125;
+    pub(super) const DURATION: u8 = 120;
     pub(super) const TAGS: u8 = 40;
-    pub(super) const GROUP: u8 = 60;
 }
 
 /// Chooses the columns for these runs; `wanted` are the fields that the user filters and sorts by.
 pub(super) fn choose(runs: &[RunInfo], wanted: &[Field]) -> Vec<Chosen> {
     let is_wanted = |field: &Field| wanted.contains(field);
     let fixed = [
-        (Field::Id, Column::left("id").shrink_to(8).priority(keep::ID), true),
-        (Field::Name, Column::left("name").shrink_to(12).priority(keep::NAME), true),
+        (Field::Id, Column::left("id").shrink_to(12).priority(keep::ID), true),
+        (Field::Name, Column::left("name").shrink_to(16).priority(keep::NAME), true),
         (
             Field::Project,
             Column::left("project").shrink_to(6).priority(keep::PROJECT),
@@ -93,7 +96,9 @@ fn column(title: String, numeric: bool) -> Column {
 
 /// Gives each name a priority: wanted ones the highest, then the first before the next.
 fn rank(names: Vec<String>, base: u8, wanted: impl Fn(&str) -> bool) -> Vec<(String, u8)> {
-    let priority = |at: usize, name: &str| if wanted(name) { keep::WANTED } else { base - at.min(15) as u8 };
+    let priority = |at: usize, name: &str| {
+        if wanted(name) { keep::WANTED } else { base - keep::STEP * at.min(CONSIDERED_MAX) as u8 }
+    };
     names
         .into_iter()
         .enumerate()

@@ -19,12 +19,12 @@ const ROWS_DEFAULT: usize = 50;
 /// List runs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Filters: FIELD OPERATOR VALUE, joined by and, or, not and parentheses. Fields are id name project state group job_type
-notes created finished duration tags config.NAME summary.NAME; operators = != < <= > >= in like exists.
+Filters: FIELD OPERATOR VALUE, joined by and, or, not and parentheses. Fields are id name project state group \
+job_type notes created finished duration tags config.NAME summary.NAME; operators = != < <= > >= in like exists.
 
 Examples:
   runcellar ls --project digits --sort summary.val/loss
-  runcellar ls --where 'state = failed and created > \"2026-01-01\"'
+  runcellar ls --where 'state = \"failed\" and created > \"2026-01-01\"'
   runcellar ls --where 'config.lr in (0.1, 0.01) and \"best\" in tags' --json
   runcellar ls --sort -summary.accuracy --limit 5")]
 pub(crate) struct Args {
