@@ -11,6 +11,8 @@ mod aead;
 pub mod block;
 pub mod codec;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod id;
 pub mod journal;
 pub mod keyslots;

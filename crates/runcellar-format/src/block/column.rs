@@ -4,6 +4,7 @@ use crate::block::stats::ColumnStats;
 use crate::block::tag::Tag;
 use crate::block::value::{Column, Presence, ValueKind, Values, check_rows};
 use crate::block::{Level, bits, float, integer, text};
+use crate::codec::Reader;
 use crate::error::{FormatError, Result};
 
 /// An encoded column, waiting for its group.
@@ -84,6 +85,13 @@ fn encode_rows(indexes: &[u32], count: u32, level: Level) -> EncodedRows {
     let indexes: Vec<i64> = indexes.iter().copied().map(i64::from).collect();
     let (tag, bytes) = integer::encode(&indexes, level);
     EncodedRows { count, tag: tag as u8, bytes }
+}
+
+/// Decodes exactly `count` values of the kind and in the form that two bytes name.
+pub(crate) fn decode_column(head: [u8; 2], bytes: &[u8], count: u32) -> Result<Values> {
+    let mut reader = Reader::new("column", &head);
+    let kind = ValueKind::read(&mut reader)?;
+    decode_values(kind, Tag::read(&mut reader)?, bytes, count)
 }
 
 /// Decodes exactly `count` values, at most as many as a group has rows.

@@ -28,6 +28,7 @@ mod tests;
 
 use crate::error::{FormatError, Result};
 
+pub(crate) use column::decode_column;
 pub use column::{EncodedColumn, encode_column};
 pub use entry::ColumnEntry;
 pub use group::{EncodedGroup, GroupRows, encode_group};

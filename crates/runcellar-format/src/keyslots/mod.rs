@@ -254,7 +254,7 @@ impl Keyslots {
         }
         let mut out = Writer::with_capacity(1024);
         out.raw(&MAGIC).u16(VERSION).u16(0).raw(&self.workspace.0).u64(self.version);
-        out.u8(u8::try_from(self.epochs.len()).map_err(|_| epoch_count())?);
+        out.u8(self.epochs.len() as u8);
         for epoch in &self.epochs {
             out.u64(epoch.number).raw(&epoch.id.0).raw(&epoch.parent.0);
         }
@@ -305,6 +305,7 @@ impl Keyslots {
         let workspace = WorkspaceId(reader.array()?);
         let version = reader.u64()?;
         let epoch_total = usize::from(reader.u8()?);
+        check_epochs(epoch_total)?;
         let epoch = |reader: &mut Reader<'_>| -> Result<Epoch> {
             let number = reader.u64()?;
             Ok(Epoch { number, id: EpochId(reader.array()?), parent: EpochId(reader.array()?) })
@@ -330,9 +331,7 @@ impl Keyslots {
     /// Refuses what cannot be told apart, and a workspace that nothing opens.
     fn check(&self) -> Result<()> {
         let malformed = |reason| Err(FormatError::Malformed { what: WHAT, reason });
-        if !(1..=2).contains(&self.epochs.len()) {
-            return Err(epoch_count());
-        }
+        check_epochs(self.epochs.len())?;
         if self.slots.is_empty() {
             return malformed("no slot");
         }
@@ -371,8 +370,9 @@ fn has_twice(ids: impl Iterator<Item = [u8; 16]>) -> bool {
     ids.into_iter().any(|id| !seen.insert(id))
 }
 
-fn epoch_count() -> FormatError {
-    FormatError::Malformed { what: WHAT, reason: "one or two epochs expected" }
+fn check_epochs(total: usize) -> Result<()> {
+    let malformed = FormatError::Malformed { what: WHAT, reason: "one or two epochs expected" };
+    if (1..=2).contains(&total) { Ok(()) } else { Err(malformed) }
 }
 
 #[cfg(test)]

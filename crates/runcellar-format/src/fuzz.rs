@@ -1,0 +1,236 @@
+//! Bodies of the fuzz targets: each takes any bytes, and panics if a decoder does not keep its promises.
+//!
+//! `fuzz/` drives them with libFuzzer, `tests/format` with its corpus and a seeded mutator. A promise is: no panic, and
+//! what was taken is the one form of what it says, so that writing it again gives the same bytes.
+
+use crate::block::{Column, GroupMain, Level, Presence, decode_column, encode_column};
+use crate::error::Result;
+use crate::id::{DeviceId, JournalId, KeyId, ObjectId, WorkspaceId, WriterId};
+use crate::journal::{Found, FrameKey, Header, Records, push_record, scan};
+use crate::keyslots::{KeyFile, Keyslots, format_recovery_code, parse_recovery_code};
+use crate::mirror::Mirror;
+use crate::pair::Pair;
+use crate::record::{
+    Body, Change, Close, Event, GroupPage, Project, RootRow, RunHead, RunRecord, SeriesPage, Settings, Start, WriterRow,
+};
+use crate::seal::{Envelope, Kind, OwnerKey, Place};
+use crate::secret::Secret;
+
+/// The body of a target.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("seal", seal),
+    ("keyslots", keyslots),
+    ("key_file", key_file),
+    ("mirror", mirror),
+    ("recovery_code", recovery_code),
+    ("journal_header", journal_header),
+    ("journal", journal),
+    ("records", records),
+    ("group", group),
+    ("column", column),
+    ("change", change),
+    ("bodies", bodies),
+];
+
+/// The workspace that the inputs are of.
+pub const WORKSPACE: WorkspaceId = WorkspaceId([1; 16]);
+/// The journal that the inputs are of.
+pub const JOURNAL: JournalId = JournalId(*b"journal id of 16");
+
+/// Returns the key that seals the inputs.
+#[must_use]
+pub fn key() -> OwnerKey {
+    OwnerKey::new(KeyId([9; 16]), Secret::new([8; 32]))
+}
+
+/// Returns the place of the inputs.
+#[must_use]
+pub fn place() -> Place {
+    Place::of(WORKSPACE, Kind::Run, ObjectId([2; 16])).at(3, 4).version(DeviceId([5; 16]), 6)
+}
+
+/// Returns the header of the journals that are fuzzed, and the key of their frames.
+#[must_use]
+pub fn journal_key() -> (Header, FrameKey) {
+    let key = (KeyId([9; 16]), &Secret::new([8; 32]));
+    Header::under_run_key(WORKSPACE, JOURNAL, WriterId([2; 16]), 1, key, [5; 24])
+}
+
+/// A sealed object.
+pub fn seal(data: &[u8]) {
+    let opened = key().open(&place(), data);
+    if let Ok(envelope) = Envelope::parse("fuzz", data)
+        && let Ok(plain) = opened
+    {
+        assert_eq!(key().seal(envelope.salt, &place(), &plain).as_bytes(), data);
+    }
+}
+
+/// A `keyslots` file. Its checksum is set right first, or nothing would come further.
+pub fn keyslots(data: &[u8]) {
+    let data = &with_checksum(data);
+    let Ok(read) = Keyslots::decode(data) else { return };
+    let keys: Vec<Secret> = read.epochs.iter().map(|_| Secret::new([2; 32])).collect();
+    let written = read.encode(&keys.iter().collect::<Vec<_>>()).expect("what was read can be written");
+    let body = data.len() - 32 * (1 + read.epochs.len());
+    assert_eq!(written.get(..body), data.get(..body));
+    for slot in read.slots.iter().take(2) {
+        let _ = slot.open(read.workspace, &read.epochs, &Secret::new([3; 32]));
+    }
+    let _ = Keyslots::verify(data, read.epochs.len(), 0, &Secret::new([2; 32]));
+}
+
+/// A key file, its checksum set right.
+pub fn key_file(data: &[u8]) {
+    let data = &with_checksum(data);
+    if let Ok(read) = KeyFile::decode(data) {
+        assert_eq!(&*read.encode().expect("what was read can be written"), data);
+    }
+}
+
+/// A mirror, its checksum set right.
+pub fn mirror(data: &[u8]) {
+    let data = &with_checksum(data);
+    if let Ok(read) = Mirror::decode(data) {
+        assert_eq!(&read.encode(), data);
+    }
+}
+
+fn with_checksum(data: &[u8]) -> Vec<u8> {
+    let body = data.get(..data.len().saturating_sub(32)).unwrap_or_default();
+    [body, &crate::seal::checksum(body)].concat()
+}
+
+/// A recovery code as somebody typed it.
+pub fn recovery_code(data: &[u8]) {
+    if let Some(code) = std::str::from_utf8(data).ok().and_then(parse_recovery_code) {
+        assert_eq!(parse_recovery_code(&format_recovery_code(&code)), Some(code));
+    }
+}
+
+/// The header of a journal.
+pub fn journal_header(data: &[u8]) {
+    let Ok((header, len)) = Header::decode(data) else { return };
+    assert_eq!(header.encode().ok().as_deref(), data.get(..len));
+    let _ = header.open_with_run_key(WORKSPACE, &Secret::new([8; 32]));
+    let _ = header.open_with_ingest_pair(WORKSPACE, &Pair::derive(&Secret::new([8; 32]), &[9; 16]));
+}
+
+/// The frames of a journal, and the records in those that open.
+pub fn journal(data: &[u8]) {
+    let (mut at, mut last) = (0, false);
+    scan(&journal_key().1, data, |found| {
+        assert!(!last, "nothing comes after a tail");
+        match found {
+            Found::Frame { plain, end, .. } => {
+                assert!(at < end && end <= data.len());
+                at = end;
+                records(&plain);
+            }
+            Found::Damage { start, end } => {
+                assert!(at == start && start < end && end <= data.len());
+                at = end;
+            }
+            Found::Tail { start } => {
+                assert!(at == start && start < data.len());
+                (at, last) = (data.len(), true);
+            }
+        }
+        true
+    });
+    assert_eq!(at, data.len(), "each byte is accounted for");
+}
+
+/// The text of a frame.
+pub fn records(data: &[u8]) {
+    let write = |data: &[u8]| -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        Records::new(data).try_for_each(|record| push_record(&mut out, &record?))?;
+        Ok(out)
+    };
+    // A float32 is read as a float, and zstd packs in more ways than one: written once it stays as it is.
+    if let Ok(once) = write(data) {
+        assert_eq!(write(&once), Ok(once));
+    }
+}
+
+/// A row group: the main part, after its length in four bytes, and the others after it.
+pub fn group(data: &[u8]) {
+    let Some((len, rest)) = data.split_first_chunk() else { return };
+    let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
+    let Some((main, mut rest)) = rest.split_at_checked(len) else { return };
+    let Ok(main) = GroupMain::decode(main) else { return };
+    let (steps, times) = (main.steps(), main.times());
+    assert!([steps, times].iter().flatten().all(|all| all.len() == main.rows as usize));
+    for column in &main.columns {
+        let mut part = None;
+        if column.part != 0 {
+            let Some((head, tail)) = rest.split_at_checked(column.encoded_len()) else { return };
+            (part, rest) = (Some(head), tail);
+        }
+        let (values, stats) = (column.decode(part), column.stats());
+        if let (Ok(values), Ok(presence)) = (values, column.presence()) {
+            assert_eq!(values.len(), column.count as usize);
+            assert_eq!(stats.map(|stats| stats.count), Ok(column.count));
+            let again = Column { series: column.series, presence, values };
+            encode_column(&again, main.rows, Level::Fast).expect("what was read can be written");
+        }
+    }
+}
+
+/// The values of a column, after kind, form and count (one, one and two bytes).
+pub fn column(data: &[u8]) {
+    let Some(([kind, tag, low, high], bytes)) = data.split_first_chunk() else { return };
+    let count = u32::from(u16::from_le_bytes([*low, *high])) + 1;
+    let Ok(values) = decode_column([*kind, *tag], bytes, count) else { return };
+    assert_eq!((values.kind() as u8, values.len()), (*kind, count as usize));
+    let column = Column { series: 0, presence: Presence::Dense, values };
+    let once = encode_column(&column, count, Level::Fast).expect("what was read can be written");
+    let again = decode_column([*kind, once.tag() as u8], once.bytes(), count).expect("what was written can be read");
+    let again = encode_column(&Column { values: again, ..column }, count, Level::Fast);
+    assert_eq!(again.map(|again| again.bytes().to_vec()).as_deref(), Ok(once.bytes()));
+}
+
+/// A change record, padded.
+pub fn change(data: &[u8]) {
+    if let Ok(read) = Change::from_padded_body(data) {
+        read.fields.iter().for_each(|field| drop(field.value()));
+        let once = read.to_padded_body().expect("what was read can be written");
+        let again = Change::from_padded_body(&once).expect("what was written can be read");
+        assert_eq!(again.to_padded_body(), Ok(once));
+    }
+}
+
+/// A body of a record; the first byte says which.
+pub fn bodies(data: &[u8]) {
+    let Some((which, data)) = data.split_first() else { return };
+    let all: [Target; 12] = [
+        body::<Project>,
+        body::<RunRecord>,
+        body::<RunHead>,
+        body::<SeriesPage>,
+        body::<GroupPage>,
+        body::<Change>,
+        body::<RootRow>,
+        body::<Settings>,
+        body::<WriterRow>,
+        body::<Start>,
+        body::<Close>,
+        body::<Event>,
+    ];
+    if let Some(target) = all.get(usize::from(*which)) {
+        target(data);
+    }
+}
+
+fn body<T: Body>(data: &[u8]) {
+    if let Ok(read) = T::from_body(data) {
+        let once = read.to_body().expect("what was read can be written");
+        // NaN is no reason for two values to differ, so bytes are compared.
+        let again = T::from_body(&once).expect("what was written can be read");
+        assert_eq!(again.to_body(), Ok(once));
+    }
+}
