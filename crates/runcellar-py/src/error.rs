@@ -1,7 +1,5 @@
 //! From errors of the store to the exceptions of the package, one class a kind.
 
-use std::ffi::CString;
-
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use runcellar::ErrorKind;
@@ -88,11 +86,9 @@ pub(crate) fn not_found(py: Python<'_>, message: impl Into<String>) -> PyErr {
     named(py, "NotFoundError", (message.into(),))
 }
 
-/// Warns through Python's `warnings`, as at the line of the caller.
+/// Warns through Python's `warnings`, as at the line that called into the package.
 pub(crate) fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
-    let category = py.import(MODULE)?.getattr("RuncellarWarning")?;
-    let text = CString::new(text.replace('\0', "\u{fffd}"))?;
-    PyErr::warn(py, &category, &text, 1)
+    py.import(MODULE)?.call_method1("warn", (text,)).map(drop)
 }
 
 /// Returns the name of a value's type, as messages show it.

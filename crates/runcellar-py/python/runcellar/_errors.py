@@ -1,6 +1,9 @@
-"""Exceptions and the warning category; the native module raises them by name."""
+"""Exceptions and warnings; the native module raises them by name."""
 
 from __future__ import annotations
+
+import sys
+import warnings
 
 
 class Error(Exception):
@@ -81,6 +84,20 @@ class StorageError(Error, OSError):
 
 class RuncellarWarning(UserWarning):
     """Something that the store goes on from: values dropped, a disk that fails."""
+
+
+def warn(text: str) -> None:
+    """Warn as at the line that called into this package.
+
+    Parameters
+    ----------
+    text : str
+        The warning.
+    """
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__package__") == "runcellar":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, RuncellarWarning, stacklevel=level)
 
 
 for _class in list(globals().values()):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from runcellar import _runcellar
-from runcellar._errors import InvalidArgumentError, NoActiveRunError, RuncellarWarning
+from runcellar._errors import InvalidArgumentError, NoActiveRunError, warn
 from runcellar._fields import Config, Summary, Tags
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Run(_runcellar.Recorder):
             self._end(state, exit_code)
         except Exception as failure:
             # The error of the block is the one to see.
-            _warn(f"run {self.id}: {failure}")
+            warn(f"run {self.id}: {failure}")
 
     def __repr__(self) -> str:
         return f"<runcellar.Run {self.id} ({self.project}/{self.name})>"
@@ -215,12 +215,6 @@ def _state_of(error: BaseException | None) -> tuple[str, int | None]:
         number = code if isinstance(code, int) else 0 if code is None else 1
         return ("failed" if number else "finished"), number & 0xFF
     return "failed", 1
-
-
-def _warn(text: str) -> None:
-    import warnings
-
-    warnings.warn(text, RuncellarWarning, stacklevel=3)
 
 
 def _as_tags(tags: Iterable[str] | None) -> list[str]:
@@ -341,7 +335,7 @@ def init(
     if _RESUME[resume] == "must" and id is None:
         raise InvalidArgumentError("resume='must': the id of the run is needed, too")
     if save_code:
-        _warn("save_code: this version records the git commit, and no code besides it")
+        warn("save_code: this version records the git commit, and no code besides it")
     if active is not None:
         active.finish()
     given = {} if config is None else _as_mapping(config)
