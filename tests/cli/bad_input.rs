@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{BINARY, Home, Outcome, outcome};
+use crate::support::{BINARY, Home, Outcome, not_tested, outcome};
 
 #[test]
 fn no_workspace_is_not_found_and_says_how_to_make_one() {
@@ -65,7 +65,7 @@ fn a_missing_database_is_damage_and_never_a_fresh_start() {
 fn can_be_another_user() -> bool {
     let root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     if !root {
-        eprintln!("NOT TESTED: this test needs root to act as another user");
+        not_tested("acting as another user needs root");
     }
     root
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Home, log_all};
+use crate::support::{Home, log_all, not_tested};
 
 fn status<'a>(json: &'a serde_json::Value, name: &str) -> (&'a str, &'a str) {
     let checks = json["checks"].as_array().expect("an array");
@@ -61,6 +61,6 @@ fn a_workspace_in_memory_is_warned_about() {
         let json = home.json(["doctor", "--workspace", &path]);
         assert_eq!(status(&json, "place"), ("warning", "the workspace lies in memory (tmpfs) and goes with a reboot"));
     } else {
-        eprintln!("NOT TESTED: /dev/shm is no tmpfs here");
+        not_tested("/dev/shm is no tmpfs here");
     }
 }

@@ -25,6 +25,15 @@ fn every_verb_explains_itself_with_an_example() {
             assert!(help.contains(global), "{verb}: {global}");
         }
     }
+    let page = include_str!("../../docs/CLI.md");
+    for verb in verbs {
+        assert!(
+            page.contains(&format!("### {verb} "))
+                || page.contains(&format!("### {verb}\n"))
+                || page.contains(&format!(" / {verb} ")),
+            "docs/CLI.md: {verb}"
+        );
+    }
     assert_eq!(home.ok(["--version"]), format!("runcellar {}\n", env!("CARGO_PKG_VERSION")));
 }
 

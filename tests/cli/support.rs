@@ -1,7 +1,7 @@
 //! A home of its own for each test, runs made through the store under a clock of the test's, and calls of the binary.
 
 use std::ffi::OsStr;
-use std::io::Result as IoResult;
+use std::io::{Result as IoResult, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -156,6 +156,11 @@ pub(crate) fn outcome(command: &mut Command) -> Outcome {
     let Output { status, stdout, stderr } = command.output().expect("the command starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Outcome { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// Says past the harness's capture that this machine cannot show something.
+pub(crate) fn not_tested(why: &str) {
+    writeln!(std::io::stderr(), "NOT TESTED: {why}").expect("stderr takes it");
 }
 
 /// Logs `values` of one metric, one a step.

@@ -24,7 +24,7 @@ job_type notes created finished duration tags config.NAME summary.NAME; operator
 
 Examples:
   runcellar ls --project digits --sort summary.val/loss
-  runcellar ls --where 'state = \"failed\" and created > \"2026-01-01\"'
+  runcellar ls --where 'state = \"failed\" and created > -7d'
   runcellar ls --where 'config.lr in (0.1, 0.01) and \"best\" in tags' --json
   runcellar ls --sort -summary.accuracy --limit 5")]
 pub(crate) struct Args {
