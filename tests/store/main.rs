@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "fork, kill and mount are what these tests are about")]
 
 // mod creation;
-// mod faults;
+mod faults;
 // mod forks;
 // mod keys;
 // mod kills;

@@ -15,7 +15,10 @@ const ARGUMENT: &str = "RUNCELLAR_TEST_ARGUMENT";
 /// What a child does: its place, and the argument that its parent gave.
 pub(crate) type Role = fn(&Place, &str);
 
-const ROLES: &[(&str, Role)] = &[("dies_after_rows", crate::values::dies_after_rows)];
+const ROLES: &[(&str, Role)] = &[
+    ("logs_without_permission", crate::faults::logs_without_permission),
+    ("dies_after_rows", crate::values::dies_after_rows),
+];
 
 /// Not a test: the door through which a child gets to its role.
 #[test]

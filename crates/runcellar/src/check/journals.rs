@@ -9,6 +9,7 @@ use super::rows::Known;
 use super::{CheckReport, Problem, ProblemKind};
 use crate::db::ReadTx;
 use crate::ingest::batch::Batch;
+use crate::ingest::progress::Progress;
 use crate::ingest::reader::JournalFile;
 use crate::ingest::store;
 use crate::keys::Keyring;
@@ -82,13 +83,15 @@ impl Journals {
         known: &Known,
         report: &mut CheckReport,
     ) -> Result<()> {
-        let mut last: Option<(WriterId, u64)> = None;
+        let mut last: Option<(WriterId, Progress)> = None;
         for OpenJournal { id, file, live } in self.open {
             let writer = file.header.writer;
             let row = store::writer_row(tx, keyring, writer).ok().flatten();
             let run = row.as_ref().map(|row| known.name(ObjectId(row.run)));
-            let reached = row.map_or(0, |row| row.sequence);
-            let base = last.filter(|(of, _)| *of == writer).map_or(reached, |(_, sequence)| sequence.max(reached));
+            let base = match last.take() {
+                Some((of, progress)) if of == writer => progress,
+                _ => row.as_ref().map_or_else(Progress::default, Progress::of),
+            };
             let mut batch = Batch::after(writer, base);
             let mut reader = match file.unlock(tx, keyring) {
                 Ok(reader) => reader,
@@ -107,7 +110,7 @@ impl Journals {
             for (start, end) in &reader.damage {
                 add(Problem::error(ProblemKind::Damaged, format!("journal {id}: bytes {start} to {end} are no frame")));
             }
-            for (first, to) in &batch.missing {
+            for (first, to) in batch.progress.missing.iter().filter(|gap| !batch.base.missing.contains(gap)) {
                 add(Problem::error(ProblemKind::Missing, format!("journal {id}: frames {first} to {to} are missing")));
             }
             if let Some(at) = reader.torn_at.filter(|_| !live) {
@@ -116,7 +119,7 @@ impl Journals {
                     format!("journal {id}: the bytes from {at} on are no whole frame"),
                 ));
             }
-            last = Some((writer, batch.last_sequence));
+            last = Some((writer, batch.progress));
         }
         Ok(())
     }

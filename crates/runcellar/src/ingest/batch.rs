@@ -6,6 +6,7 @@ use runcellar_format::journal::{Record, Records};
 use runcellar_format::record::{Close, Event, FieldChange, Start};
 use runcellar_format::value::Value;
 
+use super::progress::Progress;
 use crate::{Error, Result};
 
 /// Rows of one block group: pco gains nothing beyond.
@@ -49,15 +50,13 @@ pub(crate) struct Batch {
     pub(crate) writer: WriterId,
     /// The start record, as found in the file.
     pub(crate) start: Option<Box<Start>>,
-    /// Sequence up to which the database has the writer's frames.
-    pub(crate) base: u64,
-    /// Sequence of the last frame taken in.
-    pub(crate) last_sequence: u64,
-    /// Sequences that were expected and not found: (first, last).
-    pub(crate) missing: Vec<(u64, u64)>,
+    /// What the database has of the writer's frames.
+    pub(crate) base: Progress,
+    /// What it has with this batch.
+    pub(crate) progress: Progress,
     pub(crate) steps: Vec<i64>,
     pub(crate) times: Vec<i64>,
-    /// Sequences of the first and last row.
+    /// The lowest and highest sequence of its rows.
     pub(crate) row_sequences: Option<(u64, u64)>,
     /// Names and columns by the metric's index in the file.
     pub(crate) metrics: Vec<(String, MetricColumns)>,
@@ -70,16 +69,21 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Makes an empty batch that goes on after `sequence`.
-    pub(crate) fn after(writer: WriterId, sequence: u64) -> Self {
-        Batch { writer, base: sequence, last_sequence: sequence, ..Batch::default() }
+    /// Makes an empty batch that goes on where the database stands.
+    pub(crate) fn after(writer: WriterId, base: Progress) -> Self {
+        Batch { writer, progress: base.clone(), base, ..Batch::default() }
     }
 
     /// Empties the batch for the frames that follow, keeping what later frames refer to: names and the start.
     pub(crate) fn next(&mut self) {
         let names = std::mem::take(&mut self.metrics).into_iter().map(|(name, _)| (name, MetricColumns::default()));
         let (metrics, start) = (names.collect(), self.start.take());
-        *self = Batch { metrics, start, heard: self.heard, ..Batch::after(self.writer, self.last_sequence) };
+        *self = Batch {
+            metrics,
+            start,
+            heard: self.heard,
+            ..Batch::after(self.writer, std::mem::take(&mut self.progress))
+        };
     }
 
     /// Forgets the names of a file before the next file of the writer is read.
@@ -93,7 +97,7 @@ impl Batch {
 
     /// Returns true if nothing was taken in.
     pub(crate) fn is_empty(&self) -> bool {
-        self.last_sequence == self.base
+        self.progress == self.base
     }
 
     /// Returns true if the batch should be stored before more is taken in.
@@ -107,13 +111,7 @@ impl Batch {
     /// Takes in one frame. Frames of sequence 0 set start and names, and nothing else, as they stand in every file; of
     /// frames that were taken in before only the names count.
     pub(crate) fn take(&mut self, sequence: u64, plain: &[u8]) -> Result<()> {
-        let known = sequence != 0 && sequence <= self.last_sequence;
-        if sequence != 0 && !known {
-            if sequence > self.last_sequence + 1 {
-                self.missing.push((self.last_sequence + 1, sequence - 1));
-            }
-            self.last_sequence = sequence;
-        }
+        let known = sequence != 0 && !self.progress.take(sequence);
         for record in Records::new(plain) {
             let record = record
                 .map_err(|cause| Error::format(format_args!("frame {sequence} of writer {}", self.writer), cause))?;
@@ -164,7 +162,8 @@ impl Batch {
         self.steps.push(step);
         self.times.push(time);
         self.heard = self.heard.max(time);
-        self.row_sequences = Some((self.row_sequences.map_or(sequence, |(first, _)| first), sequence));
+        let (first, last) = self.row_sequences.unwrap_or((sequence, sequence));
+        self.row_sequences = Some((first.min(sequence), last.max(sequence)));
         self.cells += values.len();
         for (index, value) in values {
             let Some((_, columns)) = self.metrics.get_mut(index as usize) else {

@@ -139,7 +139,8 @@ fn joined(mut left: Group, right: Group) -> Group {
     left.times.extend(right.times);
     let rows = left.steps.len();
     let columns = columns.into_iter().flat_map(|(series, all)| all.into_columns(series, rows)).collect();
-    Group { sequences: (left.sequences.0, right.sequences.1), steps: left.steps, times: left.times, columns }
+    let sequences = (left.sequences.0.min(right.sequences.0), left.sequences.1.max(right.sequences.1));
+    Group { sequences, steps: left.steps, times: left.times, columns }
 }
 
 fn store_group(

@@ -9,6 +9,7 @@ pub(crate) mod batch;
 pub(crate) mod data;
 pub(crate) mod fold;
 pub(crate) mod groups;
+pub(crate) mod progress;
 pub(crate) mod reader;
 mod recover;
 pub(crate) mod store;
@@ -71,7 +72,7 @@ pub(crate) fn ingest(
 }
 
 /// Stores a batch; [`ErrorKind::State`] if another process ingested the same frames meanwhile.
-fn store_batch(inner: &Inner, batch: &mut Batch, dead: bool, wait: Option<Duration>) -> Result<()> {
+pub(crate) fn store_batch(inner: &Inner, batch: &mut Batch, dead: bool, wait: Option<Duration>) -> Result<()> {
     match inner.write(wait, |tx| store::store(tx, batch, dead))? {
         Stored::Yes => {
             batch.next();

@@ -151,8 +151,7 @@ fn or_not_ours<T>(error: Error) -> Result<Option<T>> {
 }
 
 fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Result<()> {
-    let reached = inner.read(|tx, keyring| store::writer_row(tx, keyring, writer))?;
-    let mut batch = Batch::after(writer, reached.map_or(0, |row| row.sequence));
+    let mut batch = Batch::after(writer, inner.read(|tx, keyring| store::progress_of(tx, keyring, writer))?);
     let mut claims = Vec::new();
     let mut damaged = false;
     for Abandoned { claim, journal } in files {
@@ -198,8 +197,8 @@ fn recover_nameless(inner: &Inner, nameless: &[Nameless]) -> Result<()> {
         without_journal.retain(|writer| !with_journal.contains(writer));
     }
     for writer in without_journal {
-        let Some(row) = inner.read(|tx, keyring| store::writer_row(tx, keyring, writer))? else { continue };
-        match store_batch(inner, &mut Batch::after(writer, row.sequence), true, None) {
+        let progress = inner.read(|tx, keyring| store::progress_of(tx, keyring, writer))?;
+        match store_batch(inner, &mut Batch::after(writer, progress), true, None) {
             // It has gone on meanwhile.
             Err(error) if error.kind() == ErrorKind::State => {}
             outcome => outcome?,

@@ -10,6 +10,7 @@ use runcellar_format::{ObjectId, WriterId};
 
 use super::batch::{Batch, Deed};
 use super::data::{RunData, SeriesTable};
+use super::progress::Progress;
 use super::{fold, groups};
 use crate::db::{Cover, ObjectKey, ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
@@ -124,6 +125,11 @@ pub(crate) fn writer_row(tx: &ReadTx<'_>, keyring: &Keyring, writer: WriterId) -
     WriterRow::from_body(&body).map(Some).map_err(|cause| Error::format(format_args!("writer {writer}"), cause))
 }
 
+/// Returns what the database has of a writer's frames.
+pub(crate) fn progress_of(tx: &ReadTx<'_>, keyring: &Keyring, writer: WriterId) -> Result<Progress> {
+    Ok(writer_row(tx, keyring, writer)?.map_or_else(Progress::default, |row| Progress::of(&row)))
+}
+
 fn put_writer(tx: &mut WriteTx<'_>, key: &OwnerKey, writer: WriterId, row: &WriterRow) -> Result<()> {
     let body = row.to_body().map_err(|cause| Error::format(format_args!("writer {writer}"), cause))?;
     tx.put(ObjectKey::new(Kind::Writer, ObjectId(writer.0), 0), None, key, &body, Cover::Root)?;
@@ -155,7 +161,7 @@ pub(crate) fn store(tx: &mut WriteTx<'_>, batch: &mut Batch, dead: bool) -> Resu
         (None, Some(start)) => WriterRow { run: register(tx, batch.writer, start)?.0.0, ..WriterRow::default() },
         (None, None) => return Err(Error::damaged(format!("writer {}: its start record is missing", batch.writer))),
     };
-    if row.sequence != batch.base {
+    if Progress::of(&row) != batch.base {
         return Ok(Stored::Stale(row.sequence));
     }
     let mut data = load(tx, ObjectId(row.run))?;
@@ -192,8 +198,7 @@ pub(crate) fn store(tx: &mut WriteTx<'_>, batch: &mut Batch, dead: bool) -> Resu
     }
     let clock = tx.next_clock();
     tx.change(&key, &Change { clock, kind: ChangeKind::AddGroups, object, fields, extra: Vec::new() })?;
-    row.sequence = batch.last_sequence;
-    row.missing.append(&mut batch.missing);
+    (row.sequence, row.missing) = (batch.progress.sequence, batch.progress.missing.clone());
     data.store(tx)?;
     put_writer(tx, &key, batch.writer, &row)?;
     Ok(Stored::Yes)

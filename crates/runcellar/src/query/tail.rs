@@ -11,6 +11,7 @@ use runcellar_format::{ObjectId, WriterId};
 use crate::db::ReadTx;
 use crate::ingest::batch::Batch;
 use crate::ingest::data::{RunData, SeriesTable};
+use crate::ingest::progress::Progress;
 use crate::ingest::reader::JournalFile;
 use crate::ingest::{fold, journal_files, store};
 use crate::keys::Keyring;
@@ -77,15 +78,17 @@ impl OpenJournals {
         only: Option<ObjectId>,
     ) -> Result<Vec<(ObjectId, Batch)>> {
         let mut out: Vec<(ObjectId, Batch)> = Vec::new();
-        let mut last: Option<(WriterId, u64)> = None;
+        let mut last: Option<(WriterId, Progress)> = None;
         for file in self.files {
             let (journal, writer) = (file.header.journal, file.header.writer);
             let row = store::writer_row(tx, keyring, writer)?;
             if only.is_some_and(|only| row.as_ref().is_some_and(|row| row.run != only.0)) {
                 continue;
             }
-            let reached = row.as_ref().map_or(0, |row| row.sequence);
-            let base = last.filter(|(known, _)| *known == writer).map_or(reached, |(_, sequence)| sequence);
+            let base = match last.take() {
+                Some((of, progress)) if of == writer => progress,
+                _ => row.as_ref().map_or_else(Progress::default, Progress::of),
+            };
             let mut batch = Batch::after(writer, base);
             let outcome = file
                 .unlock(tx, keyring)
@@ -93,7 +96,7 @@ impl OpenJournals {
             if let Err(error) = outcome {
                 inner.monitor.warn(&format!("journal {journal}: {error}"));
             }
-            last = Some((writer, batch.last_sequence));
+            last = Some((writer, batch.progress.clone()));
             let run = match (&row, &batch.start) {
                 (Some(row), _) => ObjectId(row.run),
                 (None, Some(start)) => run_of(tx, keyring, start)?,

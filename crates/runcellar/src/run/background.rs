@@ -12,6 +12,7 @@ use super::journal_file::SharedJournal;
 use super::registry;
 use super::writer::{State, Writer};
 use crate::ingest::batch::{Batch, ROWS_MAX};
+use crate::ingest::progress::Progress;
 use crate::ingest::reader::{JournalFile, JournalReader};
 use crate::ingest::{self, Extent, store};
 use crate::{Error, ErrorKind, Result};
@@ -50,7 +51,7 @@ impl Background {
     /// Starts the thread. Without one (a machine at its limit of threads) rows are still written, and synced at
     /// `flush()` and `finish()`.
     pub(super) fn start(writer: Arc<Writer>, ingests: bool) -> Background {
-        let ingest = Mutex::new(IngestState { batch: Batch::after(writer.id(), 0), current: None });
+        let ingest = Mutex::new(IngestState { batch: Batch::after(writer.id(), Progress::default()), current: None });
         let shared = Arc::new(BackgroundShared { writer, stop: AtomicBool::new(false), ingest, ingests });
         let thread = std::thread::Builder::new().name("runcellar".into()).spawn({
             let shared = shared.clone();
@@ -81,8 +82,11 @@ impl Background {
         }
         self.stop();
         let synced = writer.sync();
-        let ingested = if self.shared.ingests { self.shared.ingest(Extent::All, None) } else { Ok(()) };
-        let lost = writer.give_up();
+        let ingested = match self.shared.ingests {
+            true => self.shared.ingest(Extent::All, None).and_then(|()| self.shared.ingest_unwritten()),
+            false => Ok(()),
+        };
+        let lost = writer.give_up(self.shared.progress().map_or(0, |progress| progress.sequence));
         self.shared.release();
         let dropped = writer.dropped();
         if dropped > 0 {
@@ -175,9 +179,8 @@ impl BackgroundShared {
             let outcome = self.ingest_file(&mut state, &journal, whole, wait);
             if let Err(error) = &outcome {
                 // The reader has passed frames that are not stored: begin anew from what the database has.
-                let row = self.writer.inner().read(|tx, keyring| store::writer_row(tx, keyring, self.writer.id()));
-                let reached = row.ok().flatten().map_or(state.batch.base, |row| row.sequence);
-                *state = IngestState { batch: Batch::after(self.writer.id(), reached), current: None };
+                let progress = self.progress().unwrap_or_else(|_| state.batch.base.clone());
+                *state = IngestState { batch: Batch::after(self.writer.id(), progress), current: None };
                 attempts += 1;
                 match error.kind() {
                     // Another process took the writer for dead and was faster; go on from there.
@@ -219,6 +222,26 @@ impl BackgroundShared {
         let extent = if whole { Extent::All } else { Extent::WholeGroups };
         ingest::ingest(inner, reader, batch, extent, wait)?;
         Ok(!reader.damage.is_empty())
+    }
+
+    /// Brings what stands in no file into the database, which may have room where no journal could be made.
+    fn ingest_unwritten(&self) -> Result<()> {
+        let mut batch = Batch::after(self.writer.id(), self.progress()?);
+        for (sequence, plain) in self.writer.unwritten()? {
+            batch.take(sequence, &plain)?;
+            if batch.is_full() {
+                ingest::store_batch(self.writer.inner(), &mut batch, false, None)?;
+            }
+        }
+        match batch.is_empty() {
+            true => Ok(()),
+            false => ingest::store_batch(self.writer.inner(), &mut batch, false, None),
+        }
+    }
+
+    /// Returns what the database has of this writer.
+    fn progress(&self) -> Result<Progress> {
+        self.writer.inner().read(|tx, keyring| store::progress_of(tx, keyring, self.writer.id()))
     }
 
     /// Removes a journal that is ingested whole; a damaged one stays for `check`.

@@ -16,6 +16,7 @@ use super::{Run, Shared, names};
 use crate::db::ReadTx;
 use crate::ingest::batch::Batch;
 use crate::ingest::data::RunData;
+use crate::ingest::progress::Progress;
 use crate::ingest::store;
 use crate::keys::Keyring;
 use crate::os::Forkable;
@@ -209,7 +210,8 @@ impl RunBuilder {
         let writer = Writer::new(inner.clone(), writer_id, key.clone(), start.clone(), options, Some(empty));
         if let Err(error) = writer.begin() {
             // The run is there and has no journal. If the disk takes that its writer is gone, it does not seem at work.
-            let _ = inner.write(Some(INIT_WAIT), |tx| store::store(tx, &mut Batch::after(writer_id, 0), true));
+            let _ = inner
+                .write(Some(INIT_WAIT), |tx| store::store(tx, &mut Batch::after(writer_id, Progress::default()), true));
             return Err(error);
         }
         let background = Background::start(Arc::new(writer), true);

@@ -496,11 +496,23 @@ impl Writer {
         }
     }
 
-    /// Gives up what is in no file and counts it as dropped; returns whether there was anything.
-    pub(super) fn give_up(&self) -> bool {
+    /// Returns the frames that stand in no file, after those that begin every file; empty if there are none.
+    pub(super) fn unwritten(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+        let state = self.lock();
+        let mut frames: Vec<_> =
+            state.ring.frames_from(state.written).map(|(sequence, plain)| (sequence, plain.to_vec())).collect();
+        if !frames.is_empty() {
+            frames.splice(0..0, self.preamble(&state)?.into_iter().map(|plain| (0, plain)));
+        }
+        Ok(frames)
+    }
+
+    /// Gives up what is in no file, nor in the database as far as `reached`, and counts it as dropped; returns whether
+    /// there was anything. A failed write may have written all the same.
+    pub(super) fn give_up(&self, reached: u64) -> bool {
         let mut state = self.lock();
         let (mut any, mut values) = (false, 0);
-        for (_, plain) in state.ring.frames_from(state.written) {
+        for (_, plain) in state.ring.frames_from(state.written).filter(|(sequence, _)| *sequence > reached) {
             any = true;
             values +=
                 Records::new(plain).map_while(std::result::Result::ok).map(|record| values_in(&record)).sum::<u64>();
