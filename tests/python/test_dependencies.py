@@ -1,6 +1,7 @@
 """P1 by construction: what the store, the format crate and the extension link.
 
-The bans of deny.toml are held here without cargo-deny, on the dependency graph that cargo itself resolves.
+The bans of deny.toml are held here without cargo-deny, on the dependency graph that cargo itself
+resolves.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ def policy() -> dict[str, object]:
     return tomllib.loads((ROOT / "deny.toml").read_text())
 
 
-@pytest.mark.parametrize("package", ["runcellar-format", "runcellar", "runcellar-py", "runcellar-cli"])
-def test_no_network_crate_is_linked(package: str, policy: dict[str, dict[str, list[dict[str, str]]]]) -> None:
+@pytest.mark.parametrize(
+    "package", ["runcellar-format", "runcellar", "runcellar-py", "runcellar-cli"]
+)
+def test_no_network_crate_is_linked(
+    package: str, policy: dict[str, dict[str, list[dict[str, str]]]]
+) -> None:
     assert shutil.which("cargo"), "cargo is needed to know what is linked"
     banned = {entry["crate"] for entry in policy["bans"]["deny"]}
     crates = linked(package)
@@ -39,14 +44,29 @@ def test_no_network_crate_is_linked(package: str, policy: dict[str, dict[str, li
 
 
 FORBIDDEN = {
-    "runcellar-format": ["std::fs", "std::time", "std::net", "std::thread", "std::env", "getrandom", "rusqlite"],
-    "runcellar": ["std::net", "std::env", "println!", "print!(", "std::process::Command", "async fn"],
+    "runcellar-format": [
+        "std::fs",
+        "std::time",
+        "std::net",
+        "std::thread",
+        "std::env",
+        "getrandom",
+        "rusqlite",
+    ],
+    "runcellar": [
+        "std::net",
+        "std::env",
+        "println!",
+        "print!(",
+        "std::process::Command",
+        "async fn",
+    ],
 }
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_what_must_never_be_in_a_crate_is_not_there(package: str) -> None:
-    """docs/ARCHITECTURE.md, "The crates", last column; tests beside the code may do what they like."""
+    """docs/ARCHITECTURE.md, "The crates", last column; tests beside the code do as they like."""
     sources = sorted((ROOT / "crates" / package / "src").rglob("*.rs"))
     assert sources
     found = []
@@ -58,7 +78,9 @@ def test_what_must_never_be_in_a_crate_is_not_there(package: str) -> None:
     assert found == []
 
 
-def test_the_bincode_exception_is_written_down(policy: dict[str, dict[str, list[dict[str, str]]]]) -> None:
+def test_the_bincode_exception_is_written_down(
+    policy: dict[str, dict[str, list[dict[str, str]]]],
+) -> None:
     exceptions = {entry["id"]: entry["reason"] for entry in policy["advisories"]["ignore"]}
     assert set(exceptions) == {"RUSTSEC-2025-0141"}
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())

@@ -82,7 +82,9 @@ def test_values_dropped_are_said_at_exit(ws_dir: str, script: Any) -> None:
 
 def test_a_forked_child_that_exits_does_not_end_the_run(ws_dir: str, script: Any) -> None:
     for end in ("sys.exit(3)", "pass", "raise ValueError"):
-        source = START + f"""
+        source = (
+            START
+            + f"""
 pid = os.fork()
 if pid == 0:
     run.log({{"child": 1}})
@@ -93,6 +95,7 @@ else:
     run.log({{"parent": 1}})
     os._exit(0)
 """
+        )
         source = source.replace("the-run", end[:4])
         done = script(source, ws_dir)
         assert done.returncode == 0, done.stderr

@@ -137,7 +137,9 @@ def test_forks_while_threads_log(ws_dir: str) -> None:
     run.finish()
     stored = rc.Workspace(ws_dir).run(run.id)
     for worker in range(3):
-        assert sorted(stored.series(f"thread-{worker}").values.tolist()) == list(range(counts[worker]))
+        assert sorted(stored.series(f"thread-{worker}").values.tolist()) == list(
+            range(counts[worker])
+        )
     for child in range(20):
         assert stored.summary[f"child-{child}"] == 1
 
@@ -233,7 +235,9 @@ def test_multiprocessing_children_with_runs_of_their_own(
 ) -> None:
     run_multiprocessing(str(tmp_path), method, "own", ws_dir)
     workspace = rc.Workspace(ws_dir)
-    ends = [(workspace.run(f"own-{n}").state, workspace.run(f"own-{n}").exit_code) for n in range(4)]
+    ends = [
+        (workspace.run(f"own-{n}").state, workspace.run(f"own-{n}").exit_code) for n in range(4)
+    ]
     assert [state for state, _ in ends] == ["finished", "failed", "failed", "finished"]
     assert [code for _, code in ends][1:3] == [1, 3]
 

@@ -119,7 +119,9 @@ def test_arrow_keeps_null_and_nan_apart(stored: rc.StoredRun) -> None:
     assert same(table["f"].to_pylist(), [0.5, math.nan, None, math.inf])
     assert table["i"].to_pylist() == [1, None, 2**53 + 1, None]
     assert table["m"].to_pylist() == ["1", '"text"', "2.5", None]
-    assert same(table["time"].to_pylist()[0].replace(tzinfo=timezone.utc), stored.history()["time"][0])
+    assert same(
+        table["time"].to_pylist()[0].replace(tzinfo=timezone.utc), stored.history()["time"][0]
+    )
     table.validate(full=True)
 
 
@@ -229,7 +231,13 @@ def test_run_table_has_the_promised_columns(workspace: rc.Workspace) -> None:
     assert table["tags"] == [["t"], [], [], []]
     assert table["group"] == ["g", "g", None, None]
     assert table["summary.loss"] == [3.0, 2.0, 1.0, None]
-    assert table[1]["config"] == {"lr": 0.2, "n": 2, "mixed": "x", "opt": {"name": "b"}, "layers": []}
+    assert table[1]["config"] == {
+        "lr": 0.2,
+        "n": 2,
+        "mixed": "x",
+        "opt": {"name": "b"},
+        "layers": [],
+    }
     assert table[3]["summary"] == {}
     assert isinstance(table[0]["created"], datetime)
     assert all(duration >= 0 for duration in table["duration"])
