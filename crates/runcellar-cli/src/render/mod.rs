@@ -94,6 +94,23 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
     format!("{kept}\u{2026}")
 }
 
+/// Cuts a text into lines of at most `width` columns at its spaces; a longer word has a line of its own.
+pub(crate) fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if width.is_none_or(|width| line.width() + 1 + word.width() <= width) {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
 /// One line of a chart: `y` over `x`, equal in length; what one has in excess is not looked at.
 ///
 /// NaN in `y` is a gap. Points need not rise by `x`; equal `x` keep their order.
@@ -338,6 +355,14 @@ mod tests {
         assert_eq!(shorten("cafe\u{301}s!", 5), "cafe\u{301}\u{2026}");
         assert_eq!(shorten("abc", 1), "\u{2026}");
         assert_eq!(shorten("abc", 0), "");
+    }
+
+    #[test]
+    fn wrapping_breaks_at_spaces_only() {
+        assert_eq!(wrapped("a bc def", Some(4)), ["a bc", "def"]);
+        assert_eq!(wrapped("a-long-path b", Some(4)), ["a-long-path", "b"]);
+        assert_eq!(wrapped("a bc def", None), ["a bc def"]);
+        assert_eq!(wrapped("", Some(4)), [""]);
     }
 
     #[test]

@@ -7,8 +7,12 @@ use runcellar::OpenOptions;
 use crate::failure::{Code, Failure};
 use crate::files::SecretFile;
 use crate::output;
-use crate::render::{Style, visible};
+use crate::render::{Style, visible, wrapped};
 use crate::session::Session;
+
+/// What to do with a recovery code that was just shown.
+pub(crate) const RECOVERY_ADVICE: &str = "Write the recovery code down and keep it away from this machine. It opens the \
+                                          workspace when the key file is lost, and is not shown again.";
 
 /// Make a workspace and its key file
 #[derive(Debug, clap::Args)]
@@ -71,13 +75,14 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
             visible(&key_file)
         );
         match (code, code_file) {
-            (_, Some(file)) => text.push_str(&format!("{}   {}\n", dim("recovery"), visible(&file.display().to_string()))),
-            (Some(code), None) => text.push_str(&format!(
-                "{}   {}\n\nWrite the recovery code down and keep it away from this machine. It opens the workspace when \
-                 the key file\nis lost, and is not shown again.\n",
-                dim("recovery"),
-                Style::Bold.paint(code, session.display.color)
-            )),
+            (_, Some(file)) => {
+                text.push_str(&format!("{}   {}\n", dim("recovery"), visible(&file.display().to_string())))
+            }
+            (Some(code), None) => {
+                let code = Style::Bold.paint(code, session.display.color);
+                let advice = wrapped(RECOVERY_ADVICE, session.display.width).join("\n");
+                text.push_str(&format!("{}   {code}\n\n{advice}\n", dim("recovery")));
+            }
             _ => {}
         }
         text

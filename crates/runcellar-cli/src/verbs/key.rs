@@ -10,9 +10,10 @@ use crate::files::SecretFile;
 use crate::output;
 use crate::prompt;
 use crate::render::table::{Cell, Column, Table};
-use crate::render::{Style, time};
+use crate::render::{Style, time, visible, wrapped};
 use crate::session::{Session, now_us};
 use crate::shapes::SlotShape;
+use crate::verbs::init::RECOVERY_ADVICE;
 
 /// List and add ways to unlock the workspace
 #[derive(Debug, clap::Args)]
@@ -121,18 +122,17 @@ fn add_recovery(session: &Session, name: &str, out: Option<PathBuf>) -> Result<(
     let shown = match (file, out) {
         (Some(file), Some(path)) => {
             file.finish(&code)?;
-            format!("the recovery code is in {}\n", crate::render::visible(&path.display().to_string()))
+            format!("the recovery code is in {}\n", visible(&path.display().to_string()))
         }
-        _ => format!(
-            "\n  {}\n\nWrite it down and keep it away from this machine. It is not shown again.\n",
-            Style::Bold.paint(&code, session.display.color)
-        ),
+        _ => {
+            let advice = wrapped(RECOVERY_ADVICE, session.display.width).join("\n");
+            format!("\n  {}\n\n{advice}\n", Style::Bold.paint(&code, session.display.color))
+        }
     };
     answer(session, &slot, Some(&code), &shown)
 }
 
 fn answer(session: &Session, slot: &KeySlot, recovery_code: Option<&str>, text: &str) -> Result<(), Failure> {
     let shape = AddedShape { slot: SlotShape::of(slot), recovery_code };
-    session
-        .answer(&shape, || format!("added {}  {}  {}\n{text}", slot.id, slot.kind, crate::render::visible(&slot.name)))
+    session.answer(&shape, || format!("added {}  {}  {}\n{text}", slot.id, slot.kind, visible(&slot.name)))
 }
