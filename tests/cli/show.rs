@@ -104,7 +104,8 @@ project   digits
 created   {date} UTC  3d ago
 finished  {finished} UTC  after 4m 12s
 tags      best
-notes     two\u{21b5}lines
+notes     two
+          lines
 exit code 1
 
 config

@@ -137,8 +137,10 @@ fn report_usage(error: &clap::Error) -> ExitCode {
         // A reader that hangs up on help is no failure.
         let _ = error.print();
     } else {
-        let text = error.to_string();
-        output::to_stderr(&text.replacen("error: ", "runcellar: ", 1));
+        let text = error.to_string().replacen("error: ", "runcellar: ", 1);
+        // What was typed stands in it.
+        let lines: Vec<String> = text.split('\n').map(visible).collect();
+        output::to_stderr(&lines.join("\n"));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Code::Other as u8))
 }

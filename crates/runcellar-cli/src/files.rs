@@ -116,6 +116,8 @@ impl SecretFile {
         let failed = |cause: io::Error| Failure::file("write", &self.path, &cause);
         self.file.write_all(secret.as_bytes()).and_then(|()| self.file.write_all(b"\n")).map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
+        // The name too; where a directory cannot be synced, the file is there all the same.
+        let _ = self.path.parent().map(|parent| File::open(parent).and_then(|parent| parent.sync_all()));
         self.kept = true;
         Ok(())
     }

@@ -64,6 +64,14 @@ impl Talker {
         }
         Work { talker: self }
     }
+
+    /// Takes the spinner away: something is asked on the terminal.
+    pub(crate) fn quiet(&self) {
+        *self.shared.at_work() = false;
+        self.shared.ended.notify_all();
+        self.shared.bar.finish_and_clear();
+        self.shared.bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
 }
 
 impl Work<'_> {
@@ -75,11 +83,7 @@ impl Work<'_> {
 
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        let shared = &self.talker.shared;
-        *shared.at_work() = false;
-        shared.ended.notify_all();
-        shared.bar.finish_and_clear();
-        shared.bar.set_draw_target(ProgressDrawTarget::hidden());
+        self.talker.quiet();
     }
 }
 

@@ -30,12 +30,15 @@ impl Session {
         // A directory that was removed under us has no path; whatever needs one then says so.
         let current = std::env::current_dir().unwrap_or_default();
         let mut environment = Environment::from_vars(|name| std::env::var_os(name), current)?;
-        if let Some(file) = globals.key_file {
-            environment.keys.file = Some(environment.current.join(file));
-        }
+        let key_file = globals.key_file.or(environment.keys.file);
+        environment.keys.file = key_file.map(|file| environment.current.join(file));
         let talker = Talker::new();
-        let given = environment.keys.passphrase.take();
-        environment.keys.prompt = Some(Arc::new(move || given.clone().map_or_else(prompt::to_open, from_variable)));
+        // A variable that holds a passphrase is warned about where it is used, so it takes the prompt's place.
+        let (given, quiet) = (environment.keys.passphrase.take(), talker.clone());
+        environment.keys.prompt = Some(Arc::new(move || {
+            quiet.quiet();
+            given.clone().map_or_else(prompt::to_open, from_variable)
+        }));
         Ok(Session {
             json: globals.json,
             display: Display::detect(),

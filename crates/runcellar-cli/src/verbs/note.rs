@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[arg(value_name = "RUN")]
     run: String,
     /// The notes
-    #[arg(value_name = "TEXT")]
+    #[arg(value_name = "TEXT", allow_hyphen_values = true)]
     text: String,
 }
 

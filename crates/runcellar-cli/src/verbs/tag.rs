@@ -29,10 +29,6 @@ struct Shape<'a> {
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
-    if let Some(bad) = args.tags.iter().find(|tag| tag.is_empty() || tag.len() > 128 || tag.contains(char::is_control))
-    {
-        return Err(Failure::usage(format!("tag {bad:?}: 1 to 128 bytes without control characters are expected")));
-    }
     let workspace = session.open()?;
     let before = workspace.find_run(&args.run)?;
     let new: Vec<String> = args.tags.iter().filter(|tag| !before.tags.contains(tag)).cloned().collect();

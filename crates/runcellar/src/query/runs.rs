@@ -434,12 +434,14 @@ impl Workspace {
     /// Adds tags to a run and takes tags away from it.
     ///
     /// # Errors
-    /// If the workspace cannot be written.
+    /// [`ErrorKind::InvalidArgument`] for a tag that is empty, longer than 128 bytes or holds a control character; if
+    /// the workspace cannot be written.
     pub fn tag_run(&self, run: &RunInfo, add: &[String], remove: &[String]) -> Result<()> {
         let mut fields = Vec::new();
         for tag in add {
+            let tag = crate::run::checked_name("tag", tag.clone(), &[])?;
             let id = ObjectId(crate::io::random(&*self.inner.io)?);
-            fields.push((FieldId::AddTag, tag.clone(), Json::Text(id.to_string())));
+            fields.push((FieldId::AddTag, tag, Json::Text(id.to_string())));
         }
         self.inner.write(None, |tx| {
             let data = RunData::load(tx, tx.keyring, run.object)?;

@@ -340,7 +340,8 @@ fn meet(tx: &ReadTx<'_>, keyring: &Keyring, start: &mut Start, given: &Given) ->
     }
 }
 
-fn checked_name(what: &str, name: String, forbidden: &[char]) -> Result<String> {
+/// Refuses a name that listings and filters could not show.
+pub(crate) fn checked_name(what: &str, name: String, forbidden: &[char]) -> Result<String> {
     let refused = |reason: &str| Err(Error::invalid(format!("{what} {name:?}: {reason}")));
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return refused("1 to 128 bytes are expected");

@@ -13,6 +13,7 @@ mod ring;
 mod row;
 mod writer;
 
+pub(crate) use builder::checked_name;
 pub use builder::{Resume, RunBuilder};
 pub(crate) use row::ROW_VALUES_MAX;
 pub use row::{IntoRow, MetricId, Row};

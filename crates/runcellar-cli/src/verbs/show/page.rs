@@ -79,7 +79,8 @@ impl Page {
         self.field("tags", &visible(&listed(&run.tags)));
         self.field("group", &visible(&run.group));
         self.field("job type", &visible(&run.job_type));
-        self.field("notes", &visible(&run.notes));
+        let notes: Vec<String> = run.notes.trim_end().split('\n').map(visible).collect();
+        self.field("notes", &notes.join(&format!("\n{:LABEL_WIDTH$}", "")));
         let program: Vec<String> = [&run.program, &run.runtime]
             .into_iter()
             .filter(|text| !text.is_empty())
