@@ -1,0 +1,259 @@
+"""P6 and P9: a reader that knows only docs/FORMAT.md reads what the store wrote, bit by bit.
+
+Workspaces come from the store itself (the example ``make_workspace``) and from tests/data/workspaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cellar_reader import FormatError, Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = sorted((ROOT / "tests/data/workspaces").glob("v*"))
+STATES = ("running", "finished", "failed", "crashed", "killed")
+
+
+@pytest.fixture(scope="session")
+def program() -> str:
+    """Builds the program that makes workspaces, and returns its path."""
+    command = ["cargo", "build", "-q", "--message-format=json", "-p", "runcellar"]
+    command += ["--example", "make_workspace"]
+    built = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines()]
+    return next(one["executable"] for one in messages if one.get("executable"))
+
+
+@pytest.fixture
+def store(program: str, tmp_path: Path) -> Store:
+    return Store(program, tmp_path)
+
+
+class Store:
+    """The store, as a program that works on one workspace."""
+
+    def __init__(self, program: str, directory: Path) -> None:
+        self.program = program
+        self.directory, self.key_file = directory / "w", directory / "k.key"
+
+    def command(self, verb: str, *args: str) -> list[str]:
+        return [self.program, verb, str(self.directory), str(self.key_file), *args]
+
+    def make(self) -> None:
+        subprocess.run(self.command("make"), check=True)
+
+    def read(self) -> dict[str, Any]:
+        """Opens the workspace, which takes in what dead writers left, and returns all runs."""
+        done = subprocess.run(self.command("read"), check=True, capture_output=True, text=True)
+        return json.loads(done.stdout)
+
+    @contextlib.contextmanager
+    def writer(self, run: str, *args: str) -> Iterator[subprocess.Popen[str]]:
+        """Runs a writer that has logged and waits; kills it in the end."""
+        command = self.command("leave", run, *args)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+    def reader(self) -> Workspace:
+        return Workspace(self.directory, self.key_file)
+
+    def journals(self) -> list[Path]:
+        return sorted((self.directory / "journals").glob("*.jnl"))
+
+
+def leaf(value: Any) -> Any:
+    """Writes a value as expected.json does: floats as bits."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return "f" + struct.pack(">d", value).hex()
+    if isinstance(value, (int, str)):
+        return f"{'i' if isinstance(value, int) else 't'}{value}"
+    if isinstance(value, list):
+        return [leaf(item) for item in value]
+    return {key: leaf(item) for key, item in value.items()}
+
+
+def points(all_points: list[Any]) -> list[Any]:
+    """Returns points as the store gives them: integers among floats as floats if that is exact."""
+    kinds = {type(value) for *_, value in all_points}
+    as_float = float if kinds == {int, float} else (lambda value: value)
+    return [[step, when, leaf(as_float(value))] for step, when, _, value in all_points]
+
+
+def shown(workspace: Workspace) -> dict[str, Any]:
+    """Returns all runs as the store shows them."""
+    out = {}
+    for run in workspace.runs.values():
+        defined = {one.name for one in run.metrics if one.summary}
+        summary = {key: leaf(value) for key, (value, _) in run.summary.items() if key not in defined}
+        out[run.id] = {
+            "project": workspace.projects[run.project],
+            "state": STATES[run.state],
+            "created": run.created,
+            "finished": run.finished,
+            "exit_code": run.exit_code,
+            "tags": list(dict.fromkeys(run.tags.values())),
+            **{key: getattr(run, key)[0] for key in ("name", "notes", "group", "job_type", "removed")},
+            "config": {key: leaf(value) for key, (value, _) in run.config.items()},
+            "summary": summary,
+            "metrics": {name: points(values) for name, values in run.points.items()},
+        }
+    return out
+
+
+def same(read: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Compares piece by piece: the difference of two large dicts says nothing."""
+    assert read.keys() == expected.keys()
+    for run, wanted in expected.items():
+        metrics, found = wanted.pop("metrics"), read[run].pop("metrics")
+        assert read[run] == wanted, run
+        assert found.keys() == metrics.keys(), run
+        for name, values in metrics.items():
+            assert found[name] == values, f"{run} {name}"
+
+
+def test_runs_and_metrics_read_bit_for_bit(store: Store) -> None:
+    store.make()
+    read = shown(store.reader())
+    assert len(read) == 5 and sum(len(run["metrics"]) for run in read.values()) > 25
+    same(read, store.read())
+
+
+def test_a_journal_that_sigkill_left_is_read(store: Store) -> None:
+    store.make()
+    with store.writer("killed"):
+        live = shown(store.reader())["killed"]
+        assert live["state"] == "running" and len(live["metrics"]["loss"]) == 302
+    assert len(store.journals()) == 1
+    read = shown(store.reader())
+    assert read["killed"]["state"] == "crashed"
+    same(read, store.read())
+    assert not store.journals(), "the store has taken it in"
+    same(shown(store.reader()), store.read())
+
+
+def test_a_half_ingested_journal_adds_only_what_the_database_has_not(store: Store) -> None:
+    with store.writer("long", "9000"):
+        wait_for_blocks(store.directory / "cellar.db")
+    assert len(store.journals()) == 1
+    read = shown(store.reader())
+    assert len(read["long"]["metrics"]["loss"]) == 9002
+    same(read, store.read())
+
+
+def wait_for_blocks(database: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        db = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)
+        count = db.execute("SELECT count(*) FROM block").fetchone()[0]
+        db.close()
+        if count:
+            return
+        time.sleep(0.05)
+    raise AssertionError("nothing was ingested in a minute")
+
+
+def test_a_journal_sealed_to_the_ingest_key_is_read(store: Store) -> None:
+    store.make()
+    lock = sqlite3.connect(store.directory / "cellar.db", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    with store.writer("locked out"):
+        lock.execute("ROLLBACK")
+        lock.close()
+    [journal] = store.journals()
+    assert journal.read_bytes()[50] == 2, "key source"
+    read = shown(store.reader())
+    assert read["locked out"]["project"] == "left behind" and read["locked out"]["state"] == "crashed"
+    same(read, store.read())
+
+
+def test_several_journals_of_several_writers_are_read(store: Store) -> None:
+    with store.writer("one"), store.writer("two"), store.writer("three"):
+        assert len(store.journals()) == 3
+    read = shown(store.reader())
+    assert {run["state"] for run in read.values()} == {"crashed"}
+    same(read, store.read())
+
+
+def test_a_torn_tail_costs_the_last_frame_and_damage_its_own(store: Store) -> None:
+    with store.writer("torn"):
+        pass
+    [journal] = store.journals()
+    whole = journal.read_bytes()
+    for changed in (whole[:-1], whole[: len(whole) // 2], bit_flipped(whole, len(whole) // 2)):
+        journal.write_bytes(changed)
+        rows = len(shown(store.reader())["torn"]["metrics"]["loss"])
+        assert rows in {302, 301} or (len(changed) < len(whole) - 1 and 0 < rows < 302)
+    for at in (20, 30, 45, 60, 80, 100):
+        journal.write_bytes(bit_flipped(whole, at))
+        with pytest.raises(FormatError):
+            store.reader()
+
+
+def bit_flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM block WHERE rowid = (SELECT max(rowid) FROM block)",
+        "DELETE FROM object WHERE kind = 8 AND position = 3",
+        "DELETE FROM object WHERE kind = 6",
+        "UPDATE object SET seq = seq + 1 WHERE kind = 4",
+        "UPDATE object SET tag = zeroblob(32) WHERE kind = 2 AND tag = (SELECT max(tag) FROM object WHERE kind = 2)",
+        "UPDATE block SET part = part + 100 WHERE part = 1",
+        "UPDATE epoch SET parent = id",
+        "CREATE TABLE more (x)",
+    ],
+)
+def test_rows_that_are_gone_or_changed_are_noticed(store: Store, damage: str) -> None:
+    store.make()
+    store.reader()
+    db = sqlite3.connect(store.directory / "cellar.db")
+    db.execute(damage)
+    db.commit()
+    db.close()
+    with pytest.raises(FormatError):
+        store.reader()
+
+
+def test_another_key_file_opens_nothing(store: Store, tmp_path: Path) -> None:
+    store.make()
+    other = Store(store.program, tmp_path / "other")
+    other.directory.parent.mkdir()
+    other.make()
+    with pytest.raises(FormatError):
+        Workspace(store.directory, other.key_file)
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=[path.name for path in GOLDEN])
+def test_golden_workspaces_read_as_they_did(golden: Path, tmp_path: Path) -> None:
+    copy = tmp_path / golden.name
+    shutil.copytree(golden, copy)
+    os.chmod(copy / "workspace.key", 0o600)
+    read = shown(Workspace(copy / "workspace", copy / "workspace.key"))
+    same(read, json.loads((golden / "expected.json").read_text()))
+
+
+def test_there_is_a_golden_workspace() -> None:
+    assert [path.name for path in GOLDEN][:1] == ["v1"]
