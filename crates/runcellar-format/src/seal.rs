@@ -404,6 +404,24 @@ mod tests {
     }
 
     #[test]
+    fn whole_objects_are_the_same_by_either_cipher() {
+        for len in [0, 1, 64, 1000, 100_000] {
+            let plain: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let sealed = key().seal([7; 24], &place(), &plain);
+            let envelope = Envelope::parse("test", sealed.as_bytes()).expect("whole");
+            let derived = Derived::new(OBJECT_CONTEXT, key().secret(), &envelope.salt);
+            let reference = crate::aead::Reference::new(derived.key.expose());
+            let associated = place().associated(key().id());
+            assert_eq!(associated.len(), Place::BYTES);
+            let mut text = plain.clone();
+            assert_eq!(reference.seal(derived.object_nonce(), &associated, &mut text), envelope.tag);
+            assert_eq!(text, envelope.ciphertext);
+            assert!(reference.open(derived.object_nonce(), &associated, &mut text, &envelope.tag));
+            assert_eq!(text, plain);
+        }
+    }
+
+    #[test]
     fn lookup_tags_differ_by_kind_parent_and_name() {
         let secret = Secret::new([1; 32]);
         let tag = |kind, parent, name| lookup_tag(&secret, kind, ObjectId([parent; 16]), name);
