@@ -13,7 +13,7 @@ from runcellar._errors import InvalidArgumentError, NoActiveRunError, warn
 from runcellar._fields import Config, Summary, Tags
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
 Mode = Literal["offline", "disabled"]
 ResumeMode = Literal["never", "allow", "must", "auto"]
@@ -445,5 +445,23 @@ def _finalize_with_process() -> None:
 
 
 def _end_multiprocessing_child() -> None:
-    state, exit_code = _state_of(sys.exc_info()[1])
-    _runcellar.finish_all(state, exit_code)
+    _runcellar.finish_all(*_outcome_of_child())
+
+
+def _outcome_of_child() -> tuple[str | None, int | None]:
+    """Return how the target of this child ended; multiprocessing tells its finalizers nothing.
+
+    Up to Python 3.12 they run inside ``_bootstrap``, while the error is on its way; later a forked
+    child runs them with its exit code in a local variable, and a spawned one leaves by ``exit()``,
+    which needs no help.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__package__") == "multiprocessing":
+            if frame.f_code.co_name == "_bootstrap":
+                return _state_of(sys.exc_info()[1])
+            code = frame.f_locals.get("code")
+            if isinstance(code, int):
+                return ("failed" if code else "finished"), code
+        frame = frame.f_back
+    return None, None
