@@ -12,7 +12,7 @@ use runcellar::{ErrorKind, RunInfo, RunState, Value, Workspace};
 
 use crate::support::child::Counter;
 use crate::support::io::{Call, Fate, Faults, Hooked};
-use crate::support::{Heard, Place, child, count_from};
+use crate::support::{Heard, Place, child, count_from, not_tested};
 
 const ROWS: u64 = 24;
 /// More than the writer's pause between attempts to make a file.
@@ -243,11 +243,6 @@ fn rows_that_come_fast_are_synced_all_the_same() {
         workspace.series(&workspace.find_run(run.id()).expect("listed"), "n", None).expect("reads").steps.len() as u64,
         rows
     );
-}
-
-#[allow(clippy::print_stderr, reason = "a test that could not be made must be seen")]
-fn not_tested(what: &str) {
-    eprintln!("\n!! NOT TESTED: {what}");
 }
 
 /// A small file system in memory; unmounted at the end.

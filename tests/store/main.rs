@@ -3,11 +3,11 @@
 //! docs/RELIABILITY.md and docs/PRIVACY.md say which promise each test holds.
 #![allow(unsafe_code, reason = "fork, kill and mount are what these tests are about")]
 
-// mod creation;
+mod creation;
 mod faults;
 // mod forks;
 // mod keys;
-// mod kills;
+mod kills;
 // mod liveness;
 // mod planted;
 // mod power;

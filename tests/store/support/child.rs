@@ -16,6 +16,14 @@ const ARGUMENT: &str = "RUNCELLAR_TEST_ARGUMENT";
 pub(crate) type Role = fn(&Place, &str);
 
 const ROLES: &[(&str, Role)] = &[
+    ("logs", crate::kills::logs),
+    ("makes", crate::kills::makes),
+    ("opens", crate::kills::opens),
+    ("reads_back", crate::kills::reads_back),
+    ("starts_and_ends", crate::kills::starts_and_ends),
+    ("creates", crate::creation::creates),
+    ("dies_creating", crate::creation::dies_creating),
+    ("reads_only", crate::creation::reads_only),
     ("logs_without_permission", crate::faults::logs_without_permission),
     ("dies_after_rows", crate::values::dies_after_rows),
 ];

@@ -166,3 +166,9 @@ impl Rng {
 pub(crate) fn count_from(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number"))
 }
+
+/// Says that something could not be tested here. Written past the capture of a test's output, to be seen.
+pub(crate) fn not_tested(what: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "\n!! NOT TESTED: {what}").expect("standard error takes it");
+}

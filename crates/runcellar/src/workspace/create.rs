@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use runcellar_format::keyslots::{
-    Device, Epoch, IngestPublic, KeyFileEntry, Keyslots, Slot, SlotKind, SlotSecret, format_recovery_code,
+    Device, Epoch, FILE_BYTES_MAX, IngestPublic, KeyFileEntry, Keyslots, Slot, SlotKind, SlotSecret,
+    format_recovery_code,
 };
 use runcellar_format::pair::Pair;
 use runcellar_format::record::{Body, RootRow, Settings, SlotInfo};
@@ -69,8 +70,8 @@ pub(super) fn create(
     io.create_new(&database).map(drop).map_err(|cause| discard(Error::io("create", &database, cause)))?;
     db::create(&database, |transaction| new.fill(io, transaction, &bytes)).map_err(discard)?;
     io::write_new(io, &temporary, &bytes).map_err(failed("write keyslots in")).map_err(discard)?;
-    let won = link_or_rename(io, &temporary, &path.join(KEYSLOTS)).map_err(failed("write keyslots in"));
-    if !won.map_err(discard)? {
+    // If this fails, nobody knows whether the workspace is there: the key stays, as it may be the only one.
+    if !link_or_rename(io, &temporary, &path.join(KEYSLOTS), &bytes).map_err(failed("write keyslots in"))? {
         let _ = discard(Error::invalid(String::new()));
         return Ok(None);
     }
@@ -105,26 +106,35 @@ fn temporary_db(path: &Path, workspace: WorkspaceId) -> PathBuf {
     path.join(TMP).join(format!("{workspace}.db"))
 }
 
-/// Puts `from` at `to` unless something is there. Where links fail, a lock makes looking and renaming one step.
-fn link_or_rename(io: &dyn Io, from: &Path, to: &Path) -> std::io::Result<bool> {
-    match io.link(from, to) {
-        Ok(()) => {
-            // It is done; a second name in tmp/ is noted by `check` and harms nobody.
-            let _ = io.remove(from);
-            Ok(true)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            // The loser's copy in tmp/ is of no use to anyone; that it is gone changes nothing.
-            let _ = io.remove(from);
-            Ok(false)
-        }
-        Err(_) => {
-            let lock =
-                std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(to.with_extension("lock"))?;
-            os::lock_wait(&lock)?;
-            if io.identity(to).is_ok() { io.remove(from).map(|()| false) } else { io.rename(from, to).map(|()| true) }
-        }
-    }
+/// Puts `from`, which holds `bytes`, at `to` unless something is there. Where links fail, a lock makes looking and
+/// renaming one step. A call that fails may have done its work (NFS repeats requests), so the content decides.
+fn link_or_rename(io: &dyn Io, from: &Path, to: &Path, bytes: &[u8]) -> std::io::Result<bool> {
+    let ours = || match io.read(to, FILE_BYTES_MAX as u64) {
+        Ok(found) => Ok(Some(found == bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    let won = match io.link(from, to) {
+        Ok(()) => true,
+        Err(_) => match ours()? {
+            Some(ours) => ours,
+            None => {
+                let lock_path = to.with_extension("lock");
+                let lock = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(lock_path)?;
+                os::lock_wait(&lock)?;
+                match ours()? {
+                    Some(ours) => ours,
+                    None => match io.rename(from, to) {
+                        Err(error) if ours()? != Some(true) => return Err(error),
+                        _ => true,
+                    },
+                }
+            }
+        },
+    };
+    // A second name in tmp/ is noted by `check` and harms nobody.
+    let _ = io.remove(from);
+    Ok(won)
 }
 
 /// Refuses a file in the workspace's place, and a workspace that lost its keyslots; false if another process has made
