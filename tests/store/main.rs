@@ -5,14 +5,14 @@
 
 mod creation;
 mod faults;
-// mod forks;
-// mod keys;
+mod forks;
+mod keys;
 mod kills;
 // mod liveness;
-// mod planted;
+mod planted;
 // mod power;
 // mod properties;
-// mod replay;
+mod replay;
 mod support;
 mod values;
 

@@ -16,6 +16,11 @@ const ARGUMENT: &str = "RUNCELLAR_TEST_ARGUMENT";
 pub(crate) type Role = fn(&Place, &str);
 
 const ROLES: &[(&str, Role)] = &[
+    ("forks_and_drops", crate::forks::forks_and_drops),
+    ("forks_and_uses_all", crate::forks::forks_and_uses_all),
+    ("forks_often", crate::forks::forks_often),
+    ("forks_on_a_full_disk", crate::forks::forks_on_a_full_disk),
+    ("forks_while_held", crate::forks::forks_while_held),
     ("logs", crate::kills::logs),
     ("makes", crate::kills::makes),
     ("opens", crate::kills::opens),
@@ -26,6 +31,7 @@ const ROLES: &[(&str, Role)] = &[
     ("reads_only", crate::creation::reads_only),
     ("logs_without_permission", crate::faults::logs_without_permission),
     ("dies_after_rows", crate::values::dies_after_rows),
+    ("plants_and_waits", crate::planted::plants_and_waits),
 ];
 
 /// Not a test: the door through which a child gets to its role.

@@ -1,0 +1,182 @@
+//! P4: every row deleted, and every row replaced by an older version of itself, is reported by `check`.
+//!
+//! cellar.db is changed through SQLite itself while no handle of ours is open. A workspace that no longer opens has
+//! reported it too, as damage.
+
+use std::path::Path;
+
+use runcellar::{CheckOptions, ErrorKind};
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use crate::support::{Place, copy_dir};
+
+const TABLES: [(&str, &str); 4] =
+    [("epoch", "number"), ("key", "id"), ("object", "kind, id, position"), ("block", "run, writer, number, part")];
+
+/// Makes a workspace with two runs; `then` runs between the first and the second half of the work.
+fn recorded(place: &Place, then: impl FnOnce()) {
+    let log = |steps: std::ops::Range<i64>, id: &str| {
+        let workspace = place.open();
+        let run = workspace.run("p").id(id).resume(runcellar::Resume::Allow).start().expect("starts");
+        steps.for_each(|step| {
+            run.log_at(step, [("loss", step as f64 * 0.37), ("noise", (step as f64).sin())]).expect("logs")
+        });
+        run.finish().expect("finishes");
+    };
+    log(0..600, "first");
+    log(0..600, "second");
+    then();
+    log(600..1_300, "first");
+}
+
+/// Returns whether the workspace reports that something is wrong with it.
+fn reports(place: &Place) -> bool {
+    match place.try_open() {
+        Ok(workspace) => {
+            let report = workspace.check(CheckOptions { read_data: true });
+            report.map_or_else(|error| error.kind() == ErrorKind::Damaged, |report| !report.is_ok())
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+            true
+        }
+    }
+}
+
+fn rows(connection: &Connection, table: &str, key: &str) -> Vec<Vec<Value>> {
+    let columns = key.split(", ").count();
+    let mut statement = connection.prepare(&format!("SELECT {key} FROM {table} ORDER BY {key}")).expect("SQL");
+    let row =
+        |row: &rusqlite::Row<'_>| (0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<Value>>>();
+    statement.query_map([], row).expect("rows").map(|row| row.expect("a key")).collect()
+}
+
+fn condition(key: &str) -> String {
+    key.split(", ").enumerate().map(|(at, column)| format!("{column} = ?{}", at + 1)).collect::<Vec<_>>().join(" AND ")
+}
+
+/// Copies the pristine database over the one in use: same inode, so that it is no copy of the workspace.
+fn put_back(place: &Place, pristine: &Path) {
+    std::fs::copy(pristine, place.database()).expect("copies");
+}
+
+#[test]
+fn every_deleted_row_is_reported() {
+    let place = Place::new();
+    recorded(&place, || {});
+    assert!(!reports(&place), "whole before");
+    let pristine = place.root().join("pristine.db");
+    std::fs::copy(place.database(), &pristine).expect("copies");
+    let mut deleted = 0;
+    for (table, key) in TABLES {
+        let keys = rows(&Connection::open(&pristine).expect("opens"), table, key);
+        assert!(!keys.is_empty());
+        for row in keys {
+            put_back(&place, &pristine);
+            let connection = Connection::open(place.database()).expect("opens");
+            let sql = format!("DELETE FROM {table} WHERE {}", condition(key));
+            let gone = connection.execute(&sql, rusqlite::params_from_iter(&row)).expect("deletes");
+            assert_eq!(gone, 1);
+            connection.close().expect("closes");
+            assert!(reports(&place), "{table} {row:?} is gone, and nothing said so");
+            deleted += 1;
+        }
+    }
+    assert!(deleted > 30, "{deleted}");
+    put_back(&place, &pristine);
+    assert!(!reports(&place), "whole again");
+}
+
+#[test]
+fn every_row_put_back_in_an_older_version_is_reported() {
+    let place = Place::new();
+    let older = place.root().join("older.db");
+    recorded(&place, || drop(std::fs::copy(place.database(), &older).expect("copies")));
+    let pristine = place.root().join("pristine.db");
+    std::fs::copy(place.database(), &pristine).expect("copies");
+    let mut replaced = 0;
+    for (table, key) in TABLES {
+        for row in rows(&Connection::open(&older).expect("opens"), table, key) {
+            put_back(&place, &pristine);
+            let connection = Connection::open(place.database()).expect("opens");
+            connection.execute("ATTACH ?1 AS older", [older.to_string_lossy()]).expect("attaches");
+            let here = condition(key);
+            let same: bool = connection
+                .query_row(
+                    &format!(
+                        "SELECT count(*) FROM (SELECT * FROM main.{table} WHERE {here} INTERSECT SELECT * FROM older.{table} WHERE {here})"
+                    ),
+                    rusqlite::params_from_iter(&row),
+                    |row| row.get::<_, i64>(0),
+                )
+                .expect("compares")
+                > 0;
+            if !same {
+                let sql = format!("DELETE FROM main.{table} WHERE {here}");
+                connection.execute(&sql, rusqlite::params_from_iter(&row)).expect("deletes");
+                let sql = format!("INSERT INTO main.{table} SELECT * FROM older.{table} WHERE {here}");
+                connection.execute(&sql, rusqlite::params_from_iter(&row)).expect("inserts");
+                replaced += 1;
+            }
+            connection.close().expect("closes");
+            assert_eq!(reports(&place), !same, "{table} {row:?}");
+        }
+    }
+    assert!(replaced >= 5, "{replaced}");
+}
+
+#[test]
+fn a_whole_older_copy_put_back_is_noticed_by_the_mirror() {
+    let place = Place::new();
+    let older = place.root().join("older.db");
+    recorded(&place, || drop(std::fs::copy(place.database(), &older).expect("copies")));
+    put_back(&place, &older);
+    let report = place.open().check(CheckOptions::default()).expect("checks");
+    assert!(!report.is_ok());
+    assert!(report.problems.iter().any(|problem| problem.message.contains("rolled back")), "{:#?}", report.problems);
+}
+
+#[test]
+fn damage_is_named_by_run_and_steps_and_the_rest_stays_readable() {
+    let place = Place::new();
+    recorded(&place, || {});
+    let connection = Connection::open(place.database()).expect("opens");
+    let first: Vec<u8> = connection
+        .query_row("SELECT run FROM block GROUP BY run ORDER BY count(*) DESC LIMIT 1", [], |row| row.get(0))
+        .expect("a run");
+    connection
+        .execute(
+            "UPDATE block SET body = CAST(substr(body, 1, 100) || x'00' || substr(body, 102) AS BLOB) WHERE run = ?1 AND part = 1",
+            [first],
+        )
+        .expect("damages");
+    connection.close().expect("closes");
+    let workspace = place.open();
+    let report = workspace.check(CheckOptions { read_data: true }).expect("checks");
+    assert!(!report.is_ok());
+    for problem in &report.problems {
+        assert!(problem.run.is_some() && problem.metric.is_some() && problem.steps.is_some(), "{problem:#?}");
+    }
+    let hurt = report.problems[0].run.clone().expect("named");
+    let other = if hurt == "first" { "second" } else { "first" };
+    let other = workspace.find_run(other).expect("found");
+    assert_eq!(
+        workspace.series(&other, "loss", None).expect("reads").steps.len(),
+        if hurt == "first" { 600 } else { 1_300 }
+    );
+    let hurt = workspace.find_run(&hurt).expect("found");
+    let metric = report.problems[0].metric.clone().expect("named");
+    assert_eq!(workspace.series(&hurt, &metric, None).expect_err("damaged").kind(), ErrorKind::Damaged);
+}
+
+/// For the place of another process; keeps the copy out of the way of the pristine one.
+#[test]
+fn a_copied_workspace_is_whole() {
+    let place = Place::new();
+    recorded(&place, || {});
+    let copy = Place::new();
+    copy_dir(&place.workspace(), &copy.root().join("w"));
+    copy_dir(&place.keys_dir(), &copy.root().join("keys"));
+    assert!(!reports(&copy));
+}
