@@ -1,7 +1,8 @@
 """Runs a command on a terminal of its own and types into it.
 
-Reads one JSON object from stdin: argv, env, cwd, columns, steps = [[wait for this text, then type that], ...]. Typing
-"\\u0003" is Ctrl-C. Writes one JSON object to stdout: code, transcript, echo (whether the terminal still echoes).
+Reads one JSON object from stdin: argv, env, cwd, columns, and steps, a list of [wait for this text,
+then type that]. Typing the character 3 is Ctrl-C. Writes one JSON object to stdout: code,
+transcript, echo (whether the terminal still echoes), left (steps that never came).
 """
 
 import fcntl
@@ -18,6 +19,7 @@ TIMEOUT_S = 60
 
 
 def main() -> None:
+    """Does what stdin says."""
     spec = json.load(sys.stdin)
     pid, master = pty.fork()
     if pid == 0:
