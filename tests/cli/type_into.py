@@ -19,7 +19,7 @@ TIMEOUT_S = 60
 
 
 def main() -> None:
-    """Does what stdin says."""
+    """Do what stdin says."""
     spec = json.load(sys.stdin)
     pid, master = pty.fork()
     if pid == 0:
