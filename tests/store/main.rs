@@ -6,6 +6,7 @@
 mod creation;
 mod faults;
 mod forks;
+mod golden;
 mod keys;
 mod kills;
 // mod liveness;
