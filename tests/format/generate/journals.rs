@@ -233,7 +233,7 @@ pub(super) fn records(maker: &mut Maker) -> &'static str {
     maker.refused("truncated", vector("a row of 2^32 - 1 values", &row(&[], u32::MAX)));
     maker.refused("truncated", vector("a row with one value fewer than it says", &row(&[0, 0, 0, 4, 1], 2)));
     maker.refused("malformed", vector("a value of type 0", &row(&[0, 0, 0, 0, 1], 1)));
-    maker.refused("malformed", vector("a value of type 6", &row(&[0, 0, 0, 6, 1], 1)));
+    maker.refused("newer", vector("a value of type 6", &row(&[0, 0, 0, 6, 1], 1)));
     maker.refused("malformed", vector("a bool of 2", &row(&[0, 0, 0, 4, 2], 1)));
     maker.refused("malformed", vector("a text that is not UTF-8", &row(&[0, 0, 0, 5, 1, 0, 0, 0, 0xff], 1)));
     maker.refused("malformed", vector("a surrogate in UTF-8", &row(&[0, 0, 0, 5, 3, 0, 0, 0, 0xed, 0xa0, 0x80], 1)));

@@ -273,7 +273,11 @@ fn read_row(reader: &mut Reader<'_>) -> Result<Record> {
                 _ => return Err(reader.malformed("bool is neither 0 nor 1")),
             },
             TEXT => Value::Text(reader.text(TEXT_BYTES_MAX as u32)?.to_owned()),
-            _ => return Err(reader.malformed("unknown value type")),
+            0 => return Err(reader.malformed("value of type 0")),
+            newer => {
+                let (found, newest) = (newer >> 24, TEXT >> 24);
+                return Err(FormatError::NewerVersion { what: "type of a value", found, newest });
+            }
         };
         values.push((head & 0x00ff_ffff, value));
     }
