@@ -13,9 +13,11 @@ use runcellar_format::{KeyId, WriterId};
 use super::batch::{Batch, Deed};
 use crate::{Error, Result};
 
-/// Returns the hybrid clock of a time in microseconds.
+/// Returns the hybrid clock of a time in microseconds, which stand in its counter: a value logged and one set within a
+/// millisecond keep their order.
 pub(crate) fn clock_of(time_us: i64) -> u64 {
-    u64::try_from(time_us / 1000).unwrap_or(0) << 16
+    let time_us = time_us.max(0).cast_unsigned();
+    (time_us / 1000) << 16 | time_us % 1000
 }
 
 /// Makes the record of a new run from the start of its first writer.
