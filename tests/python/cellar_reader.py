@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from pcodec.wrapped import FileDecompressor
 
-NIL, HEAD = bytes(16), 76
+NIL = bytes(16)
+HEAD = 76  # bytes of a sealed object before its ciphertext
 HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 SCHEMA = "c7b67232c57fac6bf994cdd08591fe0c032ee603334c9c9222262e1b22328025"  # BLAKE3 of the sorted statements
 RUNNING, CRASHED = 0, 3
@@ -291,14 +292,18 @@ def records(text):
                 value = data.take(data.get("I")).decode() if kind == 5 else data.get(".dfqB"[kind])
                 if kind == 2:
                     value = widen(numpy.frombuffer(text[data.at - 4 : data.at], "<f4")).tolist()[0]
-                values[head & 0xFF_FFFF, kind] = value == 1 if kind == 4 else value
-            yield "Row", (step, time, [(index, value) for (index, _), value in values.items()])
+                values[head & 0xFF_FFFF] = value == 1 if kind == 4 else value
+            yield "Row", (step, time, values)
         else:
             need(kind == 5, f"record of kind {kind}")
             yield "Heartbeat", data.get("q")
 
 
 # From records to runs
+
+
+def clock_of(time):
+    return (max(time, 0) // 1000) << 16 | max(time, 0) % 1000
 
 
 def put(entries, key, value, clock):
@@ -330,12 +335,12 @@ def set_field(run, change, clock):
 
 def begin(run, writer, start, new):
     """Takes the start of a writer in."""
-    forked, clock = start.forked_from != NIL, (start.started // 1000) << 16
+    forked, clock = start.forked_from != NIL, clock_of(start.started)
     if writer in run.sessions:
         return
     if new or (start.resumed and not forked):
         for session in run.sessions.values():
-            session.superseded = True
+            session.superseded |= session.state != RUNNING or session.rank == start.rank
         for key, value in nested(start.config).items():
             put(run.config, key, value, clock)
         for tag in start.tags:
@@ -343,8 +348,9 @@ def begin(run, writer, start, new):
         for name in ("name", "notes", "group", "job_type"):
             if getattr(start, name):
                 put(vars(run), name, getattr(start, name), clock)
-    times = {"started": start.started, "ended": start.started}
-    run.sessions[writer] = Fields(writer=writer, forked=forked, superseded=False, state=RUNNING, **times)
+    session = Fields(writer=writer, rank=start.rank, forked=forked, superseded=False, state=RUNNING)
+    session.started = session.ended = start.started
+    run.sessions[writer] = session
 
 
 def take(run, writer, kind, content, names):
@@ -353,8 +359,8 @@ def take(run, writer, kind, content, names):
     if kind == "Row":
         step, time, values = content
         session.ended, run.next_step = max(session.ended, time), max(run.next_step, step + 1)
-        for index, value in values:
-            put(run.summary, names[index], value, (time // 1000) << 16)
+        for index, value in values.items():
+            put(run.summary, names[index], value, clock_of(time))
             run.points.setdefault(names[index], []).append((step, time, writer, value))
     elif kind == "Fields":
         for change in content.fields:
@@ -518,11 +524,12 @@ class Workspace:
             secret = HPKE.decrypt(journal.key, pair(self.ingest[1], self.ingest[0]), info)
         keys = derive("runcellar 1 journal", secret + journal.bound, 96)
         need(keys[32:64] == journal.commitment, "journal: another key, or a changed header")
-        row = self.writers.setdefault(journal.writer, Fields(sequence=0, closed=False))
-        names, run = [], None
+        row = self.writers.setdefault(journal.writer, Fields(sequence=0, closed=False, missing=[]))
+        names, run, taken = [], None, row.__dict__.setdefault("taken", set())
         for sequence, text in frames(journal.data, journal.at, keys, self.id, journal.id):
-            news = sequence > row.sequence
-            row.sequence = max(row.sequence, sequence)
+            news = sequence > row.sequence or any(first <= sequence <= last for first, last in row.missing)
+            news = news and sequence not in taken
+            taken.add(sequence)
             for kind, content in records(text):
                 need(kind == "Metric" or (kind == "Start") == (sequence == 0), "record out of place")
                 if kind == "Start":

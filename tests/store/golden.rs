@@ -48,7 +48,7 @@ fn workspaces_of_every_version_read_as_they_did() {
         let workspace = Workspace::open(&path, keys.clone()).expect("opens");
         assert_same(&dump::dump(&workspace).expect("reads"), &expected, &golden);
         let report = workspace.check(CheckOptions { read_data: true }).expect("checks");
-        assert!(report.ok(), "{}: {:?}", golden.display(), report.problems);
+        assert!(report.is_ok(), "{}: {:?}", golden.display(), report.problems);
 
         // It is written by this version, too, and what it held stays.
         workspace.run("new").id("new").start().and_then(|run| run.finish()).expect("records");

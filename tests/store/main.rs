@@ -9,13 +9,14 @@ mod forks;
 mod golden;
 mod keys;
 mod kills;
-// mod liveness;
+mod liveness;
 mod planted;
 // mod power;
 // mod properties;
 mod replay;
 mod support;
 mod values;
+mod writers;
 
 /// A file that is not declared above would be skipped without a word.
 #[test]

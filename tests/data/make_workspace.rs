@@ -1,0 +1,131 @@
+//! Makes workspaces that other readers are tested against, and says what the store reads from them.
+//!
+//! `make_workspace make DIR KEY_FILE` makes one with runs of every kind of value; `leave DIR KEY_FILE ID [ROWS]` starts
+//! a run, says `ready` and waits to be killed; `read DIR KEY_FILE` prints all runs as JSON.
+#![allow(clippy::print_stdout, reason = "a program for tests")]
+
+mod dump;
+
+use std::path::Path;
+
+use runcellar::run::Removal;
+use runcellar::{Keys, MetricDefinition, Result, Resume, Run, RunState, Value, Workspace, json};
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let keys = |file: &str| Keys { file: Some(file.into()), ..Keys::default() };
+    match args.as_slice() {
+        ["make", dir, key_file] => make(Path::new(dir), keys(key_file)),
+        ["leave", dir, key_file, id] => leave(Path::new(dir), keys(key_file), id, 300),
+        ["leave", dir, key_file, id, rows] => {
+            leave(Path::new(dir), keys(key_file), id, rows.parse().expect("a number of rows"))
+        }
+        ["read", dir, key_file] => {
+            let workspace = Workspace::open(dir, keys(key_file));
+            workspace.and_then(|workspace| dump::dump(&workspace)).map(|runs| println!("{runs:#}"))
+        }
+        _ => panic!("make DIR KEY_FILE, leave DIR KEY_FILE ID [ROWS], or read DIR KEY_FILE"),
+    }
+    .expect("a workspace that can be used");
+}
+
+fn make(dir: &Path, keys: Keys) -> Result<()> {
+    let workspace = Workspace::open_or_create(dir, keys)?;
+    let config = json!({
+        "lr": 0.1,
+        "layers": [64, 32],
+        "optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": true, "none": null},
+        "smallest": (i64::MIN),
+        "\u{fc}ber": "gr\u{fc}\u{df}e"
+    });
+    let run = workspace.run("digits").id("full").name("plain-owl-1").config(config).tags(["x", "y"]).start()?;
+    let best = MetricDefinition {
+        name: "loss".into(),
+        summary: vec!["min".into(), "mean".into()],
+        goal: "minimize".into(),
+        ..MetricDefinition::default()
+    };
+    run.define_metric(&best)?;
+    log_all(&run, 300)?;
+    run.tag("z")?;
+    run.notes("first line\nsecond line")?;
+    run.summary("note", "by hand")?;
+    run.summary("gone", 1)?;
+    run.remove(Removal::Summary("gone"))?;
+    run.remove(Removal::Config("smallest"))?;
+    run.config("late", json!({"added": [true, null]}))?;
+    run.finish()?;
+
+    let failed = workspace.run("digits").id("failed").group("g").job_type("eval").start()?;
+    failed.log([("loss", 2.5)])?;
+    failed.finish_as(RunState::Failed, Some(3))?;
+    workspace.run("other/project").id("empty").start()?.finish()?;
+
+    // Two writers, one after the other, and late rows of the second.
+    let first = workspace.run("digits").id("resumed").config(json!({"a": 1, "b": 1})).start()?;
+    log_all(&first, 70)?;
+    first.finish_as(RunState::Killed, None)?;
+    let second = workspace.run("digits").id("resumed").resume(Resume::Must).config(json!({"b": 2})).start()?;
+    log_all(&second, 50)?;
+    second.log_at(3, [("loss", -1.0)])?;
+    second.finish()?;
+
+    let hidden = workspace.run("digits").id("hidden").start()?;
+    hidden.finish()?;
+    workspace.remove_runs(&[workspace.find_run("hidden")?])?;
+    workspace.tag_run(&workspace.find_run("full")?, &["w".into()], &["x".into()])
+}
+
+fn leave(dir: &Path, keys: Keys, id: &str, rows: i64) -> Result<()> {
+    let workspace = Workspace::open_or_create(dir, keys)?;
+    let run = workspace.run("left behind").id(id).config(json!({"lr": 0.5})).tags(["t"]).start()?;
+    log_all(&run, rows)?;
+    run.summary("note", "before the end")?;
+    println!("ready");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Logs rows with every kind of value, dense and sparse, and those that formats like to lose.
+fn log_all(run: &Run, rows: i64) -> Result<()> {
+    const ODD: [u64; 8] = [
+        0x7ff8_0000_0000_0000,
+        0xfff8_0000_0000_0001,
+        0x7ff0_0000_0000_0001,
+        0x8000_0000_0000_0000,
+        0x7ff0_0000_0000_0000,
+        0xfff0_0000_0000_0000,
+        1,
+        0x7fef_ffff_ffff_ffff,
+    ];
+    let mut noise = 1_u64;
+    for row in 0..rows {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let random = (noise >> 11) as f64 / (1_u64 << 53) as f64;
+        let odd = ODD[(row % 8) as usize];
+        let mut values: Vec<(&str, Value)> = vec![
+            ("loss", Value::Float((random * 1e4).round() / 1e4)),
+            ("single", Value::from(random as f32)),
+            ("double", Value::Float(random.sqrt())),
+            ("odd/floats", Value::Float(f64::from_bits(odd))),
+            ("odd/singles", Value::from(f32::from_bits((odd >> 32) as u32 | 1))),
+            ("count", Value::Int(row * 3)),
+            ("extremes", Value::Int([i64::MIN, i64::MAX, -1, 0][(row % 4) as usize])),
+            ("noise", Value::Int(noise.cast_signed())),
+            ("better", Value::Bool(random < 0.3)),
+            ("constant", Value::Float(-0.0)),
+            ("line", Value::Text(format!("row {row}: \u{1f989} {:x}", noise >> 40))),
+            ("mode", Value::Text("train".into())),
+            ("mixed", if row % 3 == 0 { Value::Text(row.to_string()) } else { Value::Float(random) }),
+        ];
+        if row % 40 == 7 {
+            values.push(("eval/accuracy", Value::Float((random * 100.0).floor() / 100.0)));
+            values.push(("eval/best", Value::Bool(row > 100)));
+        }
+        run.log(values)?;
+    }
+    run.log_at(5, [("loss", 5.5)])?;
+    run.log_at(5, [("loss", 6.5)])
+}
