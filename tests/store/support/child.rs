@@ -16,6 +16,10 @@ const ARGUMENT: &str = "RUNCELLAR_TEST_ARGUMENT";
 pub(crate) type Role = fn(&Place, &str);
 
 const ROLES: &[(&str, Role)] = &[
+    ("dies_starting", crate::liveness::dies_starting),
+    ("lists_and_reads", crate::writers::lists_and_reads),
+    ("logs_and_ends", crate::writers::logs_and_ends),
+    ("opens_silently", crate::liveness::opens_silently),
     ("forks_and_drops", crate::forks::forks_and_drops),
     ("forks_and_uses_all", crate::forks::forks_and_uses_all),
     ("forks_often", crate::forks::forks_often),
