@@ -1,7 +1,9 @@
 """Makes the golden workspace of the current version of the format, tests/data/workspaces/v1.
 
-Run once a version, with the requirements of tests/python. What is there is never made again: it stands for what users
-have. It holds ended runs, the journal of a killed writer, and that of one that found the database locked.
+Run once a version, with the requirements of tests/python, and under a host name that says nothing, as runs record it:
+``unshare --uts sh -c 'hostname golden && python tests/data/make_golden.py'``. What is there is never made again: it
+stands for what users have. It holds ended runs, the journal of a killed writer, and that of one that found the database
+locked.
 """
 
 import json

@@ -69,34 +69,34 @@ def unseal(key, workspace, kind, obj, sealed, part=NIL, at=0, sub=0, device=NIL,
 # Record bodies
 
 TYPES = {
-    "Close": "state:uint exit_code:?int time:int dropped:uint extra:Extra",
-    "Event": "time:int kind:uint text:text",
-    "Extra": "fields:[uint,[byte",
-    "FieldChange": "field:uint key:text value:[Token",
-    "Fields": "clock:uint fields:[FieldChange",
-    "GroupEntry": "place:uint writer:id number:uint first_sequence:uint last_sequence:uint rows:uint"
-    " points:uint first_step:int last_step:int first_time:int last_time:int parts:uint best:bool sum:hash",
+    "Close": "state:enum5 exit_code:?i32 time:i64 dropped:u64 extra:Extra",
+    "Event": "time:i64 kind:u16 text:text",
+    "Extra": "fields:[u16,[byte",
+    "FieldChange": "field:enum19 key:text value:[Token",
+    "Fields": "clock:u64 fields:[FieldChange",
+    "GroupEntry": "place:u32 writer:id number:u32 first_sequence:u64 last_sequence:u64 rows:u32"
+    " points:u64 first_step:i64 last_step:i64 first_time:i64 last_time:i64 parts:u32 best:bool sum:hash",
     "GroupPage": "entries:[GroupEntry",
     "MetricDefinition": "name:text summary:[text step_metric:text goal:text hidden:bool",
-    "Project": "name:text created:int extra:Extra",
-    "RootRow": "lineage:id device:id next_device_seq:uint counter:uint sum:hash keyslots_version:uint"
-    " keyslots_hash:hash inode:uint clock:uint",
-    "RunHead": "version:uint points:uint rows:uint series:uint next_group:uint sum:hash",
-    "RunRecord": "id:text project:id created:int finished:?int state:uint exit_code:?int dropped:uint"
-    " next_step:int name:text,uint notes:text,uint group:text,uint job_type:text,uint removed:?int,uint"
-    " tags:[Tag config:[text,[Token,uint summary:[text,Value,uint metrics:[MetricDefinition start:Start"
+    "Project": "name:text created:i64 extra:Extra",
+    "RootRow": "lineage:id device:id next_device_seq:u64 counter:u64 sum:hash keyslots_version:u64"
+    " keyslots_hash:hash inode:u64 clock:u64",
+    "RunHead": "version:u64 points:u64 rows:u64 series:u32 next_group:u32 sum:hash",
+    "RunRecord": "id:text project:id created:i64 finished:?i64 state:enum5 exit_code:?i32 dropped:u64"
+    " next_step:i64 name:text,u64 notes:text,u64 group:text,u64 job_type:text,u64 removed:?i64,u64"
+    " tags:[Tag config:[text,[Token,u64 summary:[text,Value,u64 metrics:[MetricDefinition start:Start"
     " sessions:[Session extra:Extra",
-    "SeriesEntry": "name:text points:uint non_finite:uint kinds:byte first_step:int last_step:int"
+    "SeriesEntry": "name:text points:u64 non_finite:u64 kinds:byte first_step:i64 last_step:i64"
     " min:?Value max:?Value sum:float first:Value last:Value",
     "SeriesPage": "entries:[SeriesEntry",
-    "Session": "writer:id rank:uint forked:bool superseded:bool state:uint started:int ended:int",
+    "Session": "writer:id rank:u32 forked:bool superseded:bool state:enum5 started:i64 ended:i64",
     "Start": "run:id project:id run_id:text project_name:text name:text notes:text group:text"
-    " job_type:text tags:[text config:[Token started:int resumed:bool forked_from:id rank:uint host:text"
-    " boot_id:text pid:uint device:id program:text git_commit:text git_branch:text runtime:text extra:Extra",
+    " job_type:text tags:[text config:[Token started:i64 resumed:bool forked_from:id rank:u32 host:text"
+    " boot_id:text pid:u32 device:id program:text git_commit:text git_branch:text runtime:text extra:Extra",
     "Tag": "name:text add_id:id",
-    "Token": ("", "bool", "int", "float", "text", "uint", "uint"),
-    "Value": ("float", "int", "bool", "text"),
-    "WriterRow": "run:id sequence:uint closed:bool next_group:uint missing:[uint,uint",
+    "Token": ("", "bool", "i64", "float", "text", "u32", "u32"),
+    "Value": ("float", "i64", "bool", "text"),
+    "WriterRow": "run:id sequence:u64 closed:bool next_group:u32 missing:[u64,u64",
 }
 
 
@@ -116,32 +116,29 @@ class Bytes:
         return values if len(values) > 1 else values[0]
 
     def decode(self, kind):
-        """Decodes a type: `[T` is a list of T, `?T` an option, `T,U` are fields side by side."""
+        """Decodes a type: `[T` is a list of T, `?T` an option, `enumN` one of N, `T,U` fields side by side."""
         if kind.startswith("["):
-            return [self.decode(kind[1:]) for _ in range(self.decode("uint"))]
+            return [self.decode(kind[1:]) for _ in range(self.decode("u64"))]
         if "," in kind:
             return tuple(self.decode(part) for part in kind.split(","))
         if kind.startswith("?"):
             return self.decode(kind[1:]) if self.decode("bool") else None
-        if kind == "uint":
+        if kind[0] in "uie" and kind[-1].isdigit():
             first = self.get("B")
             need(first <= 253, "integer")
             value = first if first <= 250 else self.get("HIQ"[first - 251])
             need(first <= 250 or value > (250, 2**16 - 1, 2**32 - 1)[first - 251], "long form of an integer")
-            return value
-        if kind == "int":
-            value = self.decode("uint")
-            return value >> 1 ^ -(value & 1)
+            need(value < (int(kind[4:]) if kind[0] == "e" else 2 ** int(kind[1:])), f"{kind}: too large")
+            return value >> 1 ^ -(value & 1) if kind[0] == "i" else value
         if kind in ("bool", "byte", "float"):
             value = self.get("d" if kind == "float" else "B")
             need(kind != "bool" or value <= 1, "bool")
             return value == 1 if kind == "bool" else value
         if kind in ("text", "id", "hash"):
-            data = self.take({"id": 16, "hash": 32}.get(kind) or self.decode("uint"))
+            data = self.take({"id": 16, "hash": 32}.get(kind) or self.decode("u64"))
             return data.decode() if kind == "text" else data
         if kind in ("Token", "Value"):
-            number = self.decode("uint")
-            need(number < len(TYPES[kind]), kind)
+            number = self.decode(f"enum{len(TYPES[kind])}")
             value = self.decode(TYPES[kind][number]) if TYPES[kind][number] else None
             return (number, value) if kind == "Token" else value
         fields = (field.split(":") for field in TYPES[kind].split())
@@ -185,7 +182,8 @@ def nested(tokens):
 def widen(singles):
     bits = singles.view("<u4").astype("<u8")
     nans = bits >> 31 << 63 | 0x7FF << 52 | (bits & 0x7F_FFFF) << 29
-    return numpy.where(numpy.isnan(singles), nans, singles.astype("<f8").view("<u8")).view("<f8")
+    with numpy.errstate(invalid="ignore"):  # a signalling NaN is cast, too, and not taken
+        return numpy.where(numpy.isnan(singles), nans, singles.astype("<f8").view("<u8")).view("<f8")
 
 
 def pco(data, count, kind, dtype):
@@ -282,7 +280,9 @@ def records(text):
         if kind in bodies:
             yield bodies[kind], body(bodies[kind], data.take(data.get("I")))
         elif kind == 2:
-            yield "Metric", (data.get("I"), data.take(data.get("I")).decode())
+            index, length = data.get("II")
+            need(index < 1 << 24 and length <= 4096, "metric")
+            yield "Metric", (index, data.take(length).decode())
         elif kind == 3:
             (step, time, count), values = data.get("qqI"), {}
             for _ in range(count):
@@ -292,6 +292,7 @@ def records(text):
                 value = data.take(data.get("I")).decode() if kind == 5 else data.get(".dfqB"[kind])
                 if kind == 2:
                     value = widen(numpy.frombuffer(text[data.at - 4 : data.at], "<f4")).tolist()[0]
+                need(kind != 4 or value <= 1, "bool")
                 values[head & 0xFF_FFFF] = value == 1 if kind == 4 else value
             yield "Row", (step, time, values)
         else:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cellar_reader as reader
 import pytest
 from cellar_reader import FormatError, Workspace
 
@@ -257,3 +258,78 @@ def test_golden_workspaces_read_as_they_did(golden: Path, tmp_path: Path) -> Non
 
 def test_there_is_a_golden_workspace() -> None:
     assert [path.name for path in GOLDEN][:1] == ["v1"]
+
+
+def vectors(name: str) -> list[dict[str, Any]]:
+    """Reads a file of golden vectors: fields by name, hexadecimal digits as bytes."""
+    text = (ROOT / "tests/data/vectors" / name).read_text()
+    out = []
+    for block in text.split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith("#")]
+        fields = dict((line + " ").split(": ", 1) if ": " in line else (line.rstrip(":"), "") for line in lines)
+        if fields:
+            out.append({key: value.strip() for key, value in fields.items()})
+    return out
+
+
+def ends_as(vector: dict[str, Any], decode: Any) -> Any:
+    """Decodes what a vector holds, which is refused or not as it says."""
+    if vector["outcome"] == "accepted":
+        return decode()
+    with pytest.raises((FormatError, ValueError, reader.zstandard.ZstdError)):
+        decode()
+    return None
+
+
+@pytest.mark.parametrize("vector", vectors("seal.txt"), ids=lambda vector: vector["name"])
+def test_sealed_objects(vector: dict[str, Any]) -> None:
+    data = {key: bytes.fromhex(vector[key]) for key in ("workspace", "key id", "key", "object", "part", "device", "sealed")}
+    where = {"part": data["part"], "device": data["device"], "seq": int(vector["sequence"])}
+    where |= {"at": int(vector["position"]), "sub": int(vector["second position"])}
+    place = data["workspace"], int(vector["kind"]), data["object"], data["sealed"]
+    text = ends_as(vector, lambda: reader.unseal((data["key id"], data["key"]), *place, **where))
+    assert text is None or text.hex() == vector["value"]
+
+
+@pytest.mark.parametrize("vector", vectors("journals.txt"), ids=lambda vector: vector["name"])
+def test_frames(vector: dict[str, Any]) -> None:
+    workspace, key_id, key, data = (bytes.fromhex(vector[name]) for name in ("workspace", "key id", "key", "bytes"))
+    length = 51 + 4 + data[51]
+    if data[50] == 2:
+        info = b"runcellar 1 journal key" + workspace + data[10:42]
+        key = reader.HPKE.decrypt(data[59:length], reader.pair(key, key_id), info)
+    keys = reader.derive("runcellar 1 journal", key + data[: length + 24], 96)
+    assert keys[32:64] == data[length + 24 : length + 56]
+    found = reader.frames(data, length + 56, keys, workspace, data[10:26])
+    expected = vector.get("found", vector.get("value", "")).split(", ")
+    frames = [one for one in expected if one and not one.startswith(("damage", "tail"))]
+    assert [f"{sequence} {text.hex()}" for sequence, text in found] == [one if " " in one else f"{one} " for one in frames]
+
+
+BODIES = {"project": "Project", "run record": "RunRecord", "run head": "RunHead", "series page": "SeriesPage"}
+BODIES |= {"group page": "GroupPage", "root row": "RootRow", "writer row": "WriterRow", "start": "Start"}
+BODIES |= {"close": "Close", "event": "Event"}
+
+
+@pytest.mark.parametrize("vector", vectors("bodies.txt"), ids=lambda vector: vector["name"])
+def test_bodies(vector: dict[str, Any]) -> None:
+    if vector["kind"] in BODIES:
+        ends_as(vector, lambda: reader.body(BODIES[vector["kind"]], bytes.fromhex(vector["bytes"])))
+
+
+@pytest.mark.parametrize("vector", vectors("records.txt"), ids=lambda vector: vector["name"])
+def test_records(vector: dict[str, Any]) -> None:
+    ends_as(vector, lambda: list(reader.records(bytes.fromhex(vector["bytes"]))))
+
+
+@pytest.mark.parametrize("vector", vectors("derivations.txt"), ids=lambda vector: vector["name"])
+def test_derivations(vector: dict[str, Any]) -> None:
+    data = {key: bytes.fromhex(vector[key]) for key in ("secret", "salt", "label", "place", "parent") if key in vector}
+    if vector["of"] == "pair":
+        assert reader.pair(data["secret"], data["salt"]).public_key().public_bytes_raw().hex() == vector["value"]
+    elif vector["of"] == "sealed to a pair":
+        private, info = reader.pair(data["secret"], data["salt"]), data["label"] + data["place"]
+        assert reader.HPKE.decrypt(bytes.fromhex(vector["value"]), private, info).hex() == vector["text"]
+    elif vector["of"] == "lookup tag":
+        text = int(vector["kind"]).to_bytes(2, "little") + data["parent"] + vector["text"].encode()
+        assert reader.keyed(data["secret"], b"runcellar 1 lookup" + text).hex() == vector["value"]
