@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 
 use runcellar::io::Io as _;
 use runcellar::run::Run;
 use runcellar::{CheckOptions, ErrorKind, RunState, Selection, Value, Workspace};
 
-use crate::support::io::{Call, Fate, Hook, Hooked};
+use crate::support::io::{Call, Fate, Gate, Hooked, in_background, is_journal};
 use crate::support::{Heard, Place, child};
 
 const CHILDREN: i64 = 64;
@@ -98,70 +98,6 @@ fn assert_whole(place: &Place, id: &str, children: i64, parent_rows: i64) {
     assert!(report.is_ok(), "{:#?}", report.problems);
 }
 
-/// Stops a thread that is not the one that forks at a chosen call, with whatever locks it holds.
-struct Gate {
-    at: fn(Call, &Path) -> bool,
-    armed: AtomicBool,
-    forker: std::thread::ThreadId,
-    process: u32,
-    reached: Mutex<bool>,
-    open: AtomicBool,
-    changed: Condvar,
-}
-
-impl Hook for Gate {
-    fn fate(&self, call: Call, path: &Path) -> Fate {
-        let stopped = self.armed.load(Ordering::SeqCst)
-            && std::process::id() == self.process
-            && std::thread::current().id() != self.forker
-            && (self.at)(call, path);
-        if stopped {
-            let mut reached = self.reached.lock().expect("unpoisoned");
-            *reached = true;
-            self.changed.notify_all();
-            while !self.open.load(Ordering::SeqCst) {
-                reached = self.changed.wait(reached).expect("unpoisoned");
-            }
-        }
-        Fate::Done
-    }
-}
-
-impl Gate {
-    fn new(at: fn(Call, &Path) -> bool) -> Arc<Gate> {
-        Arc::new(Gate {
-            at,
-            armed: AtomicBool::new(false),
-            forker: std::thread::current().id(),
-            process: std::process::id(),
-            reached: Mutex::new(false),
-            open: AtomicBool::new(false),
-            changed: Condvar::new(),
-        })
-    }
-
-    /// Waits until a thread is stopped.
-    fn wait(&self) {
-        let mut reached = self.reached.lock().expect("unpoisoned");
-        while !*reached {
-            reached = self.changed.wait(reached).expect("unpoisoned");
-        }
-    }
-
-    fn open(&self) {
-        self.open.store(true, Ordering::SeqCst);
-        self.changed.notify_all();
-    }
-}
-
-fn is_journal(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "jnl")
-}
-
-fn in_background() -> bool {
-    std::thread::current().name() == Some("runcellar")
-}
-
 /// The locks that a thread can hold while it waits for the disk, and where to stop it there.
 fn gate_of(lock: &str) -> fn(Call, &Path) -> bool {
     match lock {
@@ -188,7 +124,7 @@ pub(crate) fn forks_while_held(place: &Place, lock: &str) {
     };
     log(10);
     std::thread::scope(|scope| {
-        gate.armed.store(true, Ordering::SeqCst);
+        gate.arm();
         scope.spawn(|| match lock {
             "writer" => log(10),
             // Whole row groups, so that the background ingests.

@@ -11,7 +11,7 @@ mod keys;
 mod kills;
 mod liveness;
 mod planted;
-// mod power;
+mod power;
 // mod properties;
 mod replay;
 mod support;

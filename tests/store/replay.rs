@@ -92,7 +92,9 @@ fn every_deleted_row_is_reported() {
 fn every_row_put_back_in_an_older_version_is_reported() {
     let place = Place::new();
     let older = place.root().join("older.db");
-    recorded(&place, || drop(std::fs::copy(place.database(), &older).expect("copies")));
+    recorded(&place, || {
+        std::fs::copy(place.database(), &older).expect("copies");
+    });
     let pristine = place.root().join("pristine.db");
     std::fs::copy(place.database(), &pristine).expect("copies");
     let mut replaced = 0;
@@ -130,7 +132,9 @@ fn every_row_put_back_in_an_older_version_is_reported() {
 fn a_whole_older_copy_put_back_is_noticed_by_the_mirror() {
     let place = Place::new();
     let older = place.root().join("older.db");
-    recorded(&place, || drop(std::fs::copy(place.database(), &older).expect("copies")));
+    recorded(&place, || {
+        std::fs::copy(place.database(), &older).expect("copies");
+    });
     put_back(&place, &older);
     let report = place.open().check(CheckOptions::default()).expect("checks");
     assert!(!report.is_ok());

@@ -2,8 +2,8 @@
 
 use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use runcellar::io::{FileIdentity, Io, IoFile, SystemIo};
 
@@ -228,4 +228,73 @@ impl Hook for Faults {
         let number = self.seen.fetch_add(1, Ordering::SeqCst) + 1;
         if (self.first..self.end).contains(&number) { self.fate } else { Fate::Done }
     }
+}
+
+/// Stops a thread at a chosen call, with whatever locks it holds; not the one that made the gate, and not in a forked
+/// child.
+pub(crate) struct Gate {
+    at: fn(Call, &Path) -> bool,
+    armed: AtomicBool,
+    maker: std::thread::ThreadId,
+    process: u32,
+    reached: Mutex<bool>,
+    open: AtomicBool,
+    changed: Condvar,
+}
+
+impl Hook for Gate {
+    fn fate(&self, call: Call, path: &Path) -> Fate {
+        let stopped = self.armed.load(Ordering::SeqCst)
+            && std::process::id() == self.process
+            && std::thread::current().id() != self.maker
+            && (self.at)(call, path);
+        if stopped {
+            let mut reached = self.reached.lock().expect("unpoisoned");
+            *reached = true;
+            self.changed.notify_all();
+            while !self.open.load(Ordering::SeqCst) {
+                reached = self.changed.wait(reached).expect("unpoisoned");
+            }
+        }
+        Fate::Done
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(at: fn(Call, &Path) -> bool) -> Arc<Gate> {
+        Arc::new(Gate {
+            at,
+            armed: AtomicBool::new(false),
+            maker: std::thread::current().id(),
+            process: std::process::id(),
+            reached: Mutex::new(false),
+            open: AtomicBool::new(false),
+            changed: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until a thread is stopped.
+    pub(crate) fn wait(&self) {
+        let mut reached = self.reached.lock().expect("unpoisoned");
+        while !*reached {
+            reached = self.changed.wait(reached).expect("unpoisoned");
+        }
+    }
+
+    pub(crate) fn open(&self) {
+        self.open.store(true, Ordering::SeqCst);
+        self.changed.notify_all();
+    }
+}
+
+pub(crate) fn is_journal(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "jnl")
+}
+
+pub(crate) fn in_background() -> bool {
+    std::thread::current().name() == Some("runcellar")
 }

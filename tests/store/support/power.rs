@@ -46,6 +46,11 @@ impl PowerIo {
         self.files.lock().expect("unpoisoned")
     }
 
+    /// Returns how many bytes of journals a power cut could take.
+    pub(crate) fn unsynced(&self) -> usize {
+        self.files().values().filter(|known| !known.removed).map(|known| known.bytes.len() - known.synced).sum()
+    }
+
     /// Makes, in a new place, the workspace as a power cut leaves it.
     ///
     /// cellar.db is copied as it is: SQLite syncs each commit, and the caller sees to it that none is under way.

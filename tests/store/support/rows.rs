@@ -1,6 +1,8 @@
 //! Rows that can be recognised: the values of row `i` follow from `i`, so that what is read back needs no record of
 //! what was written.
 
+use std::collections::BTreeMap;
+
 use runcellar::run::Run;
 use runcellar::{RunInfo, Series, Value, Workspace};
 
@@ -34,27 +36,33 @@ pub(crate) fn log(run: &Run, i: u64) {
 ///
 /// Rows 0 to the last must all be there, once each.
 pub(crate) fn verify(workspace: &Workspace, run: &RunInfo) -> u64 {
-    let names: Vec<String> =
+    let found = verify_found(workspace, run);
+    assert!(found.iter().zip(0..).all(|(row, expected)| *row == expected), "run {} has a gap: {found:?}", run.id);
+    found.len() as u64
+}
+
+/// Compares every value of the rows that are there, and returns which these are: each is there as a whole, and once.
+pub(crate) fn verify_found(workspace: &Workspace, run: &RunInfo) -> Vec<i64> {
+    let mut names: Vec<String> =
         workspace.metrics(run).expect("metrics are read").into_iter().map(|metric| metric.name).collect();
     if names.is_empty() {
-        return 0;
+        return Vec::new();
     }
     let series = |name: &str| workspace.series(run, name, None).expect("a series is read");
-    let rows = series("n").steps.len() as u64;
-    let mut expected: std::collections::BTreeMap<String, Vec<(i64, Value)>> = std::collections::BTreeMap::new();
-    for i in 0..rows {
-        for (name, value) in row(i) {
-            expected.entry(name).or_default().push((i as i64, value));
+    let found = series("n").steps;
+    assert!(found.is_sorted_by(|left, right| left < right), "run {}: each row once", run.id);
+    let mut expected: BTreeMap<String, Vec<(i64, Value)>> = BTreeMap::new();
+    for step in &found {
+        for (name, value) in row(*step as u64) {
+            expected.entry(name).or_default().push((*step, value));
         }
     }
-    let mut found: Vec<&String> = names.iter().collect();
-    found.sort();
-    assert_eq!(found, expected.keys().collect::<Vec<_>>(), "metrics of run {}", run.id);
+    names.sort();
+    assert!(names.iter().eq(expected.keys()), "metrics of run {}: {names:?}", run.id);
     for (name, points) in &expected {
-        let series = series(name);
-        assert_points(&series, points, &format!("{name} of run {}", run.id));
+        assert_points(&series(name), points, &format!("{name} of run {}", run.id));
     }
-    rows
+    found
 }
 
 /// Compares a series with the points that are expected.

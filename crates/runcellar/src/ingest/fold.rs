@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// millisecond keep their order.
 pub(crate) fn clock_of(time_us: i64) -> u64 {
     let time_us = time_us.max(0).cast_unsigned();
-    (time_us / 1000) << 16 | time_us % 1000
+    ((time_us / 1000) << 16) | (time_us % 1000)
 }
 
 /// Makes the record of a new run from the start of its first writer.

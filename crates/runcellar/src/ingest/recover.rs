@@ -151,25 +151,38 @@ fn or_not_ours<T>(error: Error) -> Result<Option<T>> {
 }
 
 fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Result<()> {
-    let mut batch = Batch::after(writer, inner.read(|tx, keyring| store::progress_of(tx, keyring, writer))?);
-    let mut claims = Vec::new();
-    let mut damaged = false;
+    let mut batch = next_batch(inner, writer)?;
+    let (mut whole, mut damaged) = (Vec::new(), Vec::new());
     for Abandoned { claim, journal } in files {
-        let mut reader = inner.read(|tx, keyring| journal.unlock(tx, keyring))?;
-        batch.next_file();
-        ingest(inner, &mut reader, &mut batch, Extent::All, None)?;
-        // A stretch that is no frame is damage: the file is kept for `check`, and for whoever can mend it.
-        damaged |= !reader.damage.is_empty();
-        claims.push(claim);
+        let id = journal.header.journal;
+        let ingested = inner.read(|tx, keyring| journal.unlock(tx, keyring)).and_then(|mut reader| {
+            batch.next_file();
+            ingest(inner, &mut reader, &mut batch, Extent::All, None)?;
+            Ok(reader.damage.is_empty())
+        });
+        match ingested {
+            Ok(true) => whole.push(claim),
+            // A stretch that is no frame is damage: the file is kept for `check`, and for whoever can mend it.
+            Ok(false) => damaged.push((claim, format!("journal {id} is damaged in the middle"))),
+            // Nor do its other files suffer from one that does not open, or whose names were never written.
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                damaged.push((claim, format!("journal {id}: {error}")));
+                batch = next_batch(inner, writer)?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     if !batch.is_empty() || !inner.read(|tx, keyring| is_settled(tx, keyring, writer))? {
         store_batch(inner, &mut batch, true, None)?;
     }
-    if damaged {
-        inner.monitor.warn(&format!("a journal of writer {writer} is damaged and kept: runcellar check says more"));
-        return Ok(());
+    for (_, what) in &damaged {
+        inner.monitor.warn(&format!("{what}; it is kept: runcellar check says more"));
     }
-    claims.iter().try_for_each(|claim| claim.remove(inner))
+    whole.iter().try_for_each(|claim| claim.remove(inner))
+}
+
+fn next_batch(inner: &Inner, writer: WriterId) -> Result<Batch> {
+    Ok(Batch::after(writer, inner.read(|tx, keyring| store::progress_of(tx, keyring, writer))?))
 }
 
 /// Returns true if the database knows how this writer ended.
@@ -197,8 +210,7 @@ fn recover_nameless(inner: &Inner, nameless: &[Nameless]) -> Result<()> {
         without_journal.retain(|writer| !with_journal.contains(writer));
     }
     for writer in without_journal {
-        let progress = inner.read(|tx, keyring| store::progress_of(tx, keyring, writer))?;
-        match store_batch(inner, &mut Batch::after(writer, progress), true, None) {
+        match store_batch(inner, &mut next_batch(inner, writer)?, true, None) {
             // It has gone on meanwhile.
             Err(error) if error.kind() == ErrorKind::State => {}
             outcome => outcome?,

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use runcellar_format::journal::{METRIC_INDEX_MAX, push_metric};
 
-use super::row::METRIC_NAME_BYTES_MAX;
 
 /// The names of a writer's metrics.
 #[derive(Default)]

@@ -89,6 +89,7 @@ pub(super) struct State {
     dropped: u64,
     /// Set by the first trouble: the user is told once, and at the end.
     warned: bool,
+    warned_of_values: bool,
     /// What is to be told once the lock is let go.
     warning: Option<String>,
     failed_us: Option<i64>,
@@ -154,6 +155,7 @@ impl Writer {
             clock,
             dropped: 0,
             warned: false,
+            warned_of_values: false,
             warning: None,
             failed_us: None,
             standby_failed: false,
@@ -534,7 +536,7 @@ impl Writer {
     pub(super) fn drop_values(&self, values: u64, reason: &str) {
         let mut state = self.lock();
         let dropped = state.drop_values(values, ErrorKind::InvalidArgument, reason);
-        state.warn_once(dropped.to_string());
+        state.warn_of(&dropped);
         // Nothing is left to fail.
         let _ = self.settle(state, Ok(()));
     }
@@ -543,7 +545,7 @@ impl Writer {
     fn settle(&self, mut state: MutexGuard<'_, State>, outcome: Result<()>) -> Result<()> {
         let outcome = match outcome {
             Err(error) if !self.options.strict => {
-                state.warn_once(error.to_string());
+                state.warn_of(&error);
                 Ok(())
             }
             outcome => outcome,
@@ -604,6 +606,16 @@ impl State {
     fn warn_once(&mut self, text: String) {
         if !std::mem::replace(&mut self.warned, true) {
             self.warning = Some(text);
+        }
+    }
+
+    /// Takes the warning of an error to be told. Values that the caller cannot have stored and trouble with the disk
+    /// are told once each: a bad value at the first step must not keep a full disk from being told later.
+    fn warn_of(&mut self, error: &Error) {
+        if error.kind() != ErrorKind::InvalidArgument {
+            self.warn_once(error.to_string());
+        } else if !std::mem::replace(&mut self.warned_of_values, true) {
+            self.warning = Some(error.to_string());
         }
     }
 }
