@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use runcellar_format::journal::{METRIC_INDEX_MAX, push_metric};
-
+use runcellar_format::journal::{METRIC_INDEX_MAX, METRIC_NAME_BYTES_MAX, push_metric};
 
 /// The names of a writer's metrics.
 #[derive(Default)]

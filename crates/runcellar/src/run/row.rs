@@ -5,7 +5,6 @@ use runcellar_format::value::Value;
 
 use super::metric_names::Names;
 
-
 /// Most values of one row: two rows with no metric in common still fit in one row group.
 pub(crate) const ROW_VALUES_MAX: u64 = 32_768;
 
