@@ -87,8 +87,9 @@ pub(super) struct State {
     sealed: Vec<u8>,
     clock: Clock,
     dropped: u64,
-    /// Set by the first trouble: the user is told once, and at the end.
+    /// Set by the first trouble with the disk: the user is told once, and at the end.
     warned: bool,
+    /// The same for values that cannot be stored.
     warned_of_values: bool,
     /// What is to be told once the lock is let go.
     warning: Option<String>,
