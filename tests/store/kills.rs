@@ -8,7 +8,7 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runcellar::{CheckOptions, Resume, RunState, Selection, Workspace};
+use runcellar::{CheckOptions, Resume, RunState, Selection, Value, Workspace};
 
 use crate::support::child::Counter;
 use crate::support::{Heard, Place, Rng, child, count_from, rows};
@@ -262,4 +262,50 @@ fn a_frame_cut_at_any_byte_costs_that_frame_alone() {
     }
     let workspace = place.open_silently();
     assert_eq!(workspace.find_run("cut-run").expect("listed").state, RunState::Crashed);
+}
+
+/// P4: a byte flipped in a journal costs the frame that holds it, and the metrics that were named there; it is said, the
+/// rest is read, ingested too, and the file is kept.
+#[test]
+fn a_byte_flipped_in_a_journal_costs_its_frame_and_is_reported() {
+    let place = Place::new();
+    let mut logging = child::start("logs", &place, format!("flipped-run {} {}", 1 << 20, u64::MAX));
+    counter(&place).wait_for(300, &mut logging);
+    child::kill(logging);
+    let journal = place.journal_files().pop().expect("one journal");
+    let whole = std::fs::read(&journal).expect("reads");
+    let rows = {
+        let workspace = place.look();
+        rows::verify(&workspace, &workspace.find_run("flipped-run").expect("listed"))
+    };
+    let mut rng = Rng::seeded();
+    // Past the header and the first rows, which name what all others use.
+    for _ in 0..40 {
+        let at = whole.len() / 4 + rng.below(whole.len() as u64 * 3 / 4) as usize;
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << rng.below(8);
+        std::fs::write(&journal, &flipped).expect("writes");
+        let workspace = place.look();
+        let run = workspace.find_run("flipped-run").expect("listed");
+        let series = workspace.series(&run, "n", None).expect("reads");
+        let right = |at: usize| series.values.get(at) == Some(Value::Int(series.steps[at]));
+        assert!((0..series.steps.len()).all(right), "what is read is right");
+        let lost = rows - series.steps.len() as u64;
+        // The last frame cannot be told from one that was cut, unless a write follows it.
+        assert!(lost == 1 || (lost == 0 && at + 200 > whole.len()), "byte {at} of {}: {lost} rows lost", whole.len());
+        let report = workspace.check(CheckOptions::default()).expect("is checked");
+        let kinds: Vec<_> = report.problems.iter().map(|problem| problem.kind.as_str()).collect();
+        assert!(kinds.contains(&"damaged") || kinds.contains(&"torn_tail"), "byte {at}: {kinds:?}");
+    }
+    let heard = Arc::new(Heard::default());
+    let workspace = place.open_with(Arc::new(runcellar::io::SystemIo), heard.clone()).expect("opens");
+    let run = workspace.find_run("flipped-run").expect("listed");
+    assert_eq!(run.state, RunState::Crashed);
+    assert!(workspace.series(&run, "n", None).expect("reads").steps.len() as u64 >= rows - 1);
+    let kept = place.journal_files();
+    assert!(
+        kept.is_empty() || (kept == [journal] && heard.warnings()[0].contains("damaged")),
+        "{:?}",
+        heard.warnings()
+    );
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use runcellar::run::Run;
-use runcellar::{RunState, Workspace};
+use runcellar::{RunState, Value, Workspace};
 
 use crate::support::io::{Call, Gate, Hooked, in_background, is_journal};
 use crate::support::power::{Cut, PowerIo};
@@ -53,7 +53,18 @@ fn survives(after: &Place, cut: Cut, durable: u64, logged: u64, ended: bool) {
     let heard = Arc::new(Heard::default());
     let workspace = after.open_with(Arc::new(runcellar::io::SystemIo), heard.clone()).expect("opens");
     let run = workspace.find_run("cut-run").expect("a run that was started is there");
-    let found = rows::verify_found(&workspace, &run);
+    let found = match cut {
+        // A frame in the middle may be gone, and with it names that later rows use: what is left of those is right.
+        Cut::Reorders => workspace.series(&run, "n", None).map_or_else(
+            |_| Vec::new(),
+            |series| {
+                let right = |at: usize| series.values.get(at) == Some(Value::Int(series.steps[at]));
+                assert!((0..series.steps.len()).all(right) && series.steps.is_sorted_by(|left, right| left < right));
+                series.steps
+            },
+        ),
+        _ => rows::verify_found(&workspace, &run),
+    };
     assert!(found.iter().take(durable as usize).copied().eq(0..durable as i64), "{cut:?}: {durable} rows were durable");
     assert!(found.last().is_none_or(|last| *last < logged as i64), "{cut:?}: {logged} rows were logged");
     if !matches!(cut, Cut::Reorders) {

@@ -59,7 +59,7 @@ pub(crate) struct Batch {
     /// The lowest and highest sequence of its rows.
     pub(crate) row_sequences: Option<(u64, u64)>,
     /// Names and columns by the metric's index in the file.
-    pub(crate) metrics: Vec<(String, MetricColumns)>,
+    pub(crate) metrics: Vec<(Option<String>, MetricColumns)>,
     pub(crate) deeds: Vec<Deed>,
     /// The latest time that any frame carries.
     pub(crate) heard: i64,
@@ -147,13 +147,19 @@ impl Batch {
 
     fn name_metric(&mut self, index: u32, name: String) -> Result<()> {
         let index = index as usize;
-        match self.metrics.get(index) {
-            Some((known, _)) if *known == name => Ok(()),
-            None if index == self.metrics.len() => {
-                self.metrics.push((name, MetricColumns::default()));
+        if index >= self.metrics.len() {
+            // A gap is left by a damaged frame, which the reader reports: only the metrics that it named suffer.
+            self.metrics.resize_with(index + 1, Default::default);
+        }
+        match self.metrics.get_mut(index) {
+            Some((Some(known), _)) if *known != name => {
+                Err(Error::damaged(format!("writer {}: metric {index} has two names", self.writer)))
+            }
+            Some((known, _)) => {
+                *known = Some(name);
                 Ok(())
             }
-            _ => Err(Error::damaged(format!("writer {}: metric {index} is named out of order", self.writer))),
+            None => Ok(()),
         }
     }
 
@@ -166,12 +172,7 @@ impl Batch {
         self.row_sequences = Some((first.min(sequence), last.max(sequence)));
         self.cells += values.len();
         for (index, value) in values {
-            let Some((_, columns)) = self.metrics.get_mut(index as usize) else {
-                return Err(Error::damaged(format!(
-                    "frame {sequence} of writer {}: metric {index} has no name",
-                    self.writer
-                )));
-            };
+            let Some((Some(_), columns)) = self.metrics.get_mut(index as usize) else { continue };
             if let Value::Text(text) = &value {
                 self.text_bytes += text.len();
             }

@@ -205,9 +205,7 @@ impl RunData {
         let rows = batch.rows();
         let mut columns = Vec::new();
         for (name, metric) in &mut batch.metrics {
-            if metric.is_empty() {
-                continue;
-            }
+            let Some(name) = name.as_ref().filter(|_| !metric.is_empty()) else { continue };
             let number = self.series.number_or_new(name);
             for column in std::mem::take(metric).into_columns(number, rows) {
                 match &column.presence {

@@ -104,7 +104,7 @@ pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
     }
     let mut places = Places::default();
     for (name, columns) in &batch.metrics {
-        if let Some((value, time)) = &columns.last {
+        if let (Some(name), Some((value, time))) = (name, &columns.last) {
             let place = places.find(&record.summary, name);
             set_stamped_at(&mut record.summary, place, name, shortened(value), clock_of(*time));
         }
