@@ -1,7 +1,7 @@
 """PEP 517 backend: builds the command ``runcellar`` into the wheel; maturin does the rest.
 
-The command lands in ``wheel-data/scripts``, which maturin packs as scripts. maturin called by
-itself builds the same wheel without the command.
+The command stands in ``wheel-data/scripts`` while maturin works, which packs what is there as
+scripts. maturin called by itself builds the same wheel without the command.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,17 @@ HERE = Path(__file__).resolve().parent
 COMMAND = "runcellar.exe" if os.name == "nt" else "runcellar"
 
 
-def build_command() -> None:
-    """Build the command and put it where maturin packs it.
+@contextmanager
+def command() -> Iterator[None]:
+    """Build the command and hold it where maturin packs it.
 
-    A source distribution holds the extension's crates only: there the wheel comes without it.
+    It is taken away again: a later bare call of maturin would pack an old one. A source
+    distribution holds the extension's crates only, so there the wheel comes without it.
     """
     scripts = HERE / "wheel-data" / "scripts"
     if not (HERE.parent / "runcellar-cli" / "Cargo.toml").is_file():
         print("runcellar-cli is not beside this crate: no command in the wheel", file=sys.stderr)
+        yield
         return
     cargo = ["cargo", "build", "--release", "--package", "runcellar-cli", "--bin", "runcellar"]
     built = subprocess.run(
@@ -46,6 +51,10 @@ def build_command() -> None:
     found = [message["executable"] for message in messages if message.get("executable")]
     scripts.mkdir(parents=True, exist_ok=True)
     shutil.copy2(found[-1], scripts / COMMAND)
+    try:
+        yield
+    finally:
+        shutil.rmtree(scripts)
 
 
 def build_wheel(
@@ -69,8 +78,8 @@ def build_wheel(
     str
         File name of the wheel.
     """
-    build_command()
-    name: str = maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
+    with command():
+        name: str = maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
     return name
 
 
@@ -95,6 +104,6 @@ def build_editable(
     str
         File name of the wheel.
     """
-    build_command()
-    name: str = maturin.build_editable(wheel_directory, config_settings, metadata_directory)
+    with command():
+        name: str = maturin.build_editable(wheel_directory, config_settings, metadata_directory)
     return name
