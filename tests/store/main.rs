@@ -12,7 +12,7 @@ mod kills;
 mod liveness;
 mod planted;
 mod power;
-// mod properties;
+mod properties;
 mod replay;
 mod support;
 mod values;

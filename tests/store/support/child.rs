@@ -28,6 +28,7 @@ const ROLES: &[(&str, Role)] = &[
     ("logs", crate::kills::logs),
     ("makes", crate::kills::makes),
     ("opens", crate::kills::opens),
+    ("plays_session", crate::properties::plays_session),
     ("reads_back", crate::kills::reads_back),
     ("starts_and_ends", crate::kills::starts_and_ends),
     ("creates", crate::creation::creates),
