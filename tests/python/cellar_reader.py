@@ -361,6 +361,8 @@ def take(run, writer, kind, content, names):
         step, time, values = content
         session.ended, run.next_step = max(session.ended, time), max(run.next_step, step + 1)
         for index, value in values.items():
+            if index not in names:
+                continue  # named in a damaged frame
             put(run.summary, names[index], value, clock_of(time))
             run.points.setdefault(names[index], []).append((step, time, writer, value))
     elif kind == "Fields":
@@ -526,7 +528,7 @@ class Workspace:
         keys = derive("runcellar 1 journal", secret + journal.bound, 96)
         need(keys[32:64] == journal.commitment, "journal: another key, or a changed header")
         row = self.writers.setdefault(journal.writer, Fields(sequence=0, closed=False, missing=[]))
-        names, run, taken = [], None, row.__dict__.setdefault("taken", set())
+        names, run, taken = {}, None, row.__dict__.setdefault("taken", set())
         for sequence, text in frames(journal.data, journal.at, keys, self.id, journal.id):
             news = sequence > row.sequence or any(first <= sequence <= last for first, last in row.missing)
             news = news and sequence not in taken
@@ -538,8 +540,7 @@ class Workspace:
                     begin(run, journal.writer, content, new=not run.sessions)
                 elif kind == "Metric":
                     index, name = content
-                    need(index <= len(names) and name == [*names, name][index], "metric out of order")
-                    names[index : index + 1] = [name]
+                    need(names.setdefault(index, name) == name, "metric of two names")
                 elif news:
                     row.closed |= kind == "Close"
                     take(run, journal.writer, kind, content, names)
