@@ -55,7 +55,7 @@ fi
 
 say "Rust"
 traced rust cargo test --workspace --offline
-traced reference cargo test -p runcellar-format --offline --no-default-features --lib
+traced reference cargo test -p runcellar-format --offline --no-default-features --lib --test format
 
 say "Python"
 traced python .venv/bin/python -m pytest tests/python

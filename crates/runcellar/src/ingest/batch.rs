@@ -24,6 +24,10 @@ const _: () = assert!(
     "a batch fits in one row group"
 );
 
+/// Names that a damaged frame can have held: a frame of names is about 1 MiB. The bound keeps a forged index from taking
+/// memory.
+const NAME_GAP_MAX: usize = 1 << 18;
+
 /// What a frame did besides logging a row, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Deed {
@@ -147,6 +151,9 @@ impl Batch {
 
     fn name_metric(&mut self, index: u32, name: String) -> Result<()> {
         let index = index as usize;
+        if index >= self.metrics.len() + NAME_GAP_MAX {
+            return Err(Error::damaged(format!("writer {}: metric {index} is named far out of order", self.writer)));
+        }
         if index >= self.metrics.len() {
             // A gap is left by a damaged frame, which the reader reports: only the metrics that it named suffer.
             self.metrics.resize_with(index + 1, Default::default);
