@@ -29,6 +29,9 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()
+    # Tests that build with cargo need its home, which lies below the real one by default.
+    for name, place in (("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")):
+        monkeypatch.setenv(name, os.environ.get(name) or str(Path.home() / place))
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(tmp_path)
     yield

@@ -8,7 +8,7 @@ import pickle
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,43 @@ def test_a_step_that_is_no_integer_keeps_the_row(ws_dir: str, step: Any) -> None
     series = rc.Workspace(ws_dir).run(run.id).series("x")
     assert list(series.values) == [0, 1, 2]
     assert list(series.steps) == [0, 1, 2]
+
+
+class Hostile(Mapping[str, float]):
+    """A mapping, and a value, all of whose methods raise."""
+
+    def __getitem__(self, key: str) -> float:
+        raise RuntimeError("hostile")
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("hostile")
+
+    def __len__(self) -> int:
+        raise RuntimeError("hostile")
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("hostile")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("hostile")
+
+    @property
+    def item(self) -> Any:
+        raise RuntimeError("hostile")
+
+    __index__ = __float__ = item
+    __hash__ = object.__hash__
+
+
+def test_objects_that_raise_do_not_break_the_loop(ws_dir: str) -> None:
+    run = rc.init(dir=ws_dir)
+    with warned_once("hostile"):
+        run.log(Hostile())
+        run.log({"x": Hostile(), "y": 1})
+        run.log({"x": {"deep": Hostile()}, "y": 2}, step=Hostile())  # type: ignore[arg-type]
+        run.log({Hostile(): 1, "y": 3}, commit=Hostile())  # type: ignore[dict-item,arg-type]
+    assert dropped_at_finish(run) == 6
+    assert rc.Workspace(ws_dir).run(run.id).history()["y"] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("data", [None, 5, "text", [("a", 1)], object()])

@@ -254,6 +254,12 @@ def test_config_is_a_dict_with_attributes_that_writes_through(ws_dir: str) -> No
     assert rc.Workspace(ws_dir).run(run.id).config == {}
 
 
+def test_keys_of_a_config_that_become_one(ws_dir: str) -> None:
+    run = rc.init(dir=ws_dir, config={1: "a", "1": "b", "x": {2: 1, "2": 2, "y": 3}})
+    assert run.config == {"1": "b", "x": {"2": 2, "y": 3}}
+    assert rc.Workspace(ws_dir).run(run.id).config == run.config
+
+
 def test_config_takes_namespaces_and_dataclasses(ws_dir: str) -> None:
     import argparse
     import dataclasses

@@ -131,6 +131,15 @@ pub(crate) fn pairs<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Pairs<'py
     mapping.items()?.iter().map(|pair| pair.extract()).collect::<PyResult<_>>().map(Some)
 }
 
+/// Turns an exception of somebody's Python code into a refusal, save those that must go on (Ctrl-C).
+pub(crate) fn caught<T>(py: Python<'_>, outcome: PyResult<T>) -> Read<T> {
+    match outcome {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(Err(Refusal::of_value(error.to_string()))),
+        Err(error) => Err(error),
+    }
+}
+
 /// Adds the scalars of a mapping to `out` under dotted keys; `None` values are left out. Calls `refuse` for each
 /// key and value that cannot be stored.
 pub(crate) fn flatten(
@@ -140,10 +149,7 @@ pub(crate) fn flatten(
     out: &mut Vec<(String, Value)>,
     refuse: &mut dyn FnMut(Refusal),
 ) -> PyResult<()> {
-    for (name, value) in pairs {
-        if value.is_none() {
-            continue;
-        }
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_none()) {
         let name = match key(name) {
             Ok(name) if prefix.is_empty() => name,
             Ok(name) => format!("{prefix}.{name}"),
@@ -152,19 +158,17 @@ pub(crate) fn flatten(
                 continue;
             }
         };
-        if plain(value).is_none()
-            && let Some(members) = self::pairs(value)?
-        {
-            if depth >= NESTING_MAX {
-                refuse(Refusal::of_value(format!("{name:?}: nested deeper than {NESTING_MAX} levels")));
-            } else {
-                flatten(&name, &members, depth + 1, out, refuse)?;
-            }
-            continue;
-        }
-        match scalar(value)? {
-            Ok(value) => out.push((name, value)),
+        let members = if plain(value).is_some() { Ok(None) } else { caught(value.py(), self::pairs(value))? };
+        match members {
             Err(refusal) => refuse(named(&name, refusal)),
+            Ok(Some(_)) if depth >= NESTING_MAX => {
+                refuse(Refusal::of_value(format!("{name:?}: nested deeper than {NESTING_MAX} levels")));
+            }
+            Ok(Some(members)) => flatten(&name, &members, depth + 1, out, refuse)?,
+            Ok(None) => match caught(value.py(), scalar(value))? {
+                Ok(Ok(value)) => out.push((name, value)),
+                Ok(Err(refusal)) | Err(refusal) => refuse(named(&name, refusal)),
+            },
         }
     }
     Ok(())
@@ -222,7 +226,8 @@ fn at(path: &str, refusal: Refusal) -> Refusal {
 }
 
 fn json_map(path: &str, members: &[(Bound<'_, PyAny>, Bound<'_, PyAny>)], depth: usize) -> Read<Json> {
-    let mut out = Vec::with_capacity(members.len());
+    let mut out: Vec<(String, Json)> = Vec::with_capacity(members.len());
+    let has_numbers = members.iter().any(|(name, _)| name.is_instance_of::<PyInt>());
     for (name, member) in members {
         // Integer keys come with configs from YAML; their text is what JSON would have.
         let name = match name.cast::<PyInt>() {
@@ -236,7 +241,11 @@ fn json_map(path: &str, members: &[(Bound<'_, PyAny>, Bound<'_, PyAny>)], depth:
             }
         };
         match json(&format!("{path}.{name}"), member, depth + 1)? {
-            Ok(value) => out.push((name, value)),
+            Ok(value) => match out.iter_mut().find(|(known, _)| *known == name) {
+                // 1 and "1" are one key here; as in a dict the later value stands.
+                Some((_, earlier)) if has_numbers => *earlier = value,
+                _ => out.push((name, value)),
+            },
             Err(refusal) => return Ok(Err(refusal)),
         }
     }

@@ -81,6 +81,8 @@ fn watch_exit() {
     extern "C" fn at_exit(status: c_int, _argument: *mut c_void) {
         // A panic must not unwind into exit(); the journals are whole in any case.
         let _ = std::panic::catch_unwind(|| {
+            // The system keeps eight bits of it.
+            let status = status & 0xff;
             let state = if status == 0 { RunState::Finished } else { RunState::Failed };
             finish_open(state, Some(status));
         });

@@ -114,35 +114,44 @@ pub(crate) fn log(
     step: Option<&Bound<'_, PyAny>>,
     commit: Option<&Bound<'_, PyAny>>,
 ) -> Result<()> {
-    let commit = commit.filter(|commit| !commit.is_none()).map(|commit| commit.is_truthy()).transpose()?;
+    let py = data.py();
+    // What is wrong with step or commit costs them only: the row is kept at the step that is next.
+    let mut refused = Vec::new();
     let step = match step {
+        Some(step) => kept(convert::caught(py, step_of(step))?.flatten(), &mut refused).flatten(),
         None => None,
-        Some(step) => match step_of(step)? {
-            Ok(step) => step,
-            Err(refusal) if strict => return Err(refusal.into_error(step.py()).into()),
-            // The row is kept at the step that is next; what is lost, and counted, is the step.
-            Err(refusal) => {
-                run.count_dropped(1, &refusal.message);
-                None
-            }
-        },
     };
+    let commit = match commit {
+        Some(commit) => kept(convert::caught(py, commit.is_truthy())?, &mut refused),
+        None => None,
+    };
+    if !refused.is_empty() {
+        if strict {
+            return Err(refused.swap_remove(0).into_error(py).into());
+        }
+        run.count_dropped(refused.len() as u64, &refused[0].message);
+    }
     if let Ok(dict) = data.cast_exact::<PyDict>() {
         let mut remembered = memory.lock();
         if take_plain(dict, &mut remembered.row) {
-            return Ok(run.log_row(step, commit, |row| remembered.fill(data.py(), row))?);
+            return Ok(run.log_row(step, commit, |row| remembered.fill(py, row))?);
         }
     }
     log_slowly(run, strict, data, step, commit)
+}
+
+fn kept<T>(read: std::result::Result<T, Refusal>, refused: &mut Vec<Refusal>) -> Option<T> {
+    read.map_err(|refusal| refused.push(refusal)).ok()
 }
 
 #[cold]
 fn log_slowly(run: &Run, strict: bool, data: &Bound<'_, PyAny>, step: Option<i64>, commit: Option<bool>) -> Result<()> {
     let mut values: Vec<(String, Value)> = Vec::new();
     let mut refused: Vec<Refusal> = Vec::new();
-    match convert::pairs(data)? {
-        Some(pairs) => convert::flatten("", &pairs, 0, &mut values, &mut |refusal| refused.push(refusal))?,
-        None => refused.push(Refusal::of_type(format!("log() takes a dict, not {}", type_name(data)))),
+    match convert::caught(data.py(), convert::pairs(data))? {
+        Err(refusal) => refused.push(refusal),
+        Ok(Some(pairs)) => convert::flatten("", &pairs, 0, &mut values, &mut |refusal| refused.push(refusal))?,
+        Ok(None) => refused.push(Refusal::of_type(format!("log() takes a dict, not {}", type_name(data)))),
     }
     if strict && !refused.is_empty() {
         return Err(refused.swap_remove(0).into_error(data.py()).into());

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from runcellar import _runcellar
-from runcellar._errors import InvalidArgumentError, NoActiveRunError, warn
+from runcellar._errors import Error, InvalidArgumentError, NoActiveRunError, warn
 from runcellar._fields import Config, Summary, Tags
 
 if TYPE_CHECKING:
@@ -212,8 +212,9 @@ def _state_of(error: BaseException | None) -> tuple[str, int | None]:
         return "killed", 130
     if isinstance(error, SystemExit):
         code = error.code
-        number = code if isinstance(code, int) else 0 if code is None else 1
-        return ("failed" if number else "finished"), number & 0xFF
+        # The system keeps eight bits of it.
+        number = code & 0xFF if isinstance(code, int) else 0 if code is None else 1
+        return ("failed" if number else "finished"), number
     return "failed", 1
 
 
@@ -337,7 +338,12 @@ def init(
     if save_code:
         warn("save_code: this version records the git commit, and no code besides it")
     if active is not None:
-        active.finish()
+        before = active
+        try:
+            before.finish()
+        except Error as failure:
+            # It says what the earlier run lost; that must not keep the next one from starting.
+            warn(f"run {before.id}: {failure}")
     given = {} if config is None else _as_mapping(config)
     run = Run(
         project=project if project is not None else os.environ.get("RUNCELLAR_PROJECT") or None,
