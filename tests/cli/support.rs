@@ -153,7 +153,15 @@ impl Outcome {
 
 /// Waits for a command and returns what it came to.
 pub(crate) fn outcome(command: &mut Command) -> Outcome {
-    let Output { status, stdout, stderr } = command.output().expect("the command starts");
+    let output = loop {
+        match command.output() {
+            // Another test's child was forked while this test was still writing its copy of the binary, and has not
+            // closed what it inherited yet.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            other => break other.expect("the command starts"),
+        }
+    };
+    let Output { status, stdout, stderr } = output;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Outcome { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
 }
