@@ -158,6 +158,11 @@ impl Recorder {
         Ok(Recorder { target: Target::Store(run), messages, strict, memory, created })
     }
 
+    /// Log one row: values of several metrics at one step.
+    ///
+    /// `step` need not rise; without it the row is at the current step. `commit` closes the row or holds it open; by
+    /// default a row without `step` is closed. Nested dicts become dotted keys, None is left out, and what cannot be
+    /// stored is left out and counted.
     #[pyo3(signature = (data, step=None, *, commit=None))]
     fn log(
         &self,
@@ -181,6 +186,7 @@ impl Recorder {
         }
     }
 
+    /// The id.
     #[getter]
     fn id(&self) -> &str {
         match &self.target {
@@ -189,6 +195,7 @@ impl Recorder {
         }
     }
 
+    /// Name of the project.
     #[getter]
     fn project(&self) -> &str {
         match &self.target {
@@ -197,6 +204,7 @@ impl Recorder {
         }
     }
 
+    /// The step that the next row without one gets.
     #[getter]
     fn step(&self) -> i64 {
         match &self.target {
@@ -205,21 +213,25 @@ impl Recorder {
         }
     }
 
+    /// Directory of the workspace; None for a run that records nothing.
     #[getter]
     fn dir(&self) -> Option<String> {
         self.run().map(|run| run.workspace().path().display().to_string())
     }
 
+    /// True if nothing is recorded.
     #[getter]
     fn disabled(&self) -> bool {
         self.run().is_none()
     }
 
+    /// True once `finish` was called in the process that started the run.
     #[getter]
     fn finished(&self) -> bool {
         self.run().is_some_and(|run| run.is_finished())
     }
 
+    /// How many values were logged in this process and could not be kept.
     #[getter]
     fn dropped(&self) -> u64 {
         self.run().map_or(0, |run| run.dropped())
@@ -238,6 +250,7 @@ impl Recorder {
         }
     }
 
+    /// Wait until all that was logged survives a power cut.
     fn flush(&self, py: Python<'_>) -> Result<()> {
         self.detached(py, Run::flush).map(drop)
     }

@@ -86,11 +86,13 @@ impl StoredRun {
 
 #[pymethods]
 impl StoredRun {
+    /// The id.
     #[getter]
     fn id(&self) -> String {
         self.info().id.clone()
     }
 
+    /// The name; setting it renames the run.
     #[getter]
     fn name(&self) -> String {
         self.info().name.clone()
@@ -101,40 +103,47 @@ impl StoredRun {
         self.change(py, |workspace, info| workspace.rename_run(info, name))
     }
 
+    /// Name of the project.
     #[getter]
     fn project(&self) -> String {
         self.info().project.clone()
     }
 
+    /// How it stands: running, finished, failed, crashed or killed.
     #[getter]
     fn state(&self) -> &'static str {
         self.info().state.as_str()
     }
 
+    /// When it was started, in UTC.
     #[getter]
     fn created<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let created = self.info().created;
         Datetimes::new(py)?.at(created)
     }
 
+    /// When it ended, in UTC; None while it runs.
     #[getter]
     fn finished<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let finished = self.info().finished;
         finished.map(|time| Datetimes::new(py)?.at(time)).transpose()
     }
 
+    /// The parameters, nested; a copy.
     #[getter]
     fn config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let config = self.info().config.clone();
         convert::json_to_python(py, &config)
     }
 
+    /// The last or best value of each metric, and what was set; a copy.
     #[getter]
     fn summary<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let info = self.info().clone();
         summary_to_dict(py, &info)
     }
 
+    /// Notes; None if there are none.
     #[getter]
     fn notes(&self) -> Option<String> {
         text_or_none(&self.info().notes)
@@ -145,51 +154,61 @@ impl StoredRun {
         self.change(py, |workspace, info| workspace.annotate_run(info, notes.unwrap_or_default()))
     }
 
+    /// The group; None if there is none.
     #[getter]
     fn group(&self) -> Option<String> {
         text_or_none(&self.info().group)
     }
 
+    /// The job type; None if there is none.
     #[getter]
     fn job_type(&self) -> Option<String> {
         text_or_none(&self.info().job_type)
     }
 
+    /// Exit code of the program; None if it gave none.
     #[getter]
     fn exit_code(&self) -> Option<i32> {
         self.info().exit_code
     }
 
+    /// How many values were logged and could not be kept.
     #[getter]
     fn dropped(&self) -> u64 {
         self.info().dropped
     }
 
+    /// Commit of the git work tree that it was started in; None if there was none.
     #[getter]
     fn git_commit(&self) -> Option<String> {
         text_or_none(&self.info().git_commit)
     }
 
+    /// Branch of that work tree; None if there was none.
     #[getter]
     fn git_branch(&self) -> Option<String> {
         text_or_none(&self.info().git_branch)
     }
 
+    /// The program.
     #[getter]
     fn program(&self) -> Option<String> {
         text_or_none(&self.info().program)
     }
 
+    /// The language runtime.
     #[getter]
     fn runtime(&self) -> Option<String> {
         text_or_none(&self.info().runtime)
     }
 
+    /// Name of the host it was started on.
     #[getter]
     fn host(&self) -> Option<String> {
         text_or_none(&self.info().host)
     }
 
+    /// The tags, as a set that writes through.
     #[getter]
     fn tags<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("runcellar._fields")?.getattr("Tags")?.call1((slf,))
@@ -208,6 +227,7 @@ impl StoredRun {
         self.change(py, |workspace, info| workspace.tag_run(info, &add, &remove))
     }
 
+    /// List the metrics as dicts, in order of first use.
     fn metrics<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
         let metrics = self.detached(py, |workspace, info| workspace.metrics(info))?;
         let list = PyList::empty(py);
@@ -229,6 +249,9 @@ impl StoredRun {
         Ok(list)
     }
 
+    /// Read metrics as a table: a row a step, with the last value written there.
+    ///
+    /// `steps` (a, b) takes those from a to before b; `points` at most so many rows, evenly spread.
     #[pyo3(signature = (keys=None, steps=None, points=None))]
     fn history(
         &self,
@@ -244,6 +267,7 @@ impl StoredRun {
         Ok(Table::of_history(history))
     }
 
+    /// Read one metric, every point of it, or about `points` of them; unpacks into steps, values and times.
     #[pyo3(signature = (key, points=None))]
     fn series<'py>(&self, py: Python<'py>, key: &str, points: Option<i64>) -> Result<Bound<'py, PyAny>> {
         let points = points.map(|points| count(py, "points", points)).transpose()?;

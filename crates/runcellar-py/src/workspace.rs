@@ -41,16 +41,19 @@ impl Workspace {
         Ok(Workspace { workspace, messages })
     }
 
+    /// The directory.
     #[getter]
     fn path(&self) -> String {
         self.workspace.path().display().to_string()
     }
 
+    /// The random id: 32 hexadecimal digits.
     #[getter]
     fn id(&self) -> String {
         self.workspace.id()
     }
 
+    /// List runs: of a project, that match a filter, in order of sort keys, at most so many.
     #[pyo3(
         signature = (project=None, r#where=None, order_by=Some("-created"), limit=None),
         text_signature = "($self, project=None, where=None, order_by='-created', limit=None)"
@@ -79,11 +82,13 @@ impl Workspace {
         Ok(Py::new(py, PyClassInitializer::from(Table::of_runs(runs)).add_subclass(RunTable))?)
     }
 
+    /// Find one run by id, by a prefix of at least 4 characters, by name, or as project/name.
     fn run(&self, run: &str, py: Python<'_>) -> Result<StoredRun> {
         let info = self.detached(py, |workspace| workspace.find_run(run))?;
         Ok(StoredRun::new(self.workspace.clone(), self.messages.clone(), info))
     }
 
+    /// Verify the workspace; `read_data` opens and decodes every block, too.
     #[pyo3(signature = (read_data=false))]
     fn check<'py>(&self, py: Python<'py>, read_data: bool) -> Result<Bound<'py, PyAny>> {
         let report = self.detached(py, |workspace| workspace.check(runcellar::CheckOptions { read_data }))?;

@@ -59,11 +59,13 @@ fn row_to_dict<'py>(py: Python<'py>, frame: &Frame, row: usize) -> PyResult<Boun
 
 #[pymethods]
 impl Table {
+    /// Names of the columns.
     #[getter]
     fn columns(&self) -> Vec<String> {
         self.frame.columns.iter().map(|column| column.name.clone()).collect()
     }
 
+    /// True if rows were left out because points= asked for fewer.
     #[getter]
     fn sampled(&self) -> bool {
         self.frame.sampled
@@ -120,10 +122,12 @@ impl Table {
         }
     }
 
+    /// Return a pandas.DataFrame; needs pandas.
     fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("runcellar._interop")?.call_method1("to_pandas", (slf,))
     }
 
+    /// Return a pyarrow.Table; needs pyarrow.
     fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("runcellar._interop")?.call_method1("to_arrow", (slf,))
     }
