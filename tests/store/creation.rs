@@ -366,3 +366,16 @@ fn files_and_directories_are_for_their_owner_alone() {
     assert!(found.lines().count() > 8, "{found}");
     drop(run);
 }
+
+#[test]
+fn a_copy_without_its_empty_directories_opens() {
+    let place = made();
+    for name in ["journals", "packs", "tmp"] {
+        std::fs::remove_dir(place.workspace().join(name)).expect("is empty");
+    }
+    let workspace = place.open_silently();
+    let run = workspace.run("p").start().expect("starts");
+    run.log([("n", 1_i64)]).expect("logs");
+    run.finish().expect("finishes");
+    assert_whole(&workspace);
+}

@@ -263,3 +263,36 @@ fn times_never_run_backwards() {
     assert!(series.times.is_sorted_by(|left, right| left < right));
     assert!(info.finished.is_some_and(|finished| finished >= *series.times.last().expect("rows")));
 }
+
+/// A machine that dies leaves more journals than a process may have files open.
+#[test]
+fn more_journals_than_descriptors_are_taken_in() {
+    const RUNS: u64 = 150;
+    let place = Place::new();
+    child::play("dies_with_many_runs", &place, RUNS);
+    assert_eq!(place.journal_files().len() as u64, RUNS);
+    child::play("opens_with_few_descriptors", &place, RUNS);
+    assert_whole(&place);
+}
+
+pub(crate) fn dies_with_many_runs(place: &Place, runs: &str) {
+    let workspace = place.open();
+    for number in 0..runs.parse().expect("a number") {
+        let run = workspace.run("p").id(format!("of-many-{number}")).start().expect("starts");
+        (0..3_i64).for_each(|n| run.log([("n", n)]).expect("logs"));
+        std::mem::forget(run);
+    }
+    std::mem::forget(workspace);
+    // SAFETY: ends the process without running anything of ours.
+    unsafe { libc::_exit(0) };
+}
+
+pub(crate) fn opens_with_few_descriptors(place: &Place, runs: &str) {
+    let few = libc::rlimit { rlim_cur: 100, rlim_max: 100 };
+    // SAFETY: the struct is valid for the length of the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const few) }, 0);
+    let workspace = place.open_silently();
+    for number in 0..runs.parse::<u64>().expect("a number") {
+        assert_eq!(assert_n(&workspace, &format!("of-many-{number}"), 3), RunState::Crashed);
+    }
+}

@@ -18,6 +18,8 @@ pub(crate) type Role = fn(&Place, &str);
 const ROLES: &[(&str, Role)] = &[
     ("dies_starting", crate::liveness::dies_starting),
     ("lists_and_reads", crate::writers::lists_and_reads),
+    ("dies_with_many_runs", crate::liveness::dies_with_many_runs),
+    ("opens_with_few_descriptors", crate::liveness::opens_with_few_descriptors),
     ("logs_and_ends", crate::writers::logs_and_ends),
     ("opens_silently", crate::liveness::opens_silently),
     ("forks_and_drops", crate::forks::forks_and_drops),

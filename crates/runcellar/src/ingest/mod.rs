@@ -39,7 +39,11 @@ pub(crate) enum Extent {
 /// Lists the journal files of a workspace.
 pub(crate) fn journal_files(inner: &Inner) -> Result<Vec<(JournalId, PathBuf)>> {
     let directory = inner.journals();
-    let names = inner.io.list(&directory).map_err(|cause| Error::io("list", &directory, cause))?;
+    let names = match inner.io.list(&directory) {
+        // Some tools that copy and restore leave empty directories out.
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        names => names.map_err(|cause| Error::io("list", &directory, cause))?,
+    };
     let id = |name: &PathBuf| JournalId::from_hex(name.to_str()?.strip_suffix(".jnl")?);
     Ok(names.iter().filter_map(|name| Some((id(name)?, directory.join(name)))).collect())
 }

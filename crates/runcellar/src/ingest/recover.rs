@@ -23,6 +23,10 @@ use crate::run::registry::{self, Owner};
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
 
+/// Journals that are held open at once: a process may have few descriptors, and a machine may leave thousands of files
+/// when it dies.
+const FILES_AT_ONCE: usize = 64;
+
 /// A file whose lock is ours: no live writer has it.
 struct Claim {
     path: PathBuf,
@@ -67,14 +71,31 @@ struct Nameless {
 /// Ingests the journals that dead writers left, and marks their runs. Damage in one is told to the monitor and leaves
 /// the file where it is.
 pub(crate) fn recover(inner: &Inner) -> Result<()> {
-    let (mut abandoned, mut nameless) = (Vec::new(), Vec::new());
+    let mut nameless = Vec::new();
+    for files in journal_files(inner)?.chunks(FILES_AT_ONCE) {
+        match recover_files(inner, files, &mut nameless) {
+            Err(error) if is_for_later(&error) => return Ok(()),
+            outcome => outcome?,
+        }
+    }
+    match recover_nameless(inner, &nameless) {
+        Err(error) if !is_for_later(&error) => inner.monitor.warn(&format!("journals without a header: {error}")),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Recovers what is left of some of the journals. That those of a writer come in pieces costs nothing but order, as gaps
+/// are filled by whoever finds their frames.
+fn recover_files(inner: &Inner, files: &[(JournalId, PathBuf)], nameless: &mut Vec<Nameless>) -> Result<()> {
     let left = |id: JournalId, error: &Error| inner.monitor.warn(&format!("journal {id} is left as it is: {error}"));
-    for (id, path) in journal_files(inner)? {
-        let claim = match claim(inner, id, path) {
+    let mut abandoned = Vec::new();
+    for (id, path) in files {
+        let claim = match claim(inner, *id, path.clone()) {
             Ok(Some(claim)) => claim,
             Ok(None) => continue,
             Err(error) => {
-                left(id, &error);
+                left(*id, &error);
                 continue;
             }
         };
@@ -82,7 +103,7 @@ pub(crate) fn recover(inner: &Inner) -> Result<()> {
             Ok(Some(journal)) => abandoned.push(Abandoned { claim, journal }),
             Ok(None) => nameless.push(Nameless { claim, damaged: false }),
             Err(error) => {
-                left(id, &error);
+                left(*id, &error);
                 nameless.push(Nameless { claim, damaged: true });
             }
         }
@@ -97,16 +118,13 @@ pub(crate) fn recover(inner: &Inner) -> Result<()> {
         }
         match recover_writer(inner, writer, files) {
             Ok(()) => {}
-            Err(error) if is_for_later(&error) => return Ok(()),
+            Err(error) if is_for_later(&error) => return Err(error),
             // Another process is at it.
             Err(error) if error.kind() == ErrorKind::State => {}
             Err(error) => left(id, &error),
         }
     }
-    match recover_nameless(inner, &nameless) {
-        Err(error) if !is_for_later(&error) => Err(error),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Returns true if nothing is lost by waiting: readers take rows from journals, and the next opener tries again.

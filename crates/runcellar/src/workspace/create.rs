@@ -47,7 +47,7 @@ pub(super) fn create(
         return Ok(None);
     }
     let failed = |doing: &'static str| move |cause| Error::io(doing, path, cause);
-    for directory in [path.to_owned(), path.join(JOURNALS), path.join(PACKS), path.join(TMP)] {
+    for directory in [path.to_owned()].into_iter().chain(directories(path)) {
         io::create_dir_durable(io, &directory).map_err(|cause| Error::io("create workspace", &directory, cause))?;
     }
     let mut new = NewWorkspace::draw(io)?;
@@ -79,6 +79,20 @@ pub(super) fn create(
     finish(io, path, new.keyslots.workspace)?;
     let warning = placement_warning(path, &key_file, homeless);
     Ok(Some(Creation { key_file, recovery_code, warning }))
+}
+
+fn directories(path: &Path) -> [PathBuf; 3] {
+    [JOURNALS, PACKS, TMP].map(|name| path.join(name))
+}
+
+/// Makes directories that are missing: some tools that copy and restore leave empty ones out.
+pub(super) fn restore_directories(io: &dyn Io, path: &Path) {
+    for directory in directories(path) {
+        if io.identity(&directory).is_err_and(|cause| cause.kind() == std::io::ErrorKind::NotFound) {
+            // Where nothing can be written nothing needs them; else the first use says what is wrong.
+            let _ = io::create_dir_durable(io, &directory);
+        }
+    }
 }
 
 /// Gives the database of a workspace its name, if that is still to be done.

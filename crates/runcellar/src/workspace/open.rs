@@ -82,6 +82,7 @@ impl OpenOptions {
             keyslots,
             state: Forkable::new(state),
         };
+        create::restore_directories(&*inner.io, path);
         let workspace = Workspace { inner: Arc::new(inner) };
         workspace.settle(root)?;
         if unfinished && !workspace.is_read_only()? {
