@@ -4,6 +4,7 @@
 //! at a random moment: while it logs, follows a full journal by another, ingests, ends, creates, opens. Then the parent
 //! reads back, and so does one more process. `RUNCELLAR_KILLS` says how often (100), `RUNCELLAR_SEED` when.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,11 +41,11 @@ fn moment(rng: &mut Rng, limit_us: u64) {
     }
 }
 
-/// Kills a child unless it ended in the meantime.
+/// Kills a child, which may end well at that very moment.
 fn end(mut child: Child) {
-    if child.try_wait().expect("waits").is_none() {
-        child::kill(child);
-    }
+    child.kill().expect("kills");
+    let status = child.wait().expect("waits");
+    assert!(status.success() || status.signal() == Some(libc::SIGKILL), "{status}");
 }
 
 /// Reads a run back, here and in another process; returns how many rows it has.
