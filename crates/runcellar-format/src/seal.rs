@@ -62,7 +62,7 @@ pub enum Kind {
     Segment = 15,
     /// Reserved: a device's signed head.
     DeviceHead = 16,
-    /// Reserved: a block of the catalogue.
+    /// A block of the catalogue, since format 2.
     Catalogue = 17,
     /// Reserved: a tombstone or purge record.
     Tombstone = 18,
@@ -72,6 +72,8 @@ pub enum Kind {
     Artifact = 20,
     /// Reserved: a consent receipt, remote record or ledger entry.
     Remote = 21,
+    /// Summaries of many row groups of a run, by which a chart is drawn without reading them; since format 2.
+    Overview = 22,
 }
 
 /// Where a sealed object belongs: its associated data, fixed-width, with zeros where a field does not apply.
@@ -297,6 +299,7 @@ impl Kind {
             Kind::Media => "media object",
             Kind::Artifact => "artifact record",
             Kind::Remote => "remote record",
+            Kind::Overview => "overview",
         }
     }
 }

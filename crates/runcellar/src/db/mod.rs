@@ -89,6 +89,7 @@ impl Db {
         connection.busy_timeout(wait.unwrap_or(BUSY_WAIT))?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let outcome = transaction.map_err(Error::from).and_then(|transaction| {
+            schema::migrate(&transaction)?;
             let mut tx = WriteTx::begin(&transaction, keyring, io)?;
             let value = writing(&mut tx)?;
             let root = tx.finish()?;

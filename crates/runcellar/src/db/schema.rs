@@ -1,4 +1,4 @@
-//! The schema of version 1, and making and recognising it.
+//! The schema, and making, recognising and migrating it.
 
 use std::path::Path;
 
@@ -8,8 +8,10 @@ use crate::{Error, ErrorKind, Result};
 
 /// "RCEL": tells `file(1)` and us that a SQLite file is a workspace's.
 const APPLICATION_ID: i32 = 0x5243_454c;
-/// Numbered migrations lead from each version to the next; this is the first.
-const USER_VERSION: i32 = 1;
+/// The version of new databases. Numbered migrations lead from each version to the next: [`migrate`].
+pub(super) const USER_VERSION: i32 = 2;
+/// The oldest version that is read.
+const USER_VERSION_OLDEST: i32 = 1;
 
 /// Each statement as it stands in `sqlite_schema`.
 const STATEMENTS: [&str; 6] = [
@@ -62,8 +64,19 @@ pub(super) fn verify(connection: &Connection) -> Result<()> {
     let mut known: Vec<String> = STATEMENTS.iter().map(|statement| (*statement).to_owned()).collect();
     found.sort_unstable();
     known.sort_unstable();
-    if version != USER_VERSION || found != known {
+    if version < USER_VERSION_OLDEST || found != known {
         return Err(Error::damaged("cellar.db: its schema is not that of a runcellar workspace"));
+    }
+    Ok(())
+}
+
+/// Brings a database to the present version, inside the first transaction that writes to it: reading changes nothing.
+///
+/// - 1 to 2: the tables are the same; objects of the kinds `Catalogue` and `Overview` may stand in them.
+pub(super) fn migrate(transaction: &rusqlite::Transaction<'_>) -> Result<()> {
+    let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version < USER_VERSION {
+        transaction.pragma_update(None, "user_version", USER_VERSION)?;
     }
     Ok(())
 }
