@@ -275,6 +275,11 @@ impl StoredRun {
         Ok(series::to_python(py, series)?)
     }
 
+    /// Shows the run in a notebook.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("runcellar._display")?.call_method1("stored", (slf,))
+    }
+
     fn __repr__(&self) -> String {
         let info = self.info();
         format!("<runcellar.StoredRun {} ({}/{}, {})>", info.id, info.project, info.name, info.state.as_str())

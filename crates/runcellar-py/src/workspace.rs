@@ -95,6 +95,11 @@ impl Workspace {
         Ok(crate::check::to_python(py, &report)?)
     }
 
+    /// Shows the workspace and its latest runs in a notebook.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("runcellar._display")?.call_method1("workspace", (slf,))
+    }
+
     fn __repr__(&self) -> String {
         format!("<runcellar.Workspace {}>", self.workspace.path().display())
     }

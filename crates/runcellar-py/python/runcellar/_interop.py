@@ -8,6 +8,17 @@ if TYPE_CHECKING:
     from runcellar._runcellar import Table
 
 
+def _need(package: str, method: str) -> Any:
+    """Import a package that a method needs, or say how to get it."""
+    import importlib
+
+    try:
+        return importlib.import_module(package)
+    except ImportError as missing:
+        reason = f"{method}() needs {package}, which cannot be imported ({missing})"
+        raise ImportError(f"{reason}: pip install {package}") from missing
+
+
 def to_arrow(table: Table) -> Any:
     """Return a ``pyarrow.Table`` over the columns of `table`.
 
@@ -21,9 +32,23 @@ def to_arrow(table: Table) -> Any:
     pyarrow.Table
         Absent values are null, NaN stays NaN.
     """
-    import pyarrow as pa
+    return _need("pyarrow", "to_arrow").table(table)
 
-    return pa.table(table)
+
+def to_polars(table: Table) -> Any:
+    """Return a ``polars.DataFrame`` over the columns of `table`.
+
+    Parameters
+    ----------
+    table : Table
+        What `history` or `runs` returned.
+
+    Returns
+    -------
+    polars.DataFrame
+        Absent values are null, NaN stays NaN.
+    """
+    return _need("polars", "to_polars").DataFrame(table)
 
 
 def to_pandas(table: Table) -> Any:
@@ -40,9 +65,7 @@ def to_pandas(table: Table) -> Any:
         Columns with absent values have pandas' masked types (``Int64``, ``Float64``, ``boolean``),
         so that absent and NaN stay apart; all other columns have numpy's.
     """
-    import numpy as np
-    import pandas as pd
-
+    np, pd = _need("numpy", "to_pandas"), _need("pandas", "to_pandas")
     masked = {
         "int64": pd.arrays.IntegerArray,
         "float64": pd.arrays.FloatingArray,

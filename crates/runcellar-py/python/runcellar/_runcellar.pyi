@@ -217,7 +217,17 @@ class Table:
             Absent values are null, NaN stays NaN. Times are timestamps in microseconds, UTC; lists
             and mixtures of types are JSON text.
         """
+    def to_polars(self) -> Any:
+        """Return a ``polars.DataFrame``; needs polars.
+
+        Returns
+        -------
+        polars.DataFrame
+            Absent values are null, NaN stays NaN, as in `to_arrow`.
+        """
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+    def _repr_html_(self) -> str: ...
+    def _sketch(self, column: str, stretches: int) -> list[tuple[float, float, float]]: ...
     def _parts(self) -> list[tuple[str, str, Any, bytearray | None]]: ...
 
 @final
@@ -367,6 +377,7 @@ class StoredRun:
         --------
         >>> steps, values, times = run.series("loss")  # doctest: +SKIP
         """
+    def _repr_html_(self) -> str: ...
     def _tags(self) -> list[str]: ...
     def _set_tags(self, add: list[str], remove: list[str]) -> None: ...
 
@@ -467,3 +478,4 @@ class Workspace:
         CheckReport
             What was looked at and what is wrong; true if nothing is hurt.
         """
+    def _repr_html_(self) -> str: ...

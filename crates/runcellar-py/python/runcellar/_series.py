@@ -57,9 +57,15 @@ class Series:
         """Yield steps, values and times, for unpacking."""
         return iter((self.steps, self.values, self.times))
 
+    def _repr_html_(self) -> str:
+        from runcellar import _display
+
+        return _display.series(self)
+
     def __repr__(self) -> str:
         sampled = ", sampled" if self.sampled else ""
-        return f"<runcellar.Series: {len(self)} points of {self.values.dtype}{sampled}>"
+        steps = f", steps {self.steps[0]} to {self.steps[-1]}" if len(self) else ""
+        return f"<runcellar.Series: {len(self)} points of {self.values.dtype}{steps}{sampled}>"
 
 
 Series.__module__ = "runcellar"

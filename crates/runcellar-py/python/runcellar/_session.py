@@ -200,6 +200,11 @@ class Run(_runcellar.Recorder):
             # The error of the block is the one to see.
             warn(f"run {self.id}: {failure}")
 
+    def _repr_html_(self) -> str:
+        from runcellar import _display
+
+        return _display.recorder(self)
+
     def __repr__(self) -> str:
         return f"<runcellar.Run {self.id} ({self.project}/{self.name})>"
 

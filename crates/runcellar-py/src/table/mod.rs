@@ -4,6 +4,7 @@ mod arrow;
 mod frame;
 mod history;
 mod runs;
+mod sketch;
 
 use std::sync::Arc;
 
@@ -130,6 +131,22 @@ impl Table {
     /// Return a pyarrow.Table; needs pyarrow.
     fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("runcellar._interop")?.call_method1("to_arrow", (slf,))
+    }
+
+    /// Return a polars.DataFrame; needs polars.
+    fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("runcellar._interop")?.call_method1("to_polars", (slf,))
+    }
+
+    /// Shows the table in a notebook.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("runcellar._display")?.call_method1("table", (slf,))
+    }
+
+    /// Returns at most `stretches` of (place from 0 to 1, least, greatest value) of a column; none if it has no
+    /// numbers.
+    fn _sketch(&self, py: Python<'_>, column: &str, stretches: usize) -> PyResult<Vec<(f64, f64, f64)>> {
+        Ok(sketch::of(self.column(py, column)?, self.frame.rows, stretches))
     }
 
     /// Exports the table through the Arrow C stream interface.

@@ -238,15 +238,8 @@ impl ReadTx<'_> {
         for row in self.key_rows()? {
             sum.add(&row.hash(integrity.secret()));
         }
-        let covered = [
-            Kind::Project,
-            Kind::Run,
-            Kind::Head,
-            Kind::Change,
-            Kind::Settings,
-            Kind::Writer,
-            Kind::Catalogue,
-        ];
+        let covered =
+            [Kind::Project, Kind::Run, Kind::Head, Kind::Change, Kind::Settings, Kind::Writer, Kind::Catalogue];
         for kind in covered {
             for row in self.objects(kind, None)? {
                 sum.add(&row.hash(integrity.secret()));
