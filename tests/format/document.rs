@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use runcellar_format::block::GroupMain;
-use runcellar_format::journal::{Header, Record, Records};
+use runcellar_format::journal::{Header, Record, Records, Shapes};
 use runcellar_format::record::{Body, Project};
 use runcellar_format::seal::{Kind, Place};
 use runcellar_format::value::Value;
@@ -62,7 +62,7 @@ fn the_journal_is_what_it_says() {
     let mut again = Vec::new();
     key.seal_into(1, &text, &mut again).expect("short");
     assert_eq!(again, frame);
-    let records: Vec<Record> = Records::new(&text).collect::<Result<_, _>>().expect("reads");
+    let records: Vec<Record> = Records::new(&text, &mut Shapes::default()).collect::<Result<_, _>>().expect("reads");
     let row = Record::Row { step: 3, time: 1_700_000_000_000_000, values: vec![(0, Value::Float(0.25))] };
     assert_eq!(records, [Record::Metric { index: 0, name: "loss".into() }, row]);
 }

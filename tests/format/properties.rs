@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use runcellar_format::block::{Column, GroupMain, GroupRows, Level, Presence, Values, encode_column, encode_group};
-use runcellar_format::journal::{Found, Header, Record, Records, push_record, scan};
+use runcellar_format::journal::{Found, Header, Record, Records, Shapes, push_record, scan};
 use runcellar_format::keyslots::{
     KeyFile, KeyFileEntry, Keyslots, Slot, SlotKind, SlotSecret, format_recovery_code, parse_recovery_code,
 };
@@ -140,14 +140,14 @@ proptest! {
         let records: Vec<Record> = named.chain(rows).chain([Record::Heartbeat { time: -1 }]).collect();
         let mut plain = Vec::new();
         records.iter().for_each(|record| push_record(&mut plain, record).expect("short"));
-        let read: Vec<Record> = Records::new(&plain).collect::<Result<_, _>>().expect("reads back");
+        let read: Vec<Record> = Records::new(&plain, &mut Shapes::default()).collect::<Result<_, _>>().expect("reads back");
         let mut again = Vec::new();
         read.iter().for_each(|record| push_record(&mut again, record).expect("short"));
         prop_assert_eq!(read.len(), records.len());
         prop_assert_eq!(&again, &plain);
         for cut in 0..plain.len().min(200) {
             // What is left of a cut frame is refused, or the records before the cut.
-            let left: Result<Vec<Record>, _> = Records::new(&plain[..cut]).collect();
+            let left: Result<Vec<Record>, _> = Records::new(&plain[..cut], &mut Shapes::default()).collect();
             prop_assert!(left.map_or(true, |left| left.len() < read.len()));
         }
     }

@@ -2,7 +2,7 @@
 //! written by `generate` on request; a vector that changes is a change of the format.
 
 use runcellar_format::block::{GroupMain, Presence, Values};
-use runcellar_format::journal::{Found, FrameKey, Header, KeySource, Record, Records, scan};
+use runcellar_format::journal::{Found, FrameKey, Header, KeySource, Record, Records, Shapes, scan};
 use runcellar_format::keyslots::{
     Argon2Params, KeyFile, Keyslots, SlotSecret, format_recovery_code, parse_recovery_code,
 };
@@ -222,7 +222,7 @@ fn journal(vector: &Vector) -> Result<String, FormatError> {
 }
 
 fn records(vector: &Vector) -> Result<String, FormatError> {
-    let all: Vec<Record> = Records::new(&vector.hex("bytes")).collect::<Result<_, _>>()?;
+    let all: Vec<Record> = Records::new(&vector.hex("bytes"), &mut Shapes::default()).collect::<Result<_, _>>()?;
     Ok(format!("{all:?}"))
 }
 

@@ -272,8 +272,22 @@ def frames(data, at, keys, workspace, journal):
         at += 44 + length
 
 
-def records(text):
-    """Yields (kind, content) of the records of a frame."""
+def values_of(data, heads):
+    """The values of a row by the metric's index."""
+    values = {}
+    for head in heads:
+        kind = head >> 24
+        need(1 <= kind <= 5, "type of a value")
+        value = data.take(data.get("I")).decode() if kind == 5 else data.get(".dfqB"[kind])
+        if kind == 2:
+            value = widen(numpy.frombuffer(data.data[data.at - 4 : data.at], "<f4")).tolist()[0]
+        need(kind != 4 or value <= 1, "bool")
+        values[head & 0xFF_FFFF] = value == 1 if kind == 4 else value
+    return values
+
+
+def records(text, shapes):
+    """Yields (kind, content) of the records of a frame; `shapes` are those of its file so far."""
     data, bodies = Bytes(text), {1: "Start", 4: "Fields", 6: "Close", 7: "Event"}
     while data.at < len(text):
         kind = data.get("B")
@@ -284,17 +298,18 @@ def records(text):
             need(index < 1 << 24 and length <= 4096, "metric")
             yield "Metric", (index, data.take(length).decode())
         elif kind == 3:
-            (step, time, count), values = data.get("qqI"), {}
-            for _ in range(count):
-                head = data.get("I")
-                kind = head >> 24
-                need(1 <= kind <= 5, "type of a value")
-                value = data.take(data.get("I")).decode() if kind == 5 else data.get(".dfqB"[kind])
-                if kind == 2:
-                    value = widen(numpy.frombuffer(text[data.at - 4 : data.at], "<f4")).tolist()[0]
-                need(kind != 4 or value <= 1, "bool")
-                values[head & 0xFF_FFFF] = value == 1 if kind == 4 else value
-            yield "Row", (step, time, values)
+            step, time, count = data.get("qqI")
+            yield "Row", (step, time, values_of(data, (data.get("I") for _ in range(count))))
+        elif kind == 8:
+            number, count = data.get("BI")
+            heads = [data.get("I") for _ in range(count)]
+            need(all(1 <= head >> 24 <= 5 for head in heads), "type of a value")
+            need(shapes.setdefault(number, heads) == heads, "a shape that was another before")
+            need(sum(map(len, shapes.values())) <= 1 << 16, "heads of shapes")
+        elif kind == 9:
+            number, step, time = data.get("Bqq")
+            need(number in shapes, "a row of an unknown shape")
+            yield "Row", (step, time, values_of(data, shapes[number]))
         else:
             need(kind == 5, f"record of kind {kind}")
             yield "Heartbeat", data.get("q")
@@ -528,12 +543,12 @@ class Workspace:
         keys = derive("runcellar 1 journal", secret + journal.bound, 96)
         need(keys[32:64] == journal.commitment, "journal: another key, or a changed header")
         row = self.writers.setdefault(journal.writer, Fields(sequence=0, closed=False, missing=[]))
-        names, run, taken = {}, None, row.__dict__.setdefault("taken", set())
+        names, shapes, run, taken = {}, {}, None, row.__dict__.setdefault("taken", set())
         for sequence, text in frames(journal.data, journal.at, keys, self.id, journal.id):
             news = sequence > row.sequence or any(first <= sequence <= last for first, last in row.missing)
             news = news and sequence not in taken
             taken.add(sequence)
-            for kind, content in records(text):
+            for kind, content in records(text, shapes):
                 need(kind == "Metric" or (kind == "Start") == (sequence == 0), "record out of place")
                 if kind == "Start":
                     run = self.run_of(content)

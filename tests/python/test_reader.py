@@ -319,7 +319,7 @@ def test_bodies(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", vectors("records.txt"), ids=lambda vector: vector["name"])
 def test_records(vector: dict[str, Any]) -> None:
-    ends_as(vector, lambda: list(reader.records(bytes.fromhex(vector["bytes"]))))
+    ends_as(vector, lambda: list(reader.records(bytes.fromhex(vector["bytes"]), {})))
 
 
 @pytest.mark.parametrize("vector", vectors("derivations.txt"), ids=lambda vector: vector["name"])

@@ -196,6 +196,39 @@ fn a_run_may_have_more_metrics_than_a_row_group_has_columns() {
 
 /// Short groups of a writer are joined; long texts must not make one group of all of them.
 #[test]
+fn rows_of_ever_other_metrics_are_kept() {
+    // More forms of rows than a writer numbers (256), with more heads than it keeps (65,536), that come back again after
+    // others, across files, and in a journal whose writer died.
+    let row = |i: i64| {
+        let width = if i % 100 == 99 { 9_000 + i % 3 } else { 1 + i % 7 };
+        (0..width).map(move |metric| (format!("m{}", metric * (1 + i % 50)), Value::Int(i * 1_000_003 + metric)))
+    };
+    let look = |workspace: &Workspace, run: &RunInfo| {
+        let mut expected: BTreeMap<String, Vec<(i64, Value)>> = BTreeMap::new();
+        for i in 0..1_200 {
+            for (name, value) in row(i) {
+                expected.entry(name).or_default().push((i, value));
+            }
+        }
+        let metrics = workspace.metrics(run).expect("metrics are read");
+        assert_eq!(metrics.len(), expected.len());
+        for (name, points) in expected.iter().step_by(997).chain(expected.get_key_value("m0")) {
+            expect(workspace, run, name, points);
+        }
+    };
+    let place = Place::new();
+    let workspace = place.open();
+    let run = workspace.run("p").journal_bytes(1 << 20).start().expect("starts");
+    (0..1_200).for_each(|i| run.log(row(i)).expect("logs"));
+    let find = |workspace: &Workspace| workspace.find_run(run.id()).expect("the run is listed");
+    look(&place.look(), &find(&place.look()));
+    run.finish().expect("finishes");
+    drop(workspace);
+    let workspace = place.open_silently();
+    look(&workspace, &find(&workspace));
+}
+
+#[test]
 fn long_texts_are_kept_whole() {
     let text = |i: i64| {
         let letter = char::from(b'a' + (i % 26) as u8);

@@ -1,6 +1,8 @@
 //! Journals: headers, frames, records.
 
-use runcellar_format::journal::{Header, METRIC_INDEX_MAX, Record, RowValue, RowWriter, push_metric, push_record};
+use runcellar_format::journal::{
+    Header, METRIC_INDEX_MAX, Record, RowValue, RowWriter, push_metric, push_record, push_shape,
+};
 use runcellar_format::pair::Pair;
 use runcellar_format::record::{Close, Event, RunState};
 use runcellar_format::{JournalId, KeyId, Secret, WorkspaceId, WriterId, fuzz};
@@ -188,14 +190,31 @@ pub(super) fn rows() -> Vec<u8> {
     let mut out = Vec::new();
     push_metric(&mut out, 0, "train/loss");
     push_metric(&mut out, 1, "\u{3b1} \u{1f989}");
-    let mut row = RowWriter::begin(&mut out, -3, 1_700_000_000_000_000);
+    push_row(&mut out, None);
+    out
+}
+
+/// Appends a row with a value of each type; returns its heads.
+fn push_row(out: &mut Vec<u8>, shape: Option<u8>) -> Vec<u32> {
+    let mut heads = Vec::new();
+    let mut row = RowWriter::begin(out, &mut heads, -3, 1_700_000_000_000_000);
     row.push(0, RowValue::Float(0.25));
     row.push(1, RowValue::Float32(0.1));
     row.push(METRIC_INDEX_MAX - 1, RowValue::Int(i64::MIN));
     row.push(2, RowValue::Bool(true));
     row.push(3, RowValue::Text("ok"));
-    row.end();
-    out
+    row.end(shape);
+    heads
+}
+
+/// A shape, a row of it, and where the row begins.
+fn shaped() -> (Vec<u8>, usize) {
+    let heads = push_row(&mut Vec::new(), None);
+    let mut out = Vec::new();
+    push_shape(&mut out, 255, &heads);
+    let row = out.len();
+    push_row(&mut out, Some(255));
+    (out, row)
 }
 
 pub(super) fn records(maker: &mut Maker) -> &'static str {
@@ -225,7 +244,20 @@ pub(super) fn records(maker: &mut Maker) -> &'static str {
     maker.accepted(vector("a float NaN with a payload", &row(&[0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0xf0, 0xff], 1)));
 
     maker.refused("malformed", vector("kind 0", &[0]));
-    maker.refused("newer", vector("kind 8", &[8]));
+    let (shape, row_at) = shaped();
+    maker.accepted(vector("a shape and a row of it", &shape));
+    maker.accepted(vector("a shape that is said twice", &joined(&[&shape[..row_at], &shape])));
+    maker.accepted(vector("a shape without values, and a row of it", &joined(&[&[8, 0, 0, 0, 0, 0, 9, 0], &[0; 16]])));
+    maker.refused("newer", vector("kind 10", &[10]));
+    maker.refused("malformed", vector("a row of a shape that was not said", &shape[row_at..]));
+    maker.refused("malformed", vector("a row of another shape", &set(&shape, row_at + 1, &[254])));
+    maker.refused("truncated", vector("a row of a shape cut short", &shape[..shape.len() - 1]));
+    maker.refused("truncated", vector("a shape cut short", &shape[..row_at - 1]));
+    maker.refused("truncated", vector("a shape of 2^32 - 1 values", &[8, 0, 0xff, 0xff, 0xff, 0xff]));
+    maker.refused("malformed", vector("a shape with a value of type 0", &[8, 0, 1, 0, 0, 0, 0, 0, 0, 0]));
+    maker.refused("newer", vector("a shape with a value of type 6", &[8, 0, 1, 0, 0, 0, 0, 0, 0, 6]));
+    let other = set(&shape[..row_at], 6, &[1]);
+    maker.refused("malformed", vector("a shape that becomes another", &joined(&[&shape, &other])));
     maker.refused("newer", vector("kind 255 after a good record", &joined(&[&all[3], &[255]])));
     maker.refused("truncated", vector("a heartbeat cut short", &all[3][..8]));
     maker.refused("truncated", vector("a heartbeat without a time", &[5]));

@@ -7,7 +7,8 @@ use crate::seal::Derived;
 use crate::secret::Secret;
 
 const WHAT: &str = "journal frame";
-const PREFIX_BYTES: usize = 4 + 4 + 8 + 12;
+const NONCE_BYTES: usize = 12;
+const PREFIX_BYTES: usize = 4 + 4 + 8 + NONCE_BYTES;
 /// Bytes that a frame adds to its plaintext: mark, length, sequence, nonce, tag.
 pub const FRAME_OVERHEAD_BYTES: usize = PREFIX_BYTES + TAG_BYTES;
 /// The longest plaintext of a frame. One `log()` is one frame; what is longer is refused as a value too large.
@@ -38,8 +39,8 @@ impl FrameKey {
 
     /// Appends the sealed frame of `plain` to `out`.
     ///
-    /// The nonce is keyed BLAKE3 over the frame's prefix and its plaintext, so that a forked child, a cloned
-    /// machine or a restored copy that writes other content under the same sequence uses another nonce.
+    /// The nonce is keyed BLAKE3 over the frame's sequence and its plaintext, under a key of this file, so that a forked
+    /// child, a cloned machine or a restored copy that writes other content under the same sequence uses another nonce.
     ///
     /// # Errors
     /// [`FormatError::Limit`] above [`FRAME_PLAIN_BYTES_MAX`].
@@ -50,12 +51,16 @@ impl FrameKey {
         prefix[..4].copy_from_slice(&self.mark());
         prefix[4..8].copy_from_slice(&len.to_le_bytes());
         prefix[8..].copy_from_slice(&sequence.to_le_bytes());
-        let nonce = self.nonce(&prefix, plain);
         out.reserve(plain.len() + FRAME_OVERHEAD_BYTES);
         out.extend_from_slice(&prefix);
-        out.extend_from_slice(&nonce);
+        let nonce_at = out.len();
+        // Sequence and plaintext are hashed where they stand, in one piece: the nonce then takes the sequence's place.
+        out.extend_from_slice(&[0; NONCE_BYTES - 8]);
+        out.extend_from_slice(&prefix[8..]);
         let start = out.len();
         out.extend_from_slice(plain);
+        let nonce = self.nonce(out.get(start - 8..).expect("just appended"));
+        out.get_mut(nonce_at..start).expect("just appended").copy_from_slice(&nonce);
         let text = out.get_mut(start..).expect("the plaintext was just appended");
         let tag = self.aead.seal(nonce, &self.associated(&prefix), text);
         out.extend_from_slice(&tag);
@@ -92,11 +97,10 @@ impl FrameKey {
         reader.take(4).and_then(|_| reader.count(FRAME_PLAIN_BYTES_MAX as u32)).unwrap_or(0)
     }
 
-    fn nonce(&self, prefix: &[u8; 16], plain: &[u8]) -> [u8; 12] {
-        let mut hasher = blake3::Hasher::new_keyed(self.nonce.expose());
-        hasher.update(prefix).update(plain);
-        let mut nonce = [0; 12];
-        nonce.copy_from_slice(&hasher.finalize().as_bytes()[..12]);
+    fn nonce(&self, sequence_and_plain: &[u8]) -> [u8; NONCE_BYTES] {
+        let hash = blake3::keyed_hash(self.nonce.expose(), sequence_and_plain);
+        let mut nonce = [0; NONCE_BYTES];
+        nonce.copy_from_slice(&hash.as_bytes()[..NONCE_BYTES]);
         nonce
     }
 

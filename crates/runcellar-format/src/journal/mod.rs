@@ -7,10 +7,12 @@
 mod frame;
 mod header;
 mod row;
+mod shape;
 
 pub use frame::{FRAME_OVERHEAD_BYTES, FRAME_PLAIN_BYTES_MAX, Found, FrameKey, scan};
 pub use header::{Header, KeySource};
 pub use row::{
     METRIC_INDEX_MAX, METRIC_NAME_BYTES_MAX, Record, Records, RowValue, RowWriter, TEXT_BYTES_MAX, push_metric,
-    push_record,
+    push_record, push_shape,
 };
+pub use shape::{SHAPE_HEADS_MAX, SHAPES_MAX, Shapes};

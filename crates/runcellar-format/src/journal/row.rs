@@ -1,6 +1,7 @@
 //! Records: what a frame says. A frame holds one record or several (a new metric's name before the row that uses
 //! it), so that one `log()` is one frame and is kept or lost as a whole.
 
+use super::shape::{Shapes, value_bytes};
 use crate::codec::Reader;
 use crate::error::{FormatError, Result};
 use crate::record::{Body, Close, Event, FieldChange, Start};
@@ -21,12 +22,18 @@ const FIELDS: u8 = 4;
 const HEARTBEAT: u8 = 5;
 const CLOSE: u8 = 6;
 const EVENT: u8 = 7;
+const SHAPE: u8 = 8;
+const SHAPED_ROW: u8 = 9;
 
-const FLOAT: u32 = 1 << 24;
-const FLOAT32: u32 = 2 << 24;
-const INT: u32 = 3 << 24;
-const BOOL: u32 = 4 << 24;
-const TEXT: u32 = 5 << 24;
+pub(super) const FLOAT: u32 = 1 << 24;
+pub(super) const FLOAT32: u32 = 2 << 24;
+pub(super) const INT: u32 = 3 << 24;
+pub(super) const BOOL: u32 = 4 << 24;
+pub(super) const TEXT: u32 = 5 << 24;
+const TYPE_MASK: u32 = 0xff00_0000;
+const INDEX_MASK: u32 = 0x00ff_ffff;
+/// Kind, shape, step and time of a row that has a shape.
+const SHAPED_HEAD_BYTES: usize = 18;
 
 /// What a frame says.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +46,13 @@ pub enum Record {
         index: u32,
         /// Its name.
         name: String,
+    },
+    /// The heads that rows of a shape have in common, before its first use in this file.
+    Shape {
+        /// The shape's number.
+        number: u8,
+        /// A value's metric index in the lower 24 bits and its type above, in the order of the values.
+        heads: Vec<u32>,
     },
     /// One `log()`.
     Row {
@@ -82,54 +96,92 @@ pub enum RowValue<'a> {
     Text(&'a str),
 }
 
-/// Appends one row to the plaintext of a frame.
+/// Appends one row to the plaintext of a frame: the values at once, their heads into a buffer of their own, so that rows
+/// alike in form name a shape in place of all heads.
 pub struct RowWriter<'a> {
     out: &'a mut Vec<u8>,
-    count_at: usize,
-    count: u32,
+    heads: &'a mut Vec<u32>,
+    start: usize,
 }
 
 impl<'a> RowWriter<'a> {
-    /// Begins a row at `step` and `time` (microseconds UTC since 1970).
-    pub fn begin(out: &'a mut Vec<u8>, step: i64, time: i64) -> Self {
-        let mut head = [0; 21];
-        head[0] = ROW;
-        head[1..9].copy_from_slice(&step.to_le_bytes());
-        head[9..17].copy_from_slice(&time.to_le_bytes());
+    /// Begins a row at `step` and `time` (microseconds UTC since 1970); `heads` is emptied.
+    pub fn begin(out: &'a mut Vec<u8>, heads: &'a mut Vec<u32>, step: i64, time: i64) -> Self {
+        let start = out.len();
+        let mut head = [0; SHAPED_HEAD_BYTES];
+        head[0] = SHAPED_ROW;
+        head[2..10].copy_from_slice(&step.to_le_bytes());
+        head[10..].copy_from_slice(&time.to_le_bytes());
         out.extend_from_slice(&head);
-        let count_at = out.len() - 4;
-        RowWriter { out, count_at, count: 0 }
+        heads.clear();
+        RowWriter { out, heads, start }
     }
 
     /// Appends a value of the metric `index`, which is below [`METRIC_INDEX_MAX`].
     pub fn push(&mut self, index: u32, value: RowValue<'_>) {
         debug_assert!(index < METRIC_INDEX_MAX, "the caller hands out indexes");
-        self.count += 1;
-        match value {
-            RowValue::Float(value) => self.entry(index | FLOAT, &value.to_bits().to_le_bytes()),
-            RowValue::Float32(value) => self.entry(index | FLOAT32, &value.to_bits().to_le_bytes()),
-            RowValue::Int(value) => self.entry(index | INT, &value.to_le_bytes()),
-            RowValue::Bool(value) => self.entry(index | BOOL, &[u8::from(value)]),
-            RowValue::Text(text) => {
-                let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
-                self.entry(index | TEXT, &len.to_le_bytes());
-                self.out.extend_from_slice(text.as_bytes());
+        let kind = match value {
+            RowValue::Float(value) => {
+                self.out.extend_from_slice(&value.to_bits().to_le_bytes());
+                FLOAT
             }
+            RowValue::Float32(value) => {
+                self.out.extend_from_slice(&value.to_bits().to_le_bytes());
+                FLOAT32
+            }
+            RowValue::Int(value) => {
+                self.out.extend_from_slice(&value.to_le_bytes());
+                INT
+            }
+            RowValue::Bool(value) => {
+                self.out.push(u8::from(value));
+                BOOL
+            }
+            RowValue::Text(text) => {
+                self.out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+                self.out.extend_from_slice(text.as_bytes());
+                TEXT
+            }
+        };
+        self.heads.push(index | kind);
+    }
+
+    /// Returns the heads of the values pushed so far.
+    #[must_use]
+    pub fn heads(&self) -> &[u32] {
+        self.heads
+    }
+
+    /// Ends the row as one of a shape, whose heads are those pushed; or with its heads in itself.
+    ///
+    /// # Panics
+    /// If the buffers were changed under it.
+    pub fn end(self, shape: Option<u8>) {
+        let RowWriter { out, heads, start } = self;
+        if let Some(shape) = shape {
+            *out.get_mut(start + 1).expect("begin() wrote it") = shape;
+            return;
+        }
+        let shaped = out.split_off(start);
+        let (head, mut values) = shaped.split_at(SHAPED_HEAD_BYTES);
+        out.push(ROW);
+        out.extend_from_slice(&head[2..]);
+        out.extend_from_slice(&u32::try_from(heads.len()).unwrap_or(u32::MAX).to_le_bytes());
+        for head in heads.iter() {
+            let (value, rest) = values.split_at(value_bytes(*head, values).expect("push() wrote it"));
+            out.extend_from_slice(&head.to_le_bytes());
+            out.extend_from_slice(value);
+            values = rest;
         }
     }
+}
 
-    fn entry<const N: usize>(&mut self, head: u32, value: &[u8; N]) {
-        let at = self.out.len();
-        self.out.resize(at + 4 + N, 0);
-        let (left, right) = self.out[at..].split_at_mut(4);
-        left.copy_from_slice(&head.to_le_bytes());
-        right.copy_from_slice(value);
-    }
-
-    /// Ends the row.
-    pub fn end(self) {
-        let count = self.out.get_mut(self.count_at..self.count_at + 4).expect("begin() wrote it");
-        count.copy_from_slice(&self.count.to_le_bytes());
+/// Appends the heads of a shape to the plaintext of a frame.
+pub fn push_shape(out: &mut Vec<u8>, number: u8, heads: &[u32]) {
+    out.extend_from_slice(&[SHAPE, number]);
+    out.extend_from_slice(&u32::try_from(heads.len()).unwrap_or(u32::MAX).to_le_bytes());
+    for head in heads {
+        out.extend_from_slice(&head.to_le_bytes());
     }
 }
 
@@ -157,17 +209,22 @@ pub fn push_record(out: &mut Vec<u8>, record: &Record) -> Result<()> {
             push_metric(out, *index, name);
             Ok(())
         }
+        Record::Shape { number, heads } => {
+            push_shape(out, *number, heads);
+            Ok(())
+        }
         Record::Heartbeat { time } => {
             out.push(HEARTBEAT);
             out.extend_from_slice(&time.to_le_bytes());
             Ok(())
         }
         Record::Row { step, time, values } => {
-            let mut row = RowWriter::begin(out, *step, *time);
+            let mut heads = Vec::with_capacity(values.len());
+            let mut row = RowWriter::begin(out, &mut heads, *step, *time);
             for (index, value) in values {
                 row.push(*index, value.into());
             }
-            row.end();
+            row.end(None);
             Ok(())
         }
     }
@@ -205,14 +262,16 @@ impl Body for Fields {
 /// Reads the records of a frame's plaintext, one after the other.
 pub struct Records<'a> {
     reader: Reader<'a>,
+    shapes: &'a mut Shapes,
     failed: bool,
 }
 
 impl<'a> Records<'a> {
-    /// Makes a reader over a frame's plaintext.
+    /// Makes a reader over a frame's plaintext. `shapes` are those of the frames before it in its file, and gain those
+    /// of this one.
     #[must_use]
-    pub fn new(plain: &'a [u8]) -> Self {
-        Records { reader: Reader::new(WHAT, plain), failed: false }
+    pub fn new(plain: &'a [u8], shapes: &'a mut Shapes) -> Self {
+        Records { reader: Reader::new(WHAT, plain), shapes, failed: false }
     }
 
     fn read(&mut self) -> Result<Record> {
@@ -234,9 +293,19 @@ impl<'a> Records<'a> {
             HEARTBEAT => Record::Heartbeat { time: reader.i64()? },
             CLOSE => Record::Close(Close::from_body(reader.bytes(u32::MAX)?)?),
             EVENT => Record::Event(Event::from_body(reader.bytes(u32::MAX)?)?),
+            SHAPE => {
+                let (number, heads) = read_shape(reader)?;
+                self.shapes.define(number, &heads)?;
+                Record::Shape { number, heads }
+            }
+            SHAPED_ROW => {
+                let number = reader.u8()?;
+                let heads = self.shapes.get(number).ok_or_else(|| reader.malformed("a row of an unknown shape"))?;
+                read_shaped_row(reader, heads)?
+            }
             0 => return Err(reader.malformed("kind 0 was never written")),
             kind => {
-                return Err(FormatError::NewerVersion { what: WHAT, found: kind.into(), newest: EVENT.into() });
+                return Err(FormatError::NewerVersion { what: WHAT, found: kind.into(), newest: SHAPED_ROW.into() });
             }
         })
     }
@@ -263,25 +332,58 @@ fn read_row(reader: &mut Reader<'_>) -> Result<Record> {
     let mut values = Vec::with_capacity(count.min(reader.remaining() / 5));
     for _ in 0..count {
         let head = reader.u32()?;
-        let value = match head & 0xff00_0000 {
-            FLOAT => Value::Float(f64::from_bits(reader.u64()?)),
-            FLOAT32 => Value::Float(widen(f32::from_bits(reader.u32()?))),
-            INT => Value::Int(reader.i64()?),
-            BOOL => match reader.u8()? {
-                0 => Value::Bool(false),
-                1 => Value::Bool(true),
-                _ => return Err(reader.malformed("bool is neither 0 nor 1")),
-            },
-            TEXT => Value::Text(reader.text(TEXT_BYTES_MAX as u32)?.to_owned()),
-            0 => return Err(reader.malformed("value of type 0")),
-            newer => {
-                let (found, newest) = (newer >> 24, TEXT >> 24);
-                return Err(FormatError::NewerVersion { what: "type of a value", found, newest });
-            }
-        };
-        values.push((head & 0x00ff_ffff, value));
+        values.push((head & INDEX_MASK, read_value(reader, head)?));
     }
     Ok(Record::Row { step, time, values })
+}
+
+fn read_shape(reader: &mut Reader<'_>) -> Result<(u8, Vec<u32>)> {
+    let number = reader.u8()?;
+    let count = reader.u32()? as usize;
+    let mut heads = Vec::with_capacity(count.min(reader.remaining() / 4));
+    for _ in 0..count {
+        let head = reader.u32()?;
+        check_type(reader, head)?;
+        heads.push(head);
+    }
+    Ok((number, heads))
+}
+
+fn read_shaped_row(reader: &mut Reader<'_>, heads: &[u32]) -> Result<Record> {
+    let step = reader.i64()?;
+    let time = reader.i64()?;
+    // A value is one byte at least.
+    let mut values = Vec::with_capacity(heads.len().min(reader.remaining()));
+    for head in heads {
+        values.push((head & INDEX_MASK, read_value(reader, *head)?));
+    }
+    Ok(Record::Row { step, time, values })
+}
+
+fn check_type(reader: &Reader<'_>, head: u32) -> Result<()> {
+    match head & TYPE_MASK {
+        FLOAT | FLOAT32 | INT | BOOL | TEXT => Ok(()),
+        0 => Err(reader.malformed("value of type 0")),
+        newer => {
+            let (found, newest) = (newer >> 24, TEXT >> 24);
+            Err(FormatError::NewerVersion { what: "type of a value", found, newest })
+        }
+    }
+}
+
+fn read_value(reader: &mut Reader<'_>, head: u32) -> Result<Value> {
+    check_type(reader, head)?;
+    Ok(match head & TYPE_MASK {
+        FLOAT => Value::Float(f64::from_bits(reader.u64()?)),
+        FLOAT32 => Value::Float(widen(f32::from_bits(reader.u32()?))),
+        INT => Value::Int(reader.i64()?),
+        BOOL => match reader.u8()? {
+            0 => Value::Bool(false),
+            1 => Value::Bool(true),
+            _ => return Err(reader.malformed("bool is neither 0 nor 1")),
+        },
+        _ => Value::Text(reader.text(TEXT_BYTES_MAX as u32)?.to_owned()),
+    })
 }
 
 #[cfg(test)]
@@ -316,20 +418,55 @@ mod tests {
         for record in &records {
             push_record(&mut plain, record).expect("short");
         }
-        let read: Result<Vec<Record>> = Records::new(&plain).collect();
+        let read: Result<Vec<Record>> = Records::new(&plain, &mut Shapes::default()).collect();
         assert_eq!(read.expect("reads back"), records);
     }
 
     #[test]
     fn float32_is_kept_in_four_bytes_and_widened() {
         let mut plain = Vec::new();
-        let mut row = RowWriter::begin(&mut plain, 0, 0);
+        let mut heads = Vec::new();
+        let mut row = RowWriter::begin(&mut plain, &mut heads, 0, 0);
         row.push(0, RowValue::Float32(0.1));
-        row.end();
+        row.end(None);
         assert_eq!(plain.len(), 21 + 8);
-        let read: Result<Vec<Record>> = Records::new(&plain).collect();
+        let read: Result<Vec<Record>> = Records::new(&plain, &mut Shapes::default()).collect();
         let row = Record::Row { step: 0, time: 0, values: vec![(0, Value::Float(f64::from(0.1_f32)))] };
         assert_eq!(read.expect("reads"), [row]);
+    }
+
+    #[test]
+    fn a_row_of_a_shape_reads_as_the_row_with_its_heads() {
+        let values = [
+            RowValue::Float(0.5),
+            RowValue::Text("ab"),
+            RowValue::Int(-1),
+            RowValue::Float32(0.1),
+            RowValue::Bool(true),
+        ];
+        let write = |shape: Option<u8>| {
+            let (mut plain, mut heads) = (b"before".to_vec(), vec![9]);
+            let mut row = RowWriter::begin(&mut plain, &mut heads, 3, -4);
+            for (index, value) in (7..).zip(values) {
+                row.push(index, value);
+            }
+            row.end(shape);
+            (plain.split_off(6), heads)
+        };
+        let ((wide, heads), (shaped, _)) = (write(None), write(Some(2)));
+        assert_eq!(wide.len() - shaped.len(), 3 + 4 * values.len());
+        let mut shapes = Shapes::default();
+        assert!(Records::new(&shaped, &mut shapes).next().is_some_and(|record| record.is_err()), "not defined yet");
+        let mut defined = Vec::new();
+        for number in 0..3 {
+            push_shape(&mut defined, number, &heads);
+        }
+        let read = |plain: &[u8], shapes: &mut Shapes| Records::new(plain, shapes).collect::<Result<Vec<Record>>>();
+        assert_eq!(read(&defined, &mut shapes).expect("reads").len(), 3);
+        assert_eq!(read(&shaped, &mut shapes).expect("reads"), read(&wide, &mut shapes).expect("reads"));
+        for cut in 0..shaped.len() {
+            assert!(cut == 0 || read(&shaped[..cut], &mut shapes).is_err(), "{cut}");
+        }
     }
 
     #[test]
@@ -342,12 +479,12 @@ mod tests {
             &[HEARTBEAT, 1, 2],
             &[START, 0xff, 0xff, 0xff, 0xff],
         ] {
-            let last = Records::new(plain).last().expect("not empty");
+            let last = Records::new(plain, &mut Shapes::default()).last().expect("not empty");
             assert!(last.is_err(), "{plain:?}");
         }
         let mut row = vec![ROW];
         row.extend([0; 16]);
         row.extend(u32::MAX.to_le_bytes());
-        assert!(Records::new(&row).next().is_some_and(|record| record.is_err()));
+        assert!(Records::new(&row, &mut Shapes::default()).next().is_some_and(|record| record.is_err()));
     }
 }

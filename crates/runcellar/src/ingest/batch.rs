@@ -2,7 +2,7 @@
 
 use runcellar_format::WriterId;
 use runcellar_format::block::{Column, Presence, Values};
-use runcellar_format::journal::{Record, Records};
+use runcellar_format::journal::{Record, Records, Shapes};
 use runcellar_format::record::{Close, Event, FieldChange, Start};
 use runcellar_format::value::Value;
 
@@ -64,6 +64,8 @@ pub(crate) struct Batch {
     pub(crate) row_sequences: Option<(u64, u64)>,
     /// Names and columns by the metric's index in the file.
     pub(crate) metrics: Vec<(Option<String>, MetricColumns)>,
+    /// The shapes of the file's rows.
+    shapes: Shapes,
     pub(crate) deeds: Vec<Deed>,
     /// The latest time that any frame carries.
     pub(crate) heard: i64,
@@ -81,18 +83,20 @@ impl Batch {
     /// Empties the batch for the frames that follow, keeping what later frames refer to: names and the start.
     pub(crate) fn next(&mut self) {
         let names = std::mem::take(&mut self.metrics).into_iter().map(|(name, _)| (name, MetricColumns::default()));
-        let (metrics, start) = (names.collect(), self.start.take());
+        let (metrics, start, shapes) = (names.collect(), self.start.take(), std::mem::take(&mut self.shapes));
         *self = Batch {
             metrics,
             start,
+            shapes,
             heard: self.heard,
             ..Batch::after(self.writer, std::mem::take(&mut self.progress))
         };
     }
 
-    /// Forgets the names of a file before the next file of the writer is read.
+    /// Forgets the names and shapes of a file before the next file of the writer is read.
     pub(crate) fn next_file(&mut self) {
         self.metrics.clear();
+        self.shapes.clear();
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -116,12 +120,19 @@ impl Batch {
     /// frames that were taken in before only the names count.
     pub(crate) fn take(&mut self, sequence: u64, plain: &[u8]) -> Result<()> {
         let known = sequence != 0 && !self.progress.take(sequence);
-        for record in Records::new(plain) {
+        let mut shapes = std::mem::take(&mut self.shapes);
+        let taken = self.take_records(sequence, known, Records::new(plain, &mut shapes));
+        self.shapes = shapes;
+        taken
+    }
+
+    fn take_records(&mut self, sequence: u64, known: bool, records: Records<'_>) -> Result<()> {
+        for record in records {
             let record = record
                 .map_err(|cause| Error::format(format_args!("frame {sequence} of writer {}", self.writer), cause))?;
             let fits = match record {
                 Record::Start(_) => sequence == 0,
-                Record::Metric { .. } => true,
+                Record::Metric { .. } | Record::Shape { .. } => true,
                 _ => sequence != 0,
             };
             if !fits {
@@ -135,6 +146,8 @@ impl Batch {
                     self.start.get_or_insert(start);
                 }
                 Record::Metric { index, name } => self.name_metric(index, name)?,
+                // The reader of records keeps it.
+                Record::Shape { .. } => {}
                 _ if known => {}
                 Record::Row { step, time, values } => self.take_row(sequence, step, time, values)?,
                 Record::Fields { clock, fields } => self.deeds.push(Deed::Fields { clock, fields }),

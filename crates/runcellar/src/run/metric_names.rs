@@ -1,12 +1,15 @@
-//! The names of a writer's metrics: found by what they were for the last row, numbered in order of first use.
+//! The names of a writer's metrics, found by what they were for the last row, and the shapes of its rows; both numbered
+//! in order of first use.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use runcellar_format::journal::{METRIC_INDEX_MAX, METRIC_NAME_BYTES_MAX, push_metric};
+use runcellar_format::journal::{
+    METRIC_INDEX_MAX, METRIC_NAME_BYTES_MAX, SHAPE_HEADS_MAX, SHAPES_MAX, Shapes, push_metric, push_shape,
+};
 
-/// The names of a writer's metrics.
+/// The names of a writer's metrics, and the shapes of its rows.
 #[derive(Default)]
 pub(super) struct Names {
     indexes: HashMap<Arc<str>, u32>,
@@ -16,6 +19,11 @@ pub(super) struct Names {
     framed: usize,
     /// The indexes of the last row by position: rows mostly repeat.
     guess: Vec<u32>,
+    shapes: Vec<Arc<[u32]>>,
+    shape_numbers: HashMap<Arc<[u32]>, u8>,
+    shape_heads: usize,
+    shapes_framed: usize,
+    last_shape: u8,
     serial: u64,
 }
 
@@ -56,34 +64,75 @@ impl Names {
         }
     }
 
-    /// Returns true if the current file lacks a name.
-    pub(super) fn has_news(&self) -> bool {
-        self.framed < self.list.len()
+    /// Returns the number of the shape of a row; none if there are too many, and the row carries its heads itself.
+    pub(super) fn shape(&mut self, heads: &[u32]) -> Option<u8> {
+        if self.shapes.get(usize::from(self.last_shape)).is_some_and(|last| **last == *heads) {
+            return Some(self.last_shape);
+        }
+        let known = self.shape_numbers.get(heads).copied();
+        let number = match known {
+            Some(number) => number,
+            None => {
+                let number = u8::try_from(self.shapes.len()).ok().filter(|_| self.shapes.len() < SHAPES_MAX)?;
+                if self.shape_heads + heads.len() > SHAPE_HEADS_MAX {
+                    return None;
+                }
+                let heads: Arc<[u32]> = heads.into();
+                self.shape_heads += heads.len();
+                self.shape_numbers.insert(heads.clone(), number);
+                self.shapes.push(heads);
+                number
+            }
+        };
+        self.last_shape = number;
+        Some(number)
     }
 
-    /// Appends the names that the current file lacks.
+    /// Returns the shapes of all rows so far.
+    pub(super) fn all_shapes(&self) -> Shapes {
+        let mut shapes = Shapes::default();
+        for (number, heads) in (0..=u8::MAX).zip(&self.shapes) {
+            shapes.define(number, heads).expect("each is new, and all are within the limits");
+        }
+        shapes
+    }
+
+    /// Returns true if the current file lacks a name or a shape.
+    pub(super) fn has_news(&self) -> bool {
+        self.framed < self.list.len() || self.shapes_framed < self.shapes.len()
+    }
+
+    /// Appends the names and shapes that the current file lacks.
     pub(super) fn frame_news(&self, out: &mut Vec<u8>) {
         for (index, name) in (0..).zip(&self.list).skip(self.framed) {
             push_metric(out, index, name);
         }
-    }
-
-    /// Appends all names to frames of about `frame_bytes`, the last of which is begun.
-    pub(super) fn frame_all(&self, frame_bytes: usize, frames: &mut Vec<Vec<u8>>) {
-        for (index, name) in (0..).zip(&self.list) {
-            match frames.last_mut().filter(|last| last.len() <= frame_bytes) {
-                Some(last) => push_metric(last, index, name),
-                None => {
-                    let mut frame = Vec::new();
-                    push_metric(&mut frame, index, name);
-                    frames.push(frame);
-                }
-            }
+        for (number, heads) in (0..=u8::MAX).zip(&self.shapes).skip(self.shapes_framed) {
+            push_shape(out, number, heads);
         }
     }
 
-    /// Takes note that the current file has all names.
+    /// Appends all names and shapes to frames of about `frame_bytes`, the last of which is begun.
+    pub(super) fn frame_all(&self, frame_bytes: usize, frames: &mut Vec<Vec<u8>>) {
+        let mut add = |push: &dyn Fn(&mut Vec<u8>)| match frames.last_mut().filter(|last| last.len() <= frame_bytes) {
+            Some(last) => push(last),
+            None => {
+                let mut frame = Vec::new();
+                push(&mut frame);
+                frames.push(frame);
+            }
+        };
+        for (index, name) in (0..).zip(&self.list) {
+            add(&|frame| push_metric(frame, index, name));
+        }
+        for (number, heads) in (0..=u8::MAX).zip(&self.shapes) {
+            add(&|frame| push_shape(frame, number, heads));
+        }
+    }
+
+    /// Takes note that the current file has all names and shapes.
     pub(super) fn all_framed(&mut self) {
         self.framed = self.list.len();
+        self.shapes_framed = self.shapes.len();
     }
 }

@@ -83,6 +83,8 @@ pub(super) struct State {
     pub(super) rows_waiting: usize,
     names: Names,
     plain: Vec<u8>,
+    /// Heads of the row being filled.
+    heads: Vec<u32>,
     definitions: Vec<u8>,
     sealed: Vec<u8>,
     clock: Clock,
@@ -151,6 +153,7 @@ impl Writer {
             rows_waiting: 0,
             names: Names::new(),
             plain: Vec::with_capacity(1024),
+            heads: Vec::new(),
             definitions: Vec::new(),
             sealed: Vec::with_capacity(1024),
             clock,
@@ -212,11 +215,12 @@ impl Writer {
         state.refuse_closed()?;
         let time = state.clock.offset_us + self.inner.io.monotonic_us();
         state.plain.clear();
-        let entries = RowWriter::begin(&mut state.plain, step, time);
+        let entries = RowWriter::begin(&mut state.plain, &mut state.heads, step, time);
         let mut row = Row { names: &mut state.names, entries, refused: None, position: 0, count: 0 };
         fill(&mut row);
         let (count, refused) = (row.count, row.refused);
-        row.entries.end();
+        let shape = row.names.shape(row.entries.heads());
+        row.entries.end(shape);
         self.put_names_first(state);
         let before = state.sequence;
         let mut outcome = self.emit(state, count);
@@ -306,7 +310,7 @@ impl Writer {
                     state.ring.push(sequence, &state.plain);
                     state.written = state.ring.end();
                     if full {
-                        self.roll_over(state);
+                        self.roll_over(state, written as u64);
                     }
                     return Ok(());
                 }
@@ -368,11 +372,14 @@ impl Writer {
         Ok(frames)
     }
 
-    /// Follows a full file by another. Without one made ahead, a file may grow to twice its size first.
-    fn roll_over(&self, state: &mut State) {
+    /// Follows a full file by another. Without one made ahead, a file may grow to twice its size first. `written` is what
+    /// the last frame took: the one that fills the file wakes the background, as each further call would cost.
+    fn roll_over(&self, state: &mut State, written: u64) {
         let bytes = state.journal.as_ref().map_or(0, |journal| journal.bytes);
         if state.standby.is_none() && bytes < 2 * self.options.journal_bytes {
-            self.wake.notify_one();
+            if bytes - written < self.options.journal_bytes {
+                self.wake.notify_one();
+            }
             return;
         }
         state.retire();
@@ -514,11 +521,11 @@ impl Writer {
     /// there was anything. A failed write may have written all the same.
     pub(super) fn give_up(&self, reached: u64) -> bool {
         let mut state = self.lock();
-        let (mut any, mut values) = (false, 0);
+        let (mut any, mut values, mut shapes) = (false, 0, state.names.all_shapes());
         for (_, plain) in state.ring.frames_from(state.written).filter(|(sequence, _)| *sequence > reached) {
             any = true;
             values +=
-                Records::new(plain).map_while(std::result::Result::ok).map(|record| values_in(&record)).sum::<u64>();
+                Records::new(plain, &mut shapes).map_while(Result::ok).map(|record| values_in(&record)).sum::<u64>();
         }
         state.written = state.ring.end();
         state.dropped += values;
