@@ -77,6 +77,8 @@ TYPES = {
     "GroupEntry": "place:u32 writer:id number:u32 first_sequence:u64 last_sequence:u64 rows:u32"
     " points:u64 first_step:i64 last_step:i64 first_time:i64 last_time:i64 parts:u32 best:bool sum:hash",
     "GroupPage": "entries:[GroupEntry",
+    "Launched": "job:text restart:u32",
+    "Launches": "writers:[id,u64,u32",
     "MetricDefinition": "name:text summary:[text step_metric:text goal:text hidden:bool",
     "Project": "name:text created:i64 extra:Extra",
     "RootRow": "lineage:id device:id next_device_seq:u64 counter:u64 sum:hash keyslots_version:u64"
@@ -159,6 +161,12 @@ def body(kind, record):
     value = data.decode(kind)
     need(data.at == len(data.data), f"{kind}: trailing bytes")
     return value
+
+
+def field(record, number, kind):
+    """Decodes the body in a field of `extra`; none if there is none."""
+    found = dict(record.extra.fields).get(number)
+    return body(kind, bytes(found)) if found else None
 
 
 def nested(tokens):
@@ -354,9 +362,15 @@ def begin(run, writer, start, new):
     forked, clock = start.forked_from != NIL, clock_of(start.started)
     if writer in run.sessions:
         return
+    launched = field(start, 3, "Launched")
+    job = launched and int.from_bytes(blake3(launched.job.encode()).digest(8), "little")
     if new or (start.resumed and not forked):
         for session in run.sessions.values():
-            session.superseded |= session.state != RUNNING or session.rank == start.rank
+            other_job, restart = run.launches.get(session.writer, (None, 0))
+            if launched and other_job == job:
+                session.superseded |= session.rank == start.rank or restart < launched.restart
+            else:
+                session.superseded |= session.state != RUNNING or session.rank == start.rank
         for key, value in nested(start.config).items():
             put(run.config, key, value, clock)
         for tag in start.tags:
@@ -366,6 +380,8 @@ def begin(run, writer, start, new):
                 put(vars(run), name, getattr(start, name), clock)
     session = Fields(writer=writer, rank=start.rank, forked=forked, superseded=False, state=RUNNING)
     session.started = session.ended = start.started
+    if launched:
+        run.launches[writer] = (job, launched.restart)
     run.sessions[writer] = session
 
 
@@ -405,6 +421,8 @@ def settle(run):
 def as_run(record, obj):
     """Makes of a run record what journals are folded into."""
     record.object, record.series, record.points = obj, [], {}
+    launches = field(record, 3, "Launches")
+    record.launches = {writer: launch for writer, *launch in launches.writers} if launches else {}
     record.tags = {tag.add_id: tag.name for tag in record.tags}
     record.sessions = {session.writer: session for session in record.sessions}
     record.config = {key: (nested(value), clock) for key, value, clock in record.config}

@@ -13,6 +13,7 @@ mod liveness;
 mod planted;
 mod power;
 mod properties;
+mod ranks;
 mod replay;
 mod support;
 mod values;

@@ -359,6 +359,17 @@ pub fn lookup_tag(lookup_key: &Secret, kind: Kind, parent: ObjectId, name: &str)
     *hasher.finalize().as_bytes()
 }
 
+/// Returns what the ranks of a job share: BLAKE3 keyed with the lookup key over project, job and the ordinal of the
+/// run among those that each rank starts. The first half is the run's object id, the second gives its id.
+#[must_use]
+pub fn launch_hash(lookup_key: &Secret, project: &str, job: &str, ordinal: u32) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(lookup_key.expose());
+    hasher.update(b"runcellar 1 launch");
+    hasher.update(&(project.len() as u64).to_le_bytes()).update(project.as_bytes());
+    hasher.update(&ordinal.to_le_bytes()).update(job.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ mod convert;
 mod error;
 mod exit;
 mod json;
+mod launch;
 mod log;
 mod messages;
 mod open;

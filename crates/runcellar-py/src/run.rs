@@ -14,7 +14,7 @@ use crate::error::{self, Result};
 use crate::log::{self, Memory};
 use crate::messages::Messages;
 use crate::open::{self, Missing};
-use crate::{exit, stored};
+use crate::{exit, launch, stored};
 
 /// One run being recorded.
 #[pyclass(subclass, frozen, weakref, module = "runcellar._runcellar")]
@@ -88,7 +88,7 @@ impl Recorder {
         group: Option<String>,
         job_type: Option<String>,
         id: Option<String>,
-        resume: &str,
+        resume: Option<&str>,
         dir: Option<PathBuf>,
         key_file: Option<PathBuf>,
         disabled: bool,
@@ -115,11 +115,13 @@ impl Recorder {
             };
             return Ok(Recorder { target, messages, strict, memory, created: None });
         }
-        let resume = match resume {
+        let resume = resume.map(|resume| match resume {
             "never" => Resume::Never,
             "allow" => Resume::Allow,
+            "auto" => Resume::Auto,
             _ => Resume::Must,
-        };
+        });
+        let launch = launch::of_next_run()?;
         let workspace = open::open(py, dir, key_file, Missing::Create, &messages)?;
         let created = open::creation_line(&workspace);
         let run = py.detach(|| -> runcellar::Result<Run> {
@@ -137,10 +139,15 @@ impl Recorder {
                 .notes(notes.unwrap_or_default())
                 .group(group.unwrap_or_default())
                 .job_type(job_type.unwrap_or_default())
-                .resume(resume)
                 .program(program)
                 .runtime(runtime)
                 .strict(strict);
+            if let Some(resume) = resume {
+                builder = builder.resume(resume);
+            }
+            if let Some(launch) = launch.clone() {
+                builder = builder.launch(launch);
+            }
             if let Some(directory) = directory {
                 builder = builder.directory(directory);
             }
@@ -153,6 +160,9 @@ impl Recorder {
             builder.start()
         })?;
         messages.drain(py)?;
+        if let Some(launch) = &launch {
+            launch::has_started(launch);
+        }
         let run = Arc::new(run);
         exit::register(&run, &messages);
         Ok(Recorder { target: Target::Store(run), messages, strict, memory, created })
@@ -204,6 +214,18 @@ impl Recorder {
         }
     }
 
+    /// True if it goes on with what was recorded before; a rank that joins others at work does not.
+    #[getter]
+    fn resumed(&self) -> bool {
+        self.run().is_some_and(|run| run.is_resumed())
+    }
+
+    /// The rank of this process among those that record the run.
+    #[getter]
+    fn rank(&self) -> u32 {
+        self.run().map_or(0, |run| run.rank())
+    }
+
     /// The step that the next row without one gets.
     #[getter]
     fn step(&self) -> i64 {
@@ -235,6 +257,12 @@ impl Recorder {
     #[getter]
     fn dropped(&self) -> u64 {
         self.run().map_or(0, |run| run.dropped())
+    }
+
+    /// True if what the caller gave is all there is of the run so far.
+    #[getter]
+    fn _is_new(&self) -> bool {
+        self.run().is_none_or(|run| run.is_new())
     }
 
     #[getter]

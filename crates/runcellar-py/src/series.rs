@@ -20,7 +20,8 @@ pub(crate) fn to_python<'py>(py: Python<'py>, series: Series) -> PyResult<Bound<
         SeriesValues::Mixed(all) => objects(py, all.len(), |index| convert::value_to_python(py, &all[index]))?,
     };
     let class = py.import("runcellar._series")?.getattr("Series")?;
-    class.call1((steps, values, times, series.sampled))
+    let ranks = series.ranks.map(|all| array(py, all.len(), "int32", |index| all[index].to_ne_bytes())).transpose()?;
+    class.call1((steps, values, times, series.sampled, ranks))
 }
 
 fn integers<'py>(py: Python<'py>, all: &[i64]) -> PyResult<Bound<'py, PyAny>> {

@@ -252,26 +252,42 @@ impl StoredRun {
     /// Read metrics as a table: a row a step, with the last value written there.
     ///
     /// `steps` (a, b) takes those from a to before b; `points` at most so many rows, evenly spread.
-    #[pyo3(signature = (keys=None, steps=None, points=None))]
+    /// `rank` takes only the rows of that rank of a distributed run.
+    #[pyo3(signature = (keys=None, steps=None, points=None, *, rank=None))]
     fn history(
         &self,
         py: Python<'_>,
         keys: Option<&Bound<'_, PyAny>>,
         steps: Option<(Option<i64>, Option<i64>)>,
         points: Option<i64>,
+        rank: Option<u32>,
     ) -> Result<Table> {
         let keys = keys.map(names).transpose()?;
         let steps = steps.map(|(from, to)| (from.unwrap_or(i64::MIN), to.unwrap_or(i64::MAX)));
         let points = points.map(|points| count(py, "points", points)).transpose()?;
-        let history = self.detached(py, |workspace, info| workspace.history(info, keys.as_deref(), steps, points))?;
+        let history = self.detached(py, |workspace, info| match rank {
+            Some(rank) => workspace.history_of_rank(info, rank, keys.as_deref(), steps, points),
+            None => workspace.history(info, keys.as_deref(), steps, points),
+        })?;
         Ok(Table::of_history(history))
     }
 
     /// Read one metric, every point of it, or about `points` of them; unpacks into steps, values and times.
-    #[pyo3(signature = (key, points=None))]
-    fn series<'py>(&self, py: Python<'py>, key: &str, points: Option<i64>) -> Result<Bound<'py, PyAny>> {
+    ///
+    /// `rank` takes only what that rank of a distributed run logged.
+    #[pyo3(signature = (key, points=None, *, rank=None))]
+    fn series<'py>(
+        &self,
+        py: Python<'py>,
+        key: &str,
+        points: Option<i64>,
+        rank: Option<u32>,
+    ) -> Result<Bound<'py, PyAny>> {
         let points = points.map(|points| count(py, "points", points)).transpose()?;
-        let series = self.detached(py, |workspace, info| workspace.series(info, key, points))?;
+        let series = self.detached(py, |workspace, info| match rank {
+            Some(rank) => workspace.series_of_rank(info, key, rank, points),
+            None => workspace.series(info, key, points),
+        })?;
         Ok(series::to_python(py, series)?)
     }
 

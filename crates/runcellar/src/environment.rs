@@ -102,6 +102,63 @@ impl Environment {
     }
 }
 
+/// What started this process as one of several, or starts it again and again: torchrun, or SLURM.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Launch {
+    /// What all processes of the job have in common.
+    pub job: String,
+    /// True if its processes join one run; else the job only tells one that was started again.
+    pub joins: bool,
+    /// The rank of this process.
+    pub rank: u32,
+    /// How often the job was started again before.
+    pub restart: u32,
+    /// How many runs this process started before: the n-th run of each rank is one run.
+    pub ordinal: u32,
+}
+
+/// The id that torchrun gives jobs that were given none.
+const NO_TORCHELASTIC_ID: &str = "none";
+
+impl Launch {
+    /// Reads `TORCHELASTIC_RUN_ID`, `RANK` and `TORCHELASTIC_RESTART_COUNT`, and `SLURM_JOB_ID`, `SLURM_STEP_ID`,
+    /// `SLURM_PROCID` and `SLURM_RESTART_COUNT` through `var`; `None` if none of these names a job.
+    ///
+    /// Processes of a step join one run, those of an interactive one (`srun --pty`) do not. For torchrun without
+    /// `--rdzv-id` the SLURM step stands, or else the process that started this one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a rank or count that is no number.
+    pub fn from_vars(var: impl Fn(&str) -> Option<OsString>) -> Result<Option<Launch>> {
+        let text =
+            |name: &str| var(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned());
+        let number = |name: &str| match text(name) {
+            None => Ok(0),
+            Some(value) => value.parse().map_err(|_| Error::invalid(format!("{name}: {value:?} is not a number"))),
+        };
+        let slurm_job = text("SLURM_JOB_ID");
+        let slurm_step = text("SLURM_STEP_ID").filter(|_| text("SLURM_PTY_PORT").is_none());
+        let slurm_restart: u32 = if slurm_job.is_some() { number("SLURM_RESTART_COUNT")? } else { 0 };
+        let slurm = slurm_job.map(|job| match slurm_step {
+            Some(step) => (format!("slurm {job}.{step}"), true),
+            None => (format!("slurm {job}"), false),
+        });
+        if let Some(id) = text("TORCHELASTIC_RUN_ID") {
+            let job = match slurm {
+                _ if id != NO_TORCHELASTIC_ID => format!("torchelastic {id}"),
+                Some((job, true)) => job,
+                _ => format!("torchelastic of {}", crate::os::parent_process()),
+            };
+            // A count of each kind: a job that SLURM starts again begins its own count anew.
+            let restart = number("TORCHELASTIC_RESTART_COUNT")?.min(0xffff) | slurm_restart.min(0xffff) << 16;
+            return Ok(Some(Launch { job, joins: true, rank: number("RANK")?, restart, ordinal: 0 }));
+        }
+        let Some((job, joins)) = slurm else { return Ok(None) };
+        let rank = if joins { number("SLURM_PROCID")? } else { 0 };
+        Ok(Some(Launch { job, joins, rank, restart: slurm_restart << 16, ordinal: 0 }))
+    }
+}
+
 /// Refuses a workspace that another user made: in a shared directory somebody else's `.runcellar/` could collect
 /// one's runs under a key that they hold.
 pub(crate) fn owned_by_this_user(path: &Path) -> Result<()> {
@@ -151,6 +208,30 @@ mod tests {
         std::fs::create_dir(top.path().join(DIRECTORY_NAME)).expect("creates");
         let environment = Environment { current: deep, ..environment(&[("HOME", "/home/u")]) };
         assert_eq!(environment.find(None).expect("found"), top.path().join(DIRECTORY_NAME));
+    }
+
+    #[test]
+    fn launchers_tell_job_rank_and_restart() {
+        let launch = |vars: &[(&str, &str)]| {
+            Launch::from_vars(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value)))
+        };
+        let expected = |job: &str, joins, rank, restart| Launch { job: job.into(), joins, rank, restart, ordinal: 0 };
+        assert_eq!(launch(&[("RANK", "3"), ("LOCAL_RANK", "1")]).expect("good"), None);
+        let torch = launch(&[("TORCHELASTIC_RUN_ID", "j"), ("RANK", "3"), ("LOCAL_RANK", "1"), ("SLURM_JOB_ID", "9")]);
+        assert_eq!(torch.expect("good"), Some(expected("torchelastic j", true, 3, 0)));
+        let step = [("SLURM_JOB_ID", "9"), ("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "2"), ("RANK", "7")];
+        assert_eq!(launch(&step).expect("good"), Some(expected("slurm 9.0", true, 2, 0)));
+        let nameless = [&step[..], &[("TORCHELASTIC_RUN_ID", "none"), ("TORCHELASTIC_RESTART_COUNT", "2")]].concat();
+        assert_eq!(launch(&nameless).expect("good"), Some(expected("slurm 9.0", true, 7, 2)));
+        let interactive = [&step[..], &[("SLURM_PTY_PORT", "4000")]].concat();
+        assert_eq!(launch(&interactive).expect("good"), Some(expected("slurm 9", false, 0, 0)));
+        let batch = [("SLURM_JOB_ID", "9"), ("SLURM_RESTART_COUNT", "1")];
+        assert_eq!(launch(&batch).expect("good"), Some(expected("slurm 9", false, 0, 1 << 16)));
+        let siblings = launch(&[("TORCHELASTIC_RUN_ID", "none")]).expect("good").expect("a launch");
+        assert_eq!(Some(siblings.clone()), launch(&[("TORCHELASTIC_RUN_ID", "none")]).expect("good"));
+        assert!(siblings.joins && siblings.job != "torchelastic none");
+        let error = launch(&[("TORCHELASTIC_RUN_ID", "j"), ("RANK", "one")]).expect_err("not a number");
+        assert_eq!(error.to_string(), "RANK: \"one\" is not a number");
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod ingest;
 pub mod io;
 mod json;
 mod keys;
+mod lineage;
 mod monitor;
 mod os;
 pub mod query;
@@ -37,7 +38,7 @@ pub mod run;
 pub mod workspace;
 
 pub use check::{CheckOptions, CheckReport, Checked, Problem, ProblemKind, Severity};
-pub use environment::{DIRECTORY_NAME, Environment};
+pub use environment::{DIRECTORY_NAME, Environment, Launch};
 pub use error::{Error, ErrorKind, Result};
 pub use keys::{Keys, Passphrase, PassphrasePrompt};
 pub use monitor::{Monitor, Silent};

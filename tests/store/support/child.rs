@@ -30,6 +30,8 @@ const ROLES: &[(&str, Role)] = &[
     ("logs", crate::kills::logs),
     ("makes", crate::kills::makes),
     ("opens", crate::kills::opens),
+    ("dies_as_ranks", crate::ranks::dies_as_ranks),
+    ("joins_as_rank", crate::ranks::joins_as_rank),
     ("plays_session", crate::properties::plays_session),
     ("reads_back", crate::kills::reads_back),
     ("starts_and_ends", crate::kills::starts_and_ends),

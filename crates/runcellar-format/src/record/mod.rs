@@ -6,10 +6,15 @@
 
 mod change;
 mod head;
+mod lineage;
 mod run;
 
 pub use change::{CHANGE_GRID_BYTES, Change, ChangeKind, FieldChange, FieldId};
 pub use head::{GroupEntry, GroupPage, PAGE_ENTRIES, RootRow, RunHead, SeriesEntry, SeriesPage, WriterRow};
+pub use lineage::{
+    DIRECTORY_FIELD, GroupRange, LAUNCH_FIELD, Launched, Launches, ORIGIN_FIELD, Origin, REWINDS_FIELD, Rewind,
+    Rewinds, extra_body, set_extra_body,
+};
 pub use run::{
     Close, Event, MetricDefinition, Project, RunRecord, RunState, Session, Settings, SlotInfo, Stamped, Start, Tag,
     Tokens,

@@ -71,7 +71,7 @@ class Recorder:
         group: str | None,
         job_type: str | None,
         id: str | None,
-        resume: str,
+        resume: str | None,
         dir: _Path | None,
         key_file: _Path | None,
         disabled: bool,
@@ -87,6 +87,12 @@ class Recorder:
     def project(self) -> str:
         """Name of the project."""
     @property
+    def resumed(self) -> bool:
+        """True if it goes on with what was recorded before; not for a rank that joins others."""
+    @property
+    def rank(self) -> int:
+        """The rank of this process among those that record the run; 0 for a lone one."""
+    @property
     def step(self) -> int:
         """The step that the next row without one gets."""
     @property
@@ -101,6 +107,8 @@ class Recorder:
     @property
     def dropped(self) -> int:
         """How many values were logged in this process and could not be kept."""
+    @property
+    def _is_new(self) -> bool: ...
     @property
     def _created(self) -> str | None: ...
     @property
@@ -331,8 +339,12 @@ class StoredRun:
         keys: str | Iterable[str] | None = None,
         steps: tuple[int | None, int | None] | None = None,
         points: int | None = None,
+        *,
+        rank: int | None = None,
     ) -> Table:
         """Read metrics as a table: a row a step, with the last value written there.
+
+        Of a run of several ranks, a row for each step and rank.
 
         Parameters
         ----------
@@ -342,18 +354,20 @@ class StoredRun:
             (a, b) for steps from a to before b; None leaves an end open.
         points : int, optional
             At most so many rows, evenly spread, the last among them.
+        rank : int, optional
+            Only the rows of this rank of a distributed run.
 
         Returns
         -------
         Table
-            Columns step, time, then the metrics in order of first use.
+            Columns step, time, rank if the run has several, then the metrics in order of first use.
 
         Raises
         ------
         NotFoundError
             For a metric that the run does not have.
         """
-    def series(self, key: str, points: int | None = None) -> Series:
+    def series(self, key: str, points: int | None = None, *, rank: int | None = None) -> Series:
         """Read one metric, every point of it.
 
         Parameters
@@ -362,6 +376,8 @@ class StoredRun:
             The metric.
         points : int, optional
             About so many points instead; the smallest, largest and last of each stretch stay.
+        rank : int, optional
+            Only what this rank of a distributed run logged.
 
         Returns
         -------

@@ -24,18 +24,21 @@ class Series:
         When each was logged, microseconds UTC since 1970.
     sampled : bool
         True if points were left out because ``points=`` asked for fewer.
+    ranks : ndarray of int32, shape (n,), or None
+        The rank that logged each; None if the run has no rank besides 0.
 
     Examples
     --------
     >>> steps, values, times = run.series("loss")  # doctest: +SKIP
     """
 
-    __slots__ = ("sampled", "steps", "times", "values")
+    __slots__ = ("ranks", "sampled", "steps", "times", "values")
 
     steps: NDArray[np.int64]
     values: NDArray[Any]
     times: NDArray[np.int64]
     sampled: bool
+    ranks: NDArray[np.int32] | None
 
     def __init__(
         self,
@@ -43,11 +46,13 @@ class Series:
         values: NDArray[Any],
         times: NDArray[np.int64],
         sampled: bool,
+        ranks: NDArray[np.int32] | None = None,
     ) -> None:
         self.steps = steps
         self.values = values
         self.times = times
         self.sampled = sampled
+        self.ranks = ranks
 
     def __len__(self) -> int:
         """Return the number of points."""

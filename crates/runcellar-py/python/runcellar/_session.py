@@ -22,12 +22,12 @@ ResumeMode = Literal["never", "allow", "must", "auto"]
 _STATISTICS = ("min", "max", "mean", "last", "first", "best", "none")
 _GOALS = {"minimize": "minimize", "min": "minimize", "maximize": "maximize", "max": "maximize"}
 _RESUME = {
-    None: "never",
+    None: None,
     False: "never",
     "never": "never",
     True: "allow",
     "allow": "allow",
-    "auto": "allow",
+    "auto": "auto",
     "must": "must",
 }
 
@@ -277,6 +277,11 @@ def init(
     A run that is active is finished first. Without a workspace one is made, and one line on
     standard error says where, and where its key is.
 
+    Processes that torchrun or ``srun`` started as ranks of one job (``TORCHELASTIC_RUN_ID``, or
+    ``SLURM_JOB_ID`` and ``SLURM_STEP_ID``) join one run unless they give an ``id``: the n-th run
+    that each of them starts is the same. Each rank counts its own steps, and goes on with them when
+    the job is started again.
+
     Parameters
     ----------
     project : str, optional
@@ -294,9 +299,12 @@ def init(
     id : str, optional
         Id of the run: 1 to 128 bytes without control characters and without ``/ : # ?``; by default
         12 random characters.
-    resume : {"never", "allow", "must"} or bool, optional
-        What to do if a run of that id is there: refuse (the default; also False), go on with it or
-        start it ("allow", "auto", True), or insist on going on with it.
+    resume : {"never", "allow", "must", "auto"} or bool, optional
+        What to do if a run of that id is there: refuse ("never", the default; also False), go on
+        with it or start it ("allow", True), or insist on going on with it ("must"). The step goes
+        on one above the highest. "auto" without an id goes on with the last run of the same
+        project, host, program and current directory if it crashed, was killed or failed, or with
+        that of the same SLURM job if that was started again; else it starts a new one.
     dir : path, optional
         Directory of the workspace; by default ``RUNCELLAR_DIR``, else the nearest ``.runcellar`` at
         or above the current directory, else the one in the user's data directory.
@@ -337,8 +345,9 @@ def init(
     if mode not in (None, "offline", "disabled"):
         raise InvalidArgumentError(f"mode {mode!r}: 'offline' or 'disabled' is expected")
     if resume not in _RESUME:
-        raise InvalidArgumentError(f"resume {resume!r}: 'never', 'allow' or 'must' is expected")
-    if _RESUME[resume] == "must" and id is None:
+        expected = "'never', 'allow', 'must' or 'auto'"
+        raise InvalidArgumentError(f"resume {resume!r}: {expected} is expected")
+    if _RESUME[resume] == "must" and id is None and not _has_launcher():
         raise InvalidArgumentError("resume='must': the id of the run is needed, too")
     if save_code:
         warn("save_code: this version records the git commit, and no code besides it")
@@ -370,7 +379,7 @@ def init(
     )
     run._config = None
     # A resumed run has more in its config than what is given now: then the store is asked.
-    fresh = run.disabled or _RESUME[resume] == "never"
+    fresh = run.disabled or run._is_new
     run._initial_config = run._plain_config("config", given) if fresh else None
     run._name = run._start_name
     run._summary = Summary(run)
@@ -381,6 +390,11 @@ def init(
     active = run
     _watch_process()
     return run
+
+
+def _has_launcher() -> bool:
+    """Return whether processes started beside this one may make the id of the run."""
+    return any(os.environ.get(name) for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"))
 
 
 def _current_directory() -> str | None:

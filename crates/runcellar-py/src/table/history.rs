@@ -9,6 +9,9 @@ pub(super) fn frame(history: History) -> Frame {
     let rows = history.steps.len();
     let mut columns =
         vec![Column::new("step", Cells::Int(history.steps)), Column::new("time", Cells::Time(history.times))];
+    if let Some(ranks) = history.ranks {
+        columns.push(Column::new("rank", Cells::Int(ranks.into_iter().map(i64::from).collect())));
+    }
     columns.extend(history.columns.into_iter().map(column));
     Frame { rows, columns, sampled: history.sampled }
 }

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use runcellar_format::record::{
-    Close, FieldChange, FieldId, MetricDefinition, RunRecord, RunState, SeriesEntry, Session, Stamped, Start, Tag,
-    Tokens,
+    Close, FieldChange, FieldId, LAUNCH_FIELD, Launched, Launches, MetricDefinition, RunRecord, RunState, SeriesEntry,
+    Session, Stamped, Start, Tag, Tokens, extra_body, set_extra_body,
 };
 use runcellar_format::value::{Json, Value};
 use runcellar_format::{KeyId, WriterId};
@@ -62,10 +62,18 @@ pub(crate) fn apply_start(record: &mut RunRecord, writer: WriterId, start: &Star
         return Ok(());
     }
     let forked = start.forked_from != [0; 16];
+    let launched = launched(start)?;
+    let mut launches = launches(record)?;
     if start.resumed && !forked {
         for session in &mut record.sessions {
-            // Another rank at work is no earlier session: the run goes on for as long as it does.
-            session.superseded |= session.state != RunState::Running || session.rank == start.rank;
+            let launch = launches.writers.iter().find(|(writer, ..)| *writer == session.writer);
+            let same_job = |launched: &&Launched| launch.is_some_and(|(_, job, _)| *job == job_hash(&launched.job));
+            session.superseded |= match (launch, launched.as_ref().filter(same_job)) {
+                // The ranks of one job count together, whichever ends first, until the job is started again.
+                (Some((.., restart)), Some(launched)) => session.rank == start.rank || *restart < launched.restart,
+                // Another rank at work is no earlier session: the run goes on for as long as it does.
+                _ => session.state != RunState::Running || session.rank == start.rank,
+            };
         }
         let clock = clock_of(start.started);
         let config = start.config.json().map_err(|cause| Error::format("config", cause))?;
@@ -81,6 +89,10 @@ pub(crate) fn apply_start(record: &mut RunRecord, writer: WriterId, start: &Star
             }
         }
     }
+    if let Some(Launched { job, restart }) = launched {
+        launches.writers.push((writer.0, job_hash(&job), restart));
+        set_extra_body(&mut record.extra, LAUNCH_FIELD, &launches).map_err(|cause| Error::format("launches", cause))?;
+    }
     record.sessions.push(Session {
         writer: writer.0,
         rank: start.rank,
@@ -92,6 +104,35 @@ pub(crate) fn apply_start(record: &mut RunRecord, writer: WriterId, start: &Star
     });
     derive_state(record);
     Ok(())
+}
+
+/// Returns what started a writer as one of several.
+pub(crate) fn launched(start: &Start) -> Result<Option<Launched>> {
+    extra_body(&start.extra, LAUNCH_FIELD).map_err(|cause| Error::format("start record", cause))
+}
+
+/// Returns true if the job of `start` alone has recorded a run.
+pub(crate) fn is_of_job(record: &RunRecord, start: &Start) -> Result<bool> {
+    let Some(launched) = launched(start)? else { return Ok(false) };
+    let launches = launches(record)?;
+    let of_job = |session: &Session| {
+        launches.writers.iter().any(|(writer, job, _)| *writer == session.writer && *job == job_hash(&launched.job))
+    };
+    Ok(record.sessions.iter().all(of_job))
+}
+
+fn launches(record: &RunRecord) -> Result<Launches> {
+    let launches = extra_body(&record.extra, LAUNCH_FIELD);
+    Ok(launches
+        .map_err(|cause| Error::format(format_args!("launches of run {}", record.id), cause))?
+        .unwrap_or_default())
+}
+
+/// Tells jobs apart in a run's record.
+fn job_hash(job: &str) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&runcellar_format::seal::checksum(job.as_bytes())[..8]);
+    u64::from_le_bytes(first)
 }
 
 /// Takes a batch in: fields, summary, ends. Series statistics are the caller's.

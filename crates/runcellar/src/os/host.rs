@@ -109,3 +109,12 @@ pub(crate) fn host_name() -> String {
 pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
+
+/// Returns what tells the process that started this one from all others: boot id, process id, and when it started.
+pub(crate) fn parent_process() -> String {
+    let parent = std::os::unix::process::parent_id();
+    // The name of the program, in parentheses, may hold spaces; the start time is the 20th field after it.
+    let stat = std::fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
+    let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).unwrap_or_default();
+    format!("{} {parent} {started}", boot_id())
+}

@@ -7,5 +7,7 @@ mod host;
 mod lock;
 
 pub(crate) use fork::{ForkHooks, Forkable, around_fork};
-pub(crate) use host::{FileSystem, boot_id, can_write, current_uid, file_system, free_bytes, home_of_user, host_name};
+pub(crate) use host::{
+    FileSystem, boot_id, can_write, current_uid, file_system, free_bytes, home_of_user, host_name, parent_process,
+};
 pub(crate) use lock::{lock_wait, try_lock};

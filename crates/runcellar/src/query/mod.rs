@@ -4,7 +4,7 @@ pub mod filter;
 mod history;
 mod runs;
 mod series;
-mod tail;
+pub(crate) mod tail;
 
 pub use filter::Filter;
 pub use history::{History, HistoryColumn};
@@ -35,7 +35,10 @@ pub(crate) fn tag_ids(inner: &Inner, start: &Start, name: &str) -> Result<Vec<Ob
     })
 }
 
-/// Returns the step after the highest of a run, with what its journals hold.
-pub(crate) fn next_step(inner: &Inner, run: ObjectId) -> Result<i64> {
-    tail::with_run(inner, run, |_, _, view| Ok(view.data.record.next_step))
+/// Returns the step after the highest of a run, or of one of its ranks, with what its journals hold.
+pub(crate) fn next_step(inner: &Inner, run: ObjectId, rank: Option<u32>) -> Result<i64> {
+    tail::with_run(inner, run, |tx, keyring, view| match rank {
+        None => Ok(view.data.record.next_step),
+        Some(rank) => crate::lineage::ranks::next_step(tx, keyring, view, rank),
+    })
 }

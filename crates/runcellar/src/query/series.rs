@@ -10,6 +10,7 @@ use crate::db::ReadTx;
 use crate::ingest::data::value_at;
 use crate::ingest::groups;
 use crate::keys::Keyring;
+use crate::lineage::ranks::Ranks;
 use crate::{Error, ErrorKind, Result, Workspace};
 
 /// Values of a series, in the narrowest form that holds them all exactly.
@@ -36,6 +37,8 @@ pub struct Series {
     pub values: SeriesValues,
     /// Times, microseconds UTC since 1970.
     pub times: Vec<i64>,
+    /// The rank that logged each; none if the run has no rank besides 0.
+    pub ranks: Option<Vec<u32>>,
     /// True if points were left out on request.
     pub sampled: bool,
 }
@@ -190,18 +193,42 @@ impl Points {
     }
 
     /// Orders the points by step, and those of one step by time, writer and sequence.
-    pub(super) fn sorted(self) -> Series {
+    pub(super) fn sorted(self, ranks: &Ranks) -> Series {
         let in_order =
             self.steps.is_sorted() && (self.writers.len() <= 1 || self.steps.windows(2).all(|pair| pair[0] < pair[1]));
+        let rank = |index: usize| ranks.of_writer(self.writer_at(index));
         if in_order {
-            return Series { steps: self.steps, values: self.values.narrowed(), times: self.times, sampled: false };
+            let ranks = ranks.are_several().then(|| (0..self.steps.len()).map(rank).collect());
+            return Series {
+                steps: self.steps,
+                values: self.values.narrowed(),
+                times: self.times,
+                ranks,
+                sampled: false,
+            };
         }
         let mut order: Vec<usize> = (0..self.steps.len()).collect();
         // A stable sort keeps the sequence of one writer.
         order.sort_by_key(|index| (self.steps[*index], self.times[*index], self.writer_at(*index)));
         let take = |all: &[i64]| order.iter().map(|index| all[*index]).collect();
         let (steps, times) = (take(&self.steps), take(&self.times));
-        Series { steps, values: self.values.pick(&order).narrowed(), times, sampled: false }
+        let ranks = ranks.are_several().then(|| order.iter().map(|index| rank(*index)).collect());
+        Series { steps, values: self.values.pick(&order).narrowed(), times, ranks, sampled: false }
+    }
+}
+
+impl Series {
+    /// Returns the points at `picks` in their order.
+    fn pick(&self, picks: &[usize]) -> Series {
+        let take = |all: &[i64]| picks.iter().filter_map(|index| all.get(*index).copied()).collect();
+        let of_rank = |ranks: &Vec<u32>| picks.iter().filter_map(|index| ranks.get(*index).copied()).collect();
+        Series {
+            steps: take(&self.steps),
+            times: take(&self.times),
+            values: self.values.pick(picks).narrowed(),
+            ranks: self.ranks.as_ref().map(of_rank),
+            sampled: self.sampled,
+        }
     }
 }
 
@@ -259,7 +286,29 @@ impl Workspace {
     /// # Errors
     /// [`ErrorKind::NotFound`] for a metric that the run does not have, or if the run cannot be read.
     pub fn series(&self, run: &RunInfo, metric: &str, points: Option<usize>) -> Result<Series> {
-        let series = with_run(&self.inner, run.object, |tx, keyring, view| {
+        let series = self.whole_series(run, metric)?;
+        Ok(match points {
+            Some(points) => sample(series, points),
+            None => series,
+        })
+    }
+
+    /// Reads what one rank logged of a metric, as [`Workspace::series`] does.
+    ///
+    /// # Errors
+    /// As [`Workspace::series`].
+    pub fn series_of_rank(&self, run: &RunInfo, metric: &str, rank: u32, points: Option<usize>) -> Result<Series> {
+        let all = self.whole_series(run, metric)?;
+        let is_its = |index: &usize| all.ranks.as_ref().map_or(0, |ranks| ranks[*index]) == rank;
+        let series = all.pick(&(0..all.steps.len()).filter(is_its).collect::<Vec<_>>());
+        Ok(match points {
+            Some(points) => sample(series, points),
+            None => series,
+        })
+    }
+
+    fn whole_series(&self, run: &RunInfo, metric: &str) -> Result<Series> {
+        with_run(&self.inner, run.object, |tx, keyring, view| {
             let number = view
                 .data
                 .series
@@ -267,11 +316,7 @@ impl Workspace {
                 .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: no metric {metric:?}", run.id)))?;
             let mut found = Points::new();
             scan(tx, keyring, view, None, |series| series == number, |_, points| found.add(points))?;
-            Ok(found.sorted())
-        })?;
-        Ok(match points {
-            Some(points) => sample(series, points),
-            None => series,
+            Ok(found.sorted(&Ranks::of(&view.data.record)?))
         })
     }
 }
@@ -302,8 +347,7 @@ fn sample(series: Series, points: usize) -> Series {
             picks.extend(kept);
         }
     }
-    let take = |all: &[i64]| picks.iter().filter_map(|index| all.get(*index).copied()).collect();
-    Series { steps: take(&series.steps), times: take(&series.times), values: series.values.pick(&picks), sampled: true }
+    Series { sampled: true, ..series.pick(&picks) }
 }
 
 #[cfg(test)]
@@ -316,7 +360,13 @@ mod tests {
         values[6_666] = 1e9;
         values[3_333] = f64::NAN;
         let steps: Vec<i64> = (0..10_000).collect();
-        let series = Series { steps: steps.clone(), times: steps, values: SeriesValues::Float(values), sampled: false };
+        let series = Series {
+            steps: steps.clone(),
+            times: steps,
+            values: SeriesValues::Float(values),
+            ranks: None,
+            sampled: false,
+        };
         let sampled = sample(series.clone(), 300);
         assert!(sampled.sampled && sampled.steps.len() <= 300 && sampled.steps.is_sorted());
         let at = sampled.steps.iter().position(|step| *step == 6_666).expect("the spike stays");

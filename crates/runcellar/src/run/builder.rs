@@ -5,26 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use runcellar_format::record::{Start, Tokens};
-use runcellar_format::seal::Kind;
-use runcellar_format::{ObjectId, WriterId};
+use runcellar_format::WriterId;
+use runcellar_format::record::{DIRECTORY_FIELD, LAUNCH_FIELD, Launched, Start, Tokens, set_extra_body};
 
 use super::background::Background;
-use super::journal_file::{EmptyJournal, JournalKey};
+use super::journal_file::EmptyJournal;
+use super::meet::{self, Given, Met};
 use super::writer::{JOURNAL_BYTES_MAX, Place, Writer, WriterOptions};
-use super::{Run, Shared, names};
-use crate::db::ReadTx;
+use super::{Run, Shared};
+use crate::environment::Launch;
 use crate::ingest::batch::Batch;
-use crate::ingest::data::RunData;
 use crate::ingest::progress::Progress;
 use crate::ingest::store;
-use crate::keys::Keyring;
 use crate::os::Forkable;
-use crate::workspace::Inner;
-use crate::{Error, ErrorKind, Json, Result, Workspace, capture, io, os};
+use crate::{Error, Json, Result, Workspace, capture, io, os};
 
 /// How long `start` waits for the database before it records without it (journal of key source 2).
-const INIT_WAIT: Duration = Duration::from_millis(250);
+pub(super) const INIT_WAIT: Duration = Duration::from_millis(250);
 /// The longest run id, project name or tag, in bytes.
 pub(super) const NAME_BYTES_MAX: usize = 128;
 const ID_DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
@@ -39,6 +36,10 @@ pub enum Resume {
     Allow,
     /// Go on with it; refuse if it is not there.
     Must,
+    /// With an id as `Allow`. Without one, go on with the last run of the same project, host, program and directory if
+    /// it crashed, was killed or failed, or with that of the same job if a launcher starts it again; else start a new
+    /// one.
+    Auto,
 }
 
 /// A run about to be started.
@@ -53,7 +54,8 @@ pub struct RunBuilder {
     notes: String,
     group: String,
     job_type: String,
-    resume: Resume,
+    resume: Option<Resume>,
+    launch: Option<Launch>,
     rank: u32,
     program: String,
     runtime: String,
@@ -75,7 +77,8 @@ impl Workspace {
             notes: String::new(),
             group: String::new(),
             job_type: String::new(),
-            resume: Resume::Never,
+            resume: None,
+            launch: None,
             rank: 0,
             program: String::new(),
             runtime: String::new(),
@@ -135,10 +138,18 @@ impl RunBuilder {
         self
     }
 
-    /// Says what to do when a run of the given id is there.
+    /// Says what to do when a run of the given id is there. By default `Never`; ranks join each other.
     #[must_use]
     pub fn resume(mut self, resume: Resume) -> Self {
-        self.resume = resume;
+        self.resume = Some(resume);
+        self
+    }
+
+    /// Says what started this process as one of several. Without an id all its ranks record one run.
+    #[must_use]
+    pub fn launch(mut self, launch: Launch) -> Self {
+        self.rank = launch.rank;
+        self.launch = Some(launch);
         self
     }
 
@@ -194,14 +205,14 @@ impl RunBuilder {
         let workspace = self.workspace.clone();
         let inner = &workspace.inner;
         let writer_id = WriterId(io::random(&*inner.io)?);
-        let (resume, options, given_id) = (self.resume, self.options, self.id.is_some());
-        let (mut start, given_name) = self.into_start()?;
-        let given = Given { id: given_id, name: given_name, resume };
+        let options = self.options;
+        let (mut start, mut given) = self.into_start()?;
+        meet::identify(&workspace, &mut start, &mut given)?;
         // The file comes before the run is known, so that a run whose writer dies in between can be told by an empty
         // journal and needs no search for it; see `ingest::recover`.
         let empty = EmptyJournal::create(inner)?;
-        let (key, next_step) = match register(inner, writer_id, &mut start, &given) {
-            Ok(registered) => registered,
+        let Met { key, next_step, resumed } = match meet::register(inner, writer_id, &mut start, &given) {
+            Ok(met) => met,
             Err(error) => {
                 empty.discard(inner);
                 return Err(error);
@@ -221,17 +232,33 @@ impl RunBuilder {
             start,
             options,
             place: Place::new(next_step),
+            resumed,
             writer: Forkable::new(background),
         };
         Ok(Run { shared: Arc::new(shared), finished: AtomicBool::new(false) })
     }
 
-    fn into_start(self) -> Result<(Start, Option<String>)> {
+    fn into_start(self) -> Result<(Start, Given)> {
         let io = self.workspace.inner.io.clone();
+        let given = Given {
+            id: self.id.is_some(),
+            name: self.name.clone(),
+            resume: self.resume,
+            launch: self.launch.clone(),
+            joins: false,
+        };
         let id = match self.id {
             Some(id) => checked_name("run id", id, &['/', ':', '#', '?'])?,
-            None => io::random::<12>(&*io)?.map(|byte| char::from(ID_DIGITS[usize::from(byte) % 36])).iter().collect(),
+            None => id_of(&io::random::<12>(&*io)?),
         };
+        let mut extra = Vec::new();
+        if let Some(Launch { job, restart, .. }) = self.launch {
+            set_extra_body(&mut extra, LAUNCH_FIELD, &Launched { job, restart })
+                .map_err(|cause| Error::format("launch", cause))?;
+        }
+        if let Some(directory) = &self.directory {
+            extra.push((DIRECTORY_FIELD, directory.to_string_lossy().into_owned().into_bytes()));
+        }
         if !matches!(self.config, Json::Map(_)) {
             return Err(Error::invalid("config: a map is expected"));
         }
@@ -242,7 +269,7 @@ impl RunBuilder {
             project: io::random(&*io)?,
             run_id: id,
             project_name: checked_name("project", self.project, &[':', '#', '?'])?,
-            name: self.name.clone().unwrap_or_default(),
+            name: self.name.unwrap_or_default(),
             notes: self.notes,
             group: self.group,
             job_type: self.job_type,
@@ -260,84 +287,15 @@ impl RunBuilder {
             git_commit: git.commit,
             git_branch: git.branch,
             runtime: self.runtime,
-            extra: Vec::new(),
+            extra,
         };
-        Ok((start, self.name))
+        Ok((start, given))
     }
 }
 
-/// What the caller gave of a run that may be there already.
-struct Given {
-    id: bool,
-    name: Option<String>,
-    resume: Resume,
-}
-
-/// Makes run and writer known, and `start` fit what is known of the run; returns the journal's key and the step at
-/// which to go on.
-fn register(inner: &Inner, writer: WriterId, start: &mut Start, given: &Given) -> Result<(JournalKey, i64)> {
-    let registered = inner.write(Some(INIT_WAIT), |tx| {
-        let next_step = meet(tx, tx.keyring, start, given)?;
-        if start.name.is_empty() {
-            let ordinal = tx.count_objects(Kind::Run)? + 1;
-            start.name = names::generate(io::random(tx.io)?, ordinal);
-        }
-        start.device = tx.root().device;
-        let (run, key) = store::register(tx, writer, start)?;
-        start.run = run.0;
-        Ok((JournalKey::Run(key), next_step))
-    });
-    let (key, next_step) = match registered {
-        Err(error) if error.is_retryable() => {
-            // Somebody holds the database: the journal takes the whole start, sealed to the ingest key. Reading still
-            // tells whether the run is there; if even that fails, whoever ingests the journal joins the two.
-            let next_step = match inner.read(|tx, keyring| meet(tx, keyring, start, given)) {
-                Err(error) if error.is_retryable() => {
-                    start.resumed = given.id && given.resume != Resume::Never;
-                    0
-                }
-                met => met?,
-            };
-            if start.name.is_empty() && !start.resumed {
-                start.name = names::generate(io::random(&*inner.io)?, 0);
-            }
-            (JournalKey::Ingest(inner.keyslots().ingest), next_step)
-        }
-        registered => registered?,
-    };
-    if !start.resumed {
-        return Ok((key, next_step));
-    }
-    // Rows that an earlier writer left in a journal count for the next step, too.
-    match crate::query::next_step(inner, ObjectId(start.run)) {
-        Ok(beyond) => Ok((key, next_step.max(beyond))),
-        Err(error) if error.is_retryable() || error.kind() == ErrorKind::NotFound => Ok((key, next_step)),
-        Err(error) => Err(error),
-    }
-}
-
-/// Looks whether the run is there and makes `start` fit it; returns the step at which to go on.
-fn meet(tx: &ReadTx<'_>, keyring: &Keyring, start: &mut Start, given: &Given) -> Result<i64> {
-    let known = match given.id {
-        true => tx.object_by_tag(Kind::Run, &store::tag_of(tx, keyring, Kind::Run, &start.run_id)?)?,
-        false => None,
-    };
-    match (known, given.resume) {
-        (Some(_), Resume::Never) => {
-            let message = format!("run {}: it is there already; resume it, or take another id", start.run_id);
-            Err(Error::new(ErrorKind::Exists, message))
-        }
-        (None, Resume::Must) => {
-            Err(Error::new(ErrorKind::NotFound, format!("run {}: not there to be resumed", start.run_id)))
-        }
-        (Some(row), _) => {
-            let data = RunData::without_series(tx, keyring, &row)?;
-            (start.resumed, start.run, start.project) = (true, data.object.0, data.record.project);
-            start.name = given.name.clone().unwrap_or(data.record.name.value);
-            Ok(data.record.next_step)
-        }
-        (None, _) => Ok(0),
-    }
+/// Makes an id of random bytes.
+pub(super) fn id_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(ID_DIGITS[usize::from(*byte) % 36])).collect()
 }
 
 /// Refuses a name that listings and filters could not show.

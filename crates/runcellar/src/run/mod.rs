@@ -6,6 +6,7 @@
 mod background;
 mod builder;
 mod journal_file;
+mod meet;
 mod metric_names;
 mod names;
 pub(crate) mod registry;
@@ -49,6 +50,8 @@ struct Shared {
     options: WriterOptions,
     /// Where the next row goes; survives a fork without a lock.
     place: Place,
+    /// It goes on with what was recorded before.
+    resumed: bool,
     writer: Forkable<Background>,
 }
 
@@ -107,6 +110,24 @@ impl Run {
     #[must_use]
     pub fn workspace(&self) -> &Workspace {
         &self.shared.workspace
+    }
+
+    /// Returns true if it goes on with what was recorded before. A rank that joins others at work does not.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.shared.resumed
+    }
+
+    /// Returns true if it was made by this start: what the caller gave is all there is of it.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        !self.shared.start.resumed
+    }
+
+    /// Returns the rank of this process among those that record the run.
+    #[must_use]
+    pub fn rank(&self) -> u32 {
+        self.shared.start.rank
     }
 
     /// Returns the step that the next row without one gets.

@@ -53,7 +53,13 @@ mod tests {
 
     fn series(values: &[f64]) -> Series {
         let steps: Vec<i64> = (0..).take(values.len()).collect();
-        Series { times: steps.clone(), steps, values: SeriesValues::Float(values.to_vec()), sampled: false }
+        Series {
+            times: steps.clone(),
+            steps,
+            values: SeriesValues::Float(values.to_vec()),
+            ranks: None,
+            sampled: false,
+        }
     }
 
     #[test]
