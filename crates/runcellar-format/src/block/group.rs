@@ -33,15 +33,20 @@ pub struct EncodedGroup {
     pub parts: Vec<Vec<u8>>,
 }
 
-/// Encodes a group of rows and the columns over them, which may come in any order.
-///
-/// `level` is for steps and times, as columns are encoded already.
+/// The rows of a group, encoded by themselves: the work is done before anybody has to wait for the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedSpine {
+    rows: u32,
+    /// The main part up to its presences.
+    bytes: Vec<u8>,
+}
+
+/// Encodes the rows of a group.
 ///
 /// # Errors
-/// [`FormatError::Malformed`] if there are no rows, steps and times differ in number, the sequence numbers fall, a
-/// column was encoded for another number of rows, or two are of one series and kind; [`FormatError::Limit`] if
-/// there are too many rows, columns or bytes.
-pub fn encode_group(rows: &GroupRows<'_>, mut columns: Vec<EncodedColumn>, level: Level) -> Result<EncodedGroup> {
+/// [`FormatError::Malformed`] if there are no rows, steps and times differ in number, or the sequence numbers fall;
+/// [`FormatError::Limit`] if there are too many rows.
+pub fn encode_spine(rows: &GroupRows<'_>, level: Level) -> Result<EncodedSpine> {
     let malformed = |reason| FormatError::Malformed { what: "row group", reason };
     let row_count = check_rows(rows.steps.len())?;
     if rows.times.len() != rows.steps.len() {
@@ -50,14 +55,6 @@ pub fn encode_group(rows: &GroupRows<'_>, mut columns: Vec<EncodedColumn>, level
     if rows.last_sequence < rows.first_sequence {
         return Err(malformed("sequence numbers fall"));
     }
-    if columns.iter().any(|column| column.rows != row_count) {
-        return Err(malformed("a column was encoded for another number of rows"));
-    }
-    columns.sort_by_key(|column| (column.series, column.kind));
-    if columns.windows(2).any(|pair| (pair[0].series, pair[0].kind) == (pair[1].series, pair[1].kind)) {
-        return Err(malformed("two columns of one series and kind"));
-    }
-
     let mut main = Writer::with_capacity(4096);
     main.u8(GROUP_VERSION).u8(0).raw(rows.writer.as_bytes());
     main.u32(row_count).u64(rows.first_sequence).u64(rows.last_sequence);
@@ -65,6 +62,36 @@ pub fn encode_group(rows: &GroupRows<'_>, mut columns: Vec<EncodedColumn>, level
         let (tag, bytes) = integer::encode(numbers, level);
         main.u8(tag as u8).bytes("encoded rows", &bytes, ROWS_MAX * 8)?;
     }
+    Ok(EncodedSpine { rows: row_count, bytes: main.into_vec() })
+}
+
+/// Encodes a group of rows and the columns over them, which may come in any order.
+///
+/// `level` is for steps and times, as columns are encoded already.
+///
+/// # Errors
+/// As [`encode_spine`] and [`assemble_group`].
+pub fn encode_group(rows: &GroupRows<'_>, columns: Vec<EncodedColumn>, level: Level) -> Result<EncodedGroup> {
+    assemble_group(&encode_spine(rows, level)?, columns)
+}
+
+/// Puts a group together from what is encoded; the columns may come in any order. Costs little more than a copy.
+///
+/// # Errors
+/// [`FormatError::Malformed`] if a column was encoded for another number of rows, or two are of one series and kind;
+/// [`FormatError::Limit`] if there are too many columns or bytes.
+pub fn assemble_group(spine: &EncodedSpine, mut columns: Vec<EncodedColumn>) -> Result<EncodedGroup> {
+    let malformed = |reason| FormatError::Malformed { what: "row group", reason };
+    if columns.iter().any(|column| column.rows != spine.rows) {
+        return Err(malformed("a column was encoded for another number of rows"));
+    }
+    columns.sort_by_key(|column| (column.series, column.kind));
+    if columns.windows(2).any(|pair| (pair[0].series, pair[0].kind) == (pair[1].series, pair[1].kind)) {
+        return Err(malformed("two columns of one series and kind"));
+    }
+
+    let mut main = Writer::with_capacity(spine.bytes.len() + 4096);
+    main.raw(&spine.bytes);
     let presences = write_presences(&mut main, &columns)?;
     let parts = write_columns(&mut main, columns, &presences)?;
     Ok(EncodedGroup { parts: std::iter::once(main.into_vec()).chain(parts).collect() })

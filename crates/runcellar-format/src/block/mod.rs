@@ -31,7 +31,7 @@ use crate::error::{FormatError, Result};
 pub(crate) use column::decode_column;
 pub use column::{EncodedColumn, encode_column};
 pub use entry::ColumnEntry;
-pub use group::{EncodedGroup, GroupRows, encode_group};
+pub use group::{EncodedGroup, EncodedSpine, GroupRows, assemble_group, encode_group, encode_spine};
 pub use header::GroupMain;
 pub use stats::{ColumnStats, Extent, Extents};
 pub use tag::Tag;
