@@ -1,9 +1,11 @@
 //! A batch: consecutive frames of one writer, turned from rows into columns.
 
+use std::sync::Arc;
+
 use runcellar_format::WriterId;
 use runcellar_format::block::{Column, Presence, Values};
 use runcellar_format::journal::{Record, Records, Shapes};
-use runcellar_format::record::{Close, Event, FieldChange, Start};
+use runcellar_format::record::{Close, Event, FieldChange, FieldId, Start};
 use runcellar_format::value::Value;
 
 use super::progress::Progress;
@@ -36,6 +38,13 @@ pub(crate) enum Deed {
     Event(Event),
 }
 
+impl Deed {
+    /// Returns true if it says how metrics are summarised.
+    pub(super) fn defines_metrics(&self) -> bool {
+        matches!(self, Deed::Fields { fields, .. } if fields.iter().any(|field| field.field == FieldId::Metric))
+    }
+}
+
 /// Values of one metric in a batch.
 #[derive(Debug, Default)]
 pub(crate) struct MetricColumns {
@@ -46,6 +55,22 @@ pub(crate) struct MetricColumns {
     /// The last value written and the time of its row.
     pub(crate) last: Option<(Value, i64)>,
     last_row: Option<u32>,
+}
+
+/// A metric with its values in a batch.
+#[derive(Debug)]
+pub(crate) struct Metric {
+    pub(crate) name: Arc<str>,
+    pub(crate) columns: MetricColumns,
+    /// Its index in the file.
+    index: usize,
+}
+
+/// A name that a file gives an index, and where its metric stands in the batch, if rows had values of it.
+#[derive(Debug, Default)]
+struct Name {
+    name: Option<Arc<str>>,
+    place: Option<u32>,
 }
 
 /// Consecutive frames of one writer.
@@ -62,8 +87,10 @@ pub(crate) struct Batch {
     pub(crate) times: Vec<i64>,
     /// The lowest and highest sequence of its rows.
     pub(crate) row_sequences: Option<(u64, u64)>,
-    /// Names and columns by the metric's index in the file.
-    pub(crate) metrics: Vec<(Option<String>, MetricColumns)>,
+    /// The metrics that its rows have values of, in order of first use.
+    pub(crate) metrics: Vec<Metric>,
+    /// Names by the metric's index in the file; frames to come refer to all of them.
+    names: Vec<Name>,
     /// The shapes of the file's rows.
     shapes: Shapes,
     pub(crate) deeds: Vec<Deed>,
@@ -82,20 +109,19 @@ impl Batch {
 
     /// Empties the batch for the frames that follow, keeping what later frames refer to: names and the start.
     pub(crate) fn next(&mut self) {
-        let names = std::mem::take(&mut self.metrics).into_iter().map(|(name, _)| (name, MetricColumns::default()));
-        let (metrics, start, shapes) = (names.collect(), self.start.take(), std::mem::take(&mut self.shapes));
-        *self = Batch {
-            metrics,
-            start,
-            shapes,
-            heard: self.heard,
-            ..Batch::after(self.writer, std::mem::take(&mut self.progress))
-        };
+        for metric in &self.metrics {
+            if let Some(name) = self.names.get_mut(metric.index) {
+                name.place = None;
+            }
+        }
+        let (names, shapes) = (std::mem::take(&mut self.names), std::mem::take(&mut self.shapes));
+        let (progress, start) = (std::mem::take(&mut self.progress), self.start.take());
+        *self = Batch { names, shapes, start, heard: self.heard, ..Batch::after(self.writer, progress) };
     }
 
     /// Forgets the names and shapes of a file before the next file of the writer is read.
     pub(crate) fn next_file(&mut self) {
-        self.metrics.clear();
+        self.names.clear();
         self.shapes.clear();
     }
 
@@ -164,23 +190,35 @@ impl Batch {
 
     fn name_metric(&mut self, index: u32, name: String) -> Result<()> {
         let index = index as usize;
-        if index >= self.metrics.len() + NAME_GAP_MAX {
+        if index >= self.names.len() + NAME_GAP_MAX {
             return Err(Error::damaged(format!("writer {}: metric {index} is named far out of order", self.writer)));
         }
-        if index >= self.metrics.len() {
+        if index >= self.names.len() {
             // A gap is left by a damaged frame, which the reader reports: only the metrics that it named suffer.
-            self.metrics.resize_with(index + 1, Default::default);
+            self.names.resize_with(index + 1, Default::default);
         }
-        match self.metrics.get_mut(index) {
-            Some((Some(known), _)) if *known != name => {
+        match self.names.get_mut(index) {
+            Some(Name { name: Some(known), .. }) if **known != *name => {
                 Err(Error::damaged(format!("writer {}: metric {index} has two names", self.writer)))
             }
-            Some((known, _)) => {
-                *known = Some(name);
+            Some(Name { name: known @ None, .. }) => {
+                *known = Some(name.into());
                 Ok(())
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
+    }
+
+    /// Returns where a metric stands in the batch, adding it if need be; `None` if the file gave it no name.
+    fn place_of(&mut self, index: u32) -> Option<usize> {
+        let index = index as usize;
+        let Name { name, place } = self.names.get_mut(index)?;
+        let name = name.as_ref()?;
+        let place = place.get_or_insert_with(|| {
+            self.metrics.push(Metric { name: name.clone(), columns: MetricColumns::default(), index });
+            u32::try_from(self.metrics.len() - 1).unwrap_or(u32::MAX)
+        });
+        Some(*place as usize)
     }
 
     fn take_row(&mut self, sequence: u64, step: i64, time: i64, values: Vec<(u32, Value)>) -> Result<()> {
@@ -192,7 +230,8 @@ impl Batch {
         self.row_sequences = Some((first.min(sequence), last.max(sequence)));
         self.cells += values.len();
         for (index, value) in values {
-            let Some((Some(_), columns)) = self.metrics.get_mut(index as usize) else { continue };
+            let Some(place) = self.place_of(index) else { continue };
+            let Some(Metric { columns, .. }) = self.metrics.get_mut(place) else { continue };
             if let Value::Text(text) = &value {
                 self.text_bytes += text.len();
             }
@@ -241,8 +280,8 @@ impl MetricColumns {
             .count()
     }
 
-    /// Returns the columns, one for each kind of value seen; `rows` is the number of rows of the group.
-    pub(crate) fn into_columns(self, series: u32, rows: usize) -> Vec<Column> {
+    /// Takes the columns out, one for each kind of value seen; `rows` is the number of rows of the group.
+    pub(crate) fn take_columns(&mut self, series: u32, rows: usize) -> Vec<Column> {
         let presence =
             |present: Vec<u32>| if present.len() == rows { Presence::Dense } else { Presence::Rows(present) };
         let mut out = Vec::new();
@@ -251,14 +290,12 @@ impl MetricColumns {
                 out.push(Column { series, presence: presence(present), values });
             }
         };
-        add(self.floats.0, Values::Float(self.floats.1));
-        add(self.ints.0, Values::Int(self.ints.1));
-        add(self.bools.0, Values::Bool(self.bools.1));
-        add(self.texts.0, Values::Text(self.texts.1));
+        let (floats, ints) = (std::mem::take(&mut self.floats), std::mem::take(&mut self.ints));
+        let (bools, texts) = (std::mem::take(&mut self.bools), std::mem::take(&mut self.texts));
+        add(floats.0, Values::Float(floats.1));
+        add(ints.0, Values::Int(ints.1));
+        add(bools.0, Values::Bool(bools.1));
+        add(texts.0, Values::Text(texts.1));
         out
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.last.is_none()
     }
 }

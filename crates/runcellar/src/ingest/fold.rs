@@ -144,17 +144,16 @@ pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
         record.next_step = record.next_step.max(next);
     }
     let mut places = Places::default();
-    for (name, columns) in &batch.metrics {
-        if let (Some(name), Some((value, time))) = (name, &columns.last) {
-            let place = places.find(&record.summary, name);
-            set_stamped_at(&mut record.summary, place, name, shortened(value), clock_of(*time));
-        }
+    for metric in &batch.metrics {
+        let Some((value, time)) = &metric.columns.last else { continue };
+        let may_add = record.summary.len() < SUMMARY_LOGGED_MAX;
+        places.set(&mut record.summary, &metric.name, shortened(value), clock_of(*time), may_add);
     }
     for deed in &batch.deeds {
         match deed {
             Deed::Fields { clock, fields } => {
                 for field in fields {
-                    apply_field(record, field, *clock)?;
+                    apply_field_at(record, field, *clock, &mut places)?;
                 }
             }
             Deed::Close(close) => apply_close(record, batch.writer, close),
@@ -211,6 +210,11 @@ fn derive_state(record: &mut RunRecord) {
 
 /// Sets one field.
 pub(crate) fn apply_field(record: &mut RunRecord, change: &FieldChange, clock: u64) -> Result<()> {
+    apply_field_at(record, change, clock, &mut Places::default())
+}
+
+/// Sets one of many fields; `places` are those of the summary.
+fn apply_field_at(record: &mut RunRecord, change: &FieldChange, clock: u64, places: &mut Places) -> Result<()> {
     let value = change.value().map_err(|cause| Error::format("field", cause))?;
     let text = |value: &Json| match value {
         Json::Text(text) => text.clone(),
@@ -225,10 +229,13 @@ pub(crate) fn apply_field(record: &mut RunRecord, change: &FieldChange, clock: u
         FieldId::RemoveConfig => record.config.retain(|(key, old)| *key != change.key || old.clock > clock),
         FieldId::Summary => {
             if let Some(value) = scalar(value) {
-                set_stamped(&mut record.summary, &change.key, value, clock);
+                places.set(&mut record.summary, &change.key, value, clock, true);
             }
         }
-        FieldId::RemoveSummary => record.summary.retain(|(key, old)| *key != change.key || old.clock > clock),
+        FieldId::RemoveSummary => {
+            record.summary.retain(|(key, old)| *key != change.key || old.clock > clock);
+            *places = Places::default();
+        }
         FieldId::AddTag => {
             if let Some(KeyId(add_id)) = KeyId::from_hex(&text(&value)) {
                 add_tag(record, &change.key, add_id);
@@ -256,6 +263,11 @@ pub(crate) fn apply_field(record: &mut RunRecord, change: &FieldChange, clock: u
 /// has a limit of its own and is rewritten by every ingest; the series has the whole text.
 const TEXT_BYTES_MAX: usize = 4096;
 
+/// The most entries of a summary that there are because metrics were logged: as many as one row can have values. The
+/// summary is part of a record that is rewritten by every ingest and read by every listing; metrics beyond it have their
+/// series, and their last value in its statistics.
+const SUMMARY_LOGGED_MAX: usize = crate::run::ROW_VALUES_MAX as usize;
+
 /// Returns a value as summaries and statistics keep it.
 pub(crate) fn shortened(value: &Value) -> Value {
     match value {
@@ -268,19 +280,14 @@ pub(crate) fn shortened(value: &Value) -> Value {
 }
 
 fn set_stamped<T>(entries: &mut Vec<(String, Stamped<T>)>, key: &str, value: T, clock: u64) {
-    let place = entries.iter().position(|(known, _)| known == key);
-    set_stamped_at(entries, place, key, value, clock);
-}
-
-fn set_stamped_at<T>(entries: &mut Vec<(String, Stamped<T>)>, place: Option<usize>, key: &str, value: T, clock: u64) {
-    match place.and_then(|place| entries.get_mut(place)) {
+    match entries.iter_mut().find(|(known, _)| known == key) {
         Some((_, stamped)) => drop(stamped.merge(value, clock)),
         None => entries.push((key.to_owned(), Stamped::new(value, clock))),
     }
 }
 
 /// Finds the places of many keys: after the last one found, as batches bring thousands of metrics in the same order
-/// again and again, or by an index that is made when that fails. Keys not found are expected to be appended.
+/// again and again, or by an index that is made when that fails.
 #[derive(Default)]
 struct Places {
     next: usize,
@@ -290,19 +297,27 @@ struct Places {
 impl Places {
     fn find<T>(&mut self, entries: &[(String, Stamped<T>)], key: &str) -> Option<usize> {
         let place = if entries.get(self.next).is_some_and(|(known, _)| known == key) {
-            Some(self.next)
+            self.next
         } else {
-            let index = self
-                .index
-                .get_or_insert_with(|| (0..).zip(entries).map(|(place, (known, _))| (known.clone(), place)).collect());
-            let place = index.get(key).copied();
-            if place.is_none() {
-                index.insert(key.to_owned(), entries.len());
-            }
-            place
+            let places = || (0..).zip(entries).map(|(place, (known, _))| (known.clone(), place)).collect();
+            *self.index.get_or_insert_with(places).get(key)?
         };
-        self.next = place.unwrap_or(entries.len()) + 1;
-        place
+        self.next = place + 1;
+        Some(place)
+    }
+
+    /// Sets an entry, adding it if `may_add`.
+    fn set<T>(&mut self, entries: &mut Vec<(String, Stamped<T>)>, key: &str, value: T, clock: u64, may_add: bool) {
+        match self.find(entries, key).and_then(|place| entries.get_mut(place)) {
+            Some((_, stamped)) => drop(stamped.merge(value, clock)),
+            None if !may_add => {}
+            None => {
+                if let Some(index) = &mut self.index {
+                    index.insert(key.to_owned(), entries.len());
+                }
+                entries.push((key.to_owned(), Stamped::new(value, clock)));
+            }
+        }
     }
 }
 
@@ -349,14 +364,18 @@ fn define_metric(record: &mut RunRecord, name: &str, value: &Json) {
 
 /// Puts the statistics that definitions ask for into the summary: `loss.min` and the like, in place of the last value.
 pub(crate) fn apply_definitions(record: &mut RunRecord, series: &[SeriesEntry]) {
+    if record.metrics.iter().all(|definition| definition.summary.is_empty()) {
+        return;
+    }
+    let mut places = Places::default();
     for entry in series {
         let Some(definition) = definition_of(&record.metrics, &entry.name) else { continue };
         if definition.summary.is_empty() {
             continue;
         }
-        let Some(clock) = record.summary.iter().find(|(key, _)| *key == entry.name).map(|(_, last)| last.clock) else {
-            continue;
-        };
+        // The plain last value keeps standing while runs are at work, as its clock is needed; it is hidden by the view.
+        let last = places.find(&record.summary, &entry.name).and_then(|place| record.summary.get(place));
+        let Some(clock) = last.map(|(_, last)| last.clock) else { continue };
         let mut wanted = Vec::new();
         for statistic in &definition.summary {
             let value = match statistic.as_str() {
@@ -373,10 +392,8 @@ pub(crate) fn apply_definitions(record: &mut RunRecord, series: &[SeriesEntry]) 
             };
             wanted.extend(value.map(|value| (format!("{}.{statistic}", entry.name), value)));
         }
-        // The plain last value keeps standing while runs are at work, as `last_of` needs its clock; it is hidden by
-        // the view.
         for (key, value) in wanted {
-            set_stamped(&mut record.summary, &key, value, clock);
+            places.set(&mut record.summary, &key, value, clock, true);
         }
     }
 }

@@ -1,15 +1,12 @@
-//! Row groups: cutting a batch into groups, and joining it with a short group that went before.
+//! Row groups in the database: reading them, and putting them and the pages that list them there.
 
 use runcellar_format::WriterId;
-use runcellar_format::block::{
-    COLUMNS_MAX, Column, ColumnEntry, GroupMain, GroupRows, Level, Presence, Values, encode_column, encode_group,
-};
+use runcellar_format::block::{Column, ColumnEntry, EncodedColumn, EncodedSpine, GroupMain, Values, assemble_group};
 use runcellar_format::record::{Body, GroupEntry, GroupPage, PAGE_ENTRIES, WriterRow};
 use runcellar_format::seal::Kind;
 use runcellar_format::sum::Sum;
 
-use super::batch::{Batch, CELLS_MAX, MetricColumns, ROWS_MAX, TEXT_BYTES_MAX};
-use super::data::{RunData, value_at};
+use super::data::RunData;
 use crate::db::{BlockRow, Cover, GroupKey, ObjectKey, ReadTx, WriteTx};
 use crate::keys::Keyring;
 use crate::{Error, Result};
@@ -69,127 +66,51 @@ pub(crate) fn read_group(tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData, gro
     Ok(Group { sequences: (main.first_sequence, main.last_sequence), steps, times, columns })
 }
 
-/// Stores the rows of a batch whose columns carry the run's numbers; returns the groups made and those taken away.
-///
-/// A short last group of the same writer is joined with them, so that however often little is ingested, at most one
-/// group of a writer is short.
-pub(super) fn store_rows(
+/// Stores an encoded group whose columns carry the run's numbers, in the place of the group that it takes up or after
+/// all others. Of `entry`, place, number, parts and sum are filled in.
+pub(super) fn store_group(
     tx: &mut WriteTx<'_>,
     data: &mut RunData,
     writer: &mut WriterRow,
-    batch: &Batch,
-    columns: Vec<Column>,
-) -> Result<(Vec<u32>, Vec<u32>)> {
-    let (mut made, mut gone) = (Vec::new(), Vec::new());
-    let Some(sequences) = batch.row_sequences else { return Ok((made, gone)) };
-    data.head.rows += batch.rows() as u64;
-    data.head.points += columns.iter().map(|column| column.values.len() as u64).sum::<u64>();
-    let mut group = Group { sequences, steps: batch.steps.clone(), times: batch.times.clone(), columns };
-    if let Some(short) = last_group(tx, data, batch.writer)?.filter(|last| may_join(last, &group)) {
-        let before = read_group(tx, tx.keyring, data, group_key(data, &short))?;
-        if fit_together(&before, &group) {
-            group = joined(before, group);
-            remove_group(tx, data, &short)?;
-            gone.push(short.number);
-        }
-    }
-    let entry = store_group(tx, data, writer, batch.writer, &group)?;
-    made.push(entry.number);
-    add_entry(tx, data, entry)?;
-    Ok((made, gone))
-}
-
-/// Returns true if a group may take up the rows of another, as far as its entry tells: limits hold for what is joined
-/// as for a batch, or a run of long texts or many metrics would be rewritten as one ever longer group.
-fn may_join(last: &GroupEntry, group: &Group) -> bool {
-    let cells: usize = group.columns.iter().map(|column| column.values.len()).sum();
-    last.rows as usize + group.steps.len() <= ROWS_MAX && last.points as usize + cells <= CELLS_MAX
-}
-
-fn fit_together(left: &Group, right: &Group) -> bool {
-    let columns = || left.columns.iter().chain(&right.columns);
-    let text_bytes = |column: &Column| match &column.values {
-        Values::Text(all) => all.iter().map(String::len).sum(),
-        _ => 0,
-    };
-    columns().map(text_bytes).sum::<usize>() <= TEXT_BYTES_MAX && columns().count() <= COLUMNS_MAX as usize
-}
-
-fn joined(mut left: Group, right: Group) -> Group {
-    let offset = u32::try_from(left.steps.len()).unwrap_or(u32::MAX);
-    let mut columns: Vec<(u32, MetricColumns)> = Vec::new();
-    for (shift, part) in [(0, left.columns), (offset, right.columns)] {
-        for column in part {
-            let at = columns.iter().position(|(series, _)| *series == column.series).unwrap_or_else(|| {
-                columns.push((column.series, MetricColumns::default()));
-                columns.len() - 1
-            });
-            for index in 0..column.values.len() {
-                let row = match &column.presence {
-                    Presence::Dense => u32::try_from(index).unwrap_or(u32::MAX),
-                    Presence::Rows(rows) => rows.get(index).copied().unwrap_or(u32::MAX),
-                };
-                if let (Some(value), Some((_, all))) = (value_at(&column.values, index), columns.get_mut(at)) {
-                    all.push(row + shift, 0, value);
-                }
-            }
-        }
-    }
-    left.steps.extend(right.steps);
-    left.times.extend(right.times);
-    let rows = left.steps.len();
-    let columns = columns.into_iter().flat_map(|(series, all)| all.into_columns(series, rows)).collect();
-    let sequences = (left.sequences.0.min(right.sequences.0), left.sequences.1.max(right.sequences.1));
-    Group { sequences, steps: left.steps, times: left.times, columns }
-}
-
-fn store_group(
-    tx: &mut WriteTx<'_>,
-    data: &mut RunData,
-    writer: &mut WriterRow,
-    id: WriterId,
-    group: &Group,
-) -> Result<GroupEntry> {
+    mut entry: GroupEntry,
+    (spine, columns): (&EncodedSpine, Vec<EncodedColumn>),
+    instead_of: &[GroupEntry],
+) -> Result<u32> {
     let named = |cause| Error::format(format_args!("run {}", data.record.id), cause);
-    let rows = u32::try_from(group.steps.len()).unwrap_or(u32::MAX);
-    let encoded = group.columns.iter().map(|column| encode_column(column, rows, Level::Best));
-    let encoded = encoded.collect::<Result<Vec<_>, _>>().map_err(named)?;
-    let (first_sequence, last_sequence) = group.sequences;
-    let header = GroupRows { writer: id, first_sequence, last_sequence, steps: &group.steps, times: &group.times };
-    let parts = encode_group(&header, encoded, Level::Best).map_err(named)?.parts;
-    let (number, place) = (writer.next_group, data.head.next_group);
+    let parts = assemble_group(spine, columns).map_err(named)?.parts;
+    entry.number = writer.next_group;
     writer.next_group += 1;
-    data.head.next_group += 1;
-    let (key, group_key) = (data.key()?, GroupKey { run: data.object, writer: id, number });
+    let (key, group) = (data.key()?, group_key(data, &entry));
     let mut sum = Sum::default();
     for (part, plain) in (0..).zip(&parts) {
-        sum.add(&tx.put_block(group_key, part, &key, plain)?);
+        sum.add(&tx.put_block(group, part, &key, plain)?);
     }
-    let extent = |all: &[i64]| (all.iter().min().copied().unwrap_or(0), all.iter().max().copied().unwrap_or(0));
-    let ((first_step, last_step), (first_time, last_time)) = (extent(&group.steps), extent(&group.times));
-    Ok(GroupEntry {
-        place,
-        writer: id.0,
-        number,
-        first_sequence,
-        last_sequence,
-        rows,
-        points: group.columns.iter().map(|column| column.values.len() as u64).sum(),
-        first_step,
-        last_step,
-        first_time,
-        last_time,
-        parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
-        best: true,
-        sum: sum.0,
-    })
+    (entry.sum, entry.parts) = (sum.0, u32::try_from(parts.len()).unwrap_or(u32::MAX));
+    for old in instead_of {
+        tx.delete_group(group_key(data, old))?;
+        change_page(tx, data, old.place, |entries| entries.retain(|known| known.place != old.place))?;
+    }
+    // A group that takes up others keeps the first one's place: groups of a writer stay in order of sequence.
+    entry.place = instead_of.first().map_or(data.head.next_group, |first| first.place);
+    data.head.next_group = data.head.next_group.max(entry.place + 1);
+    let number = entry.number;
+    change_page(tx, data, entry.place, |entries| {
+        let at = entries.partition_point(|known| known.place < entry.place);
+        entries.insert(at, entry);
+    })?;
+    Ok(number)
 }
 
 /// Returns the last group of a writer if it stands on one of the last two pages; an older short group stays short.
-fn last_group(tx: &WriteTx<'_>, data: &RunData, writer: WriterId) -> Result<Option<GroupEntry>> {
-    let last_page = u64::from(data.head.next_group.saturating_sub(1)) / PAGE_ENTRIES as u64;
+pub(super) fn last_group(
+    tx: &ReadTx<'_>,
+    keyring: &Keyring,
+    data: &RunData,
+    writer: WriterId,
+) -> Result<Option<GroupEntry>> {
+    let last_page = page_of(data.head.next_group.saturating_sub(1));
     for number in (last_page.saturating_sub(1)..=last_page).rev() {
-        let page = page_at(tx, data, number)?;
+        let page = page_at(tx, keyring, data, number)?;
         if let Some(entry) = page.entries.into_iter().rev().find(|entry| entry.writer == writer.0) {
             return Ok(Some(entry));
         }
@@ -197,18 +118,31 @@ fn last_group(tx: &WriteTx<'_>, data: &RunData, writer: WriterId) -> Result<Opti
     Ok(None)
 }
 
-fn page_number(entry: &GroupEntry) -> u64 {
-    u64::from(entry.place) / PAGE_ENTRIES as u64
+/// Returns true if a group is still there as it was read.
+pub(super) fn is_there(tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData, entry: &GroupEntry) -> Result<bool> {
+    Ok(page_at(tx, keyring, data, page_of(entry.place))?.entries.contains(entry))
 }
 
-fn page_at(tx: &WriteTx<'_>, data: &RunData, number: u64) -> Result<GroupPage> {
+fn page_of(place: u32) -> u64 {
+    u64::from(place) / PAGE_ENTRIES as u64
+}
+
+fn page_at(tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData, number: u64) -> Result<GroupPage> {
     match tx.object(ObjectKey::new(Kind::GroupPage, data.object, number))? {
-        Some(row) => data.group_page(tx, tx.keyring, &row),
+        Some(row) => data.group_page(tx, keyring, &row),
         None => Ok(GroupPage::default()),
     }
 }
 
-fn put_page(tx: &mut WriteTx<'_>, data: &mut RunData, number: u64, page: &GroupPage) -> Result<()> {
+fn change_page(
+    tx: &mut WriteTx<'_>,
+    data: &mut RunData,
+    place: u32,
+    change: impl FnOnce(&mut Vec<GroupEntry>),
+) -> Result<()> {
+    let number = page_of(place);
+    let mut page = page_at(tx, tx.keyring, data, number)?;
+    change(&mut page.entries);
     let body = page.to_body().map_err(|cause| Error::format(format_args!("run {}", data.record.id), cause))?;
     let key = data.key()?;
     let (old, new) = tx.put(ObjectKey::new(Kind::GroupPage, data.object, number), None, &key, &body, Cover::Head)?;
@@ -219,19 +153,4 @@ fn put_page(tx: &mut WriteTx<'_>, data: &mut RunData, number: u64, page: &GroupP
     sum.add(&new);
     data.head.sum = sum.0;
     Ok(())
-}
-
-fn add_entry(tx: &mut WriteTx<'_>, data: &mut RunData, entry: GroupEntry) -> Result<()> {
-    let number = page_number(&entry);
-    let mut page = page_at(tx, data, number)?;
-    page.entries.push(entry);
-    put_page(tx, data, number, &page)
-}
-
-fn remove_group(tx: &mut WriteTx<'_>, data: &mut RunData, entry: &GroupEntry) -> Result<()> {
-    tx.delete_group(group_key(data, entry))?;
-    let number = page_number(entry);
-    let mut page = page_at(tx, data, number)?;
-    page.entries.retain(|known| known.place != entry.place);
-    put_page(tx, data, number, &page)
 }

@@ -2,24 +2,29 @@
 //!
 //! In come the frames of a journal, out goes one transaction a batch. The writer's own background thread ingests its
 //! journals; whoever opens the workspace ingests those that dead writers left. Data flows one way: [`reader`] finds
-//! frames, [`batch`] turns rows into columns, [`fold`] decides what they mean for the run, [`groups`] packs them, and
-//! [`store`] writes it all at once.
+//! frames, [`batch`] turns rows into columns, [`prepare`] encodes them before anybody has to wait for it, [`fold`] decides
+//! what they mean for the run, [`series`] and [`groups`] keep its pages, and [`store`] writes it all at once.
 
 pub(crate) mod batch;
 pub(crate) mod data;
 pub(crate) mod fold;
 pub(crate) mod groups;
+mod prepare;
 pub(crate) mod progress;
 pub(crate) mod reader;
 mod recover;
+mod series;
+mod statistics;
 pub(crate) mod store;
 
 pub(crate) use recover::recover;
+pub(crate) use series::SeriesNumbers;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use runcellar_format::JournalId;
+use runcellar_format::block::Level;
 
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
@@ -53,6 +58,7 @@ pub(crate) fn ingest(
     inner: &Inner,
     reader: &mut JournalReader,
     batch: &mut Batch,
+    known: &mut SeriesNumbers,
     extent: Extent,
     wait: Option<Duration>,
 ) -> Result<()> {
@@ -68,7 +74,7 @@ pub(crate) fn ingest(
         if batch.is_empty() || (!full && extent == Extent::WholeGroups) {
             return Ok(());
         }
-        store_batch(inner, batch, false, wait)?;
+        store_batch(inner, batch, known, wait)?;
         if !full {
             return Ok(());
         }
@@ -76,9 +82,31 @@ pub(crate) fn ingest(
 }
 
 /// Stores a batch; [`ErrorKind::State`] if another process ingested the same frames meanwhile.
-pub(crate) fn store_batch(inner: &Inner, batch: &mut Batch, dead: bool, wait: Option<Duration>) -> Result<()> {
-    match inner.write(wait, |tx| store::store(tx, batch, dead))? {
-        Stored::Yes => {
+pub(crate) fn store_batch(
+    inner: &Inner,
+    batch: &mut Batch,
+    known: &mut SeriesNumbers,
+    wait: Option<Duration>,
+) -> Result<()> {
+    store_as(inner, batch, known, wait, false)
+}
+
+/// Stores the last batch of a writer that ended without a word, which may be empty.
+pub(crate) fn store_dead(inner: &Inner, batch: &mut Batch, wait: Option<Duration>) -> Result<()> {
+    store_as(inner, batch, &mut SeriesNumbers::default(), wait, true)
+}
+
+fn store_as(
+    inner: &Inner,
+    batch: &mut Batch,
+    known: &mut SeriesNumbers,
+    wait: Option<Duration>,
+    dead: bool,
+) -> Result<()> {
+    let prepared = prepare::prepare(inner, batch, known, Level::Best)?;
+    match inner.write(wait, |tx| store::store(tx, batch, prepared, known, dead))? {
+        Stored::Yes(fresh) => {
+            known.add(fresh);
             batch.next();
             Ok(())
         }

@@ -15,7 +15,7 @@ use runcellar_format::{JournalId, ObjectId, WriterId};
 use super::batch::Batch;
 use super::data::RunData;
 use super::reader::JournalFile;
-use super::{Extent, ingest, journal_files, store, store_batch};
+use super::{Extent, SeriesNumbers, ingest, journal_files, store, store_dead};
 use crate::db::ReadTx;
 use crate::io::IoFile;
 use crate::keys::Keyring;
@@ -169,13 +169,13 @@ fn or_not_ours<T>(error: Error) -> Result<Option<T>> {
 }
 
 fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Result<()> {
-    let mut batch = next_batch(inner, writer)?;
+    let (mut batch, mut known) = (next_batch(inner, writer)?, SeriesNumbers::default());
     let (mut whole, mut damaged) = (Vec::new(), Vec::new());
     for Abandoned { claim, journal } in files {
         let id = journal.header.journal;
         let ingested = inner.read(|tx, keyring| journal.unlock(tx, keyring)).and_then(|mut reader| {
             batch.next_file();
-            ingest(inner, &mut reader, &mut batch, Extent::All, None)?;
+            ingest(inner, &mut reader, &mut batch, &mut known, Extent::All, None)?;
             Ok(reader.damage.is_empty())
         });
         match ingested {
@@ -191,7 +191,7 @@ fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Res
         }
     }
     if !batch.is_empty() || !inner.read(|tx, keyring| is_settled(tx, keyring, writer))? {
-        store_batch(inner, &mut batch, true, None)?;
+        store_dead(inner, &mut batch, None)?;
     }
     for (_, what) in &damaged {
         inner.monitor.warn(&format!("{what}; it is kept: runcellar check says more"));
@@ -228,7 +228,7 @@ fn recover_nameless(inner: &Inner, nameless: &[Nameless]) -> Result<()> {
         without_journal.retain(|writer| !with_journal.contains(writer));
     }
     for writer in without_journal {
-        match store_batch(inner, &mut next_batch(inner, writer)?, true, None) {
+        match store_dead(inner, &mut next_batch(inner, writer)?, None) {
             // It has gone on meanwhile.
             Err(error) if error.kind() == ErrorKind::State => {}
             outcome => outcome?,

@@ -10,18 +10,21 @@ use runcellar_format::{ObjectId, WriterId};
 
 use super::batch::{Batch, Deed};
 use super::data::{RunData, SeriesTable};
+use super::prepare::Prepared;
 use super::progress::Progress;
-use super::{fold, groups};
+use super::series::SeriesNumbers;
+use super::{fold, groups, series};
 use crate::db::{Cover, ObjectKey, ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
 use crate::{Error, Json, Result};
 
 /// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stored {
-    /// It is in the database.
-    Yes,
-    /// Another process had ingested up to this sequence meanwhile; the batch must be built anew after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// It is in the database; these series are new to the run, in order of number.
+    Yes(Vec<Arc<str>>),
+    /// Another process had ingested up to this sequence meanwhile, or rewritten the group that was to be joined; the
+    /// batch must be built anew.
     Stale(u64),
 }
 
@@ -139,7 +142,7 @@ fn put_writer(tx: &mut WriteTx<'_>, key: &OwnerKey, writer: WriterId, row: &Writ
 /// Makes run and writer known before the first frame: `init` does this, so that the run shows at once.
 pub(crate) fn register(tx: &mut WriteTx<'_>, writer: WriterId, start: &Start) -> Result<(ObjectId, Arc<OwnerKey>)> {
     let (run, key) = ensure_run(tx, start)?;
-    let mut data = load(tx, run)?;
+    let mut data = load(tx, tx.keyring, run)?;
     fold::apply_start(&mut data.record, writer, start)?;
     let fields = vec![state_field(&data.record)?];
     let clock = tx.next_clock();
@@ -149,59 +152,96 @@ pub(crate) fn register(tx: &mut WriteTx<'_>, writer: WriterId, start: &Start) ->
     Ok((run, key))
 }
 
-fn load(tx: &WriteTx<'_>, run: ObjectId) -> Result<RunData> {
-    RunData::load(tx, tx.keyring, run)?.ok_or_else(|| Error::damaged(format!("run {run}: its record is missing")))
+/// Reads a run without its series.
+pub(super) fn load(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId) -> Result<RunData> {
+    match tx.object(ObjectKey::new(Kind::Run, run, 0))? {
+        Some(row) => RunData::without_series(tx, keyring, &row),
+        None => Err(Error::damaged(format!("run {run}: its record is missing"))),
+    }
 }
 
-/// Stores a batch and, if the writer is `dead`, that it ended without a word.
-pub(crate) fn store(tx: &mut WriteTx<'_>, batch: &mut Batch, dead: bool) -> Result<Stored> {
-    let known = writer_row(tx, tx.keyring, batch.writer)?;
-    let mut row = match (known, &batch.start) {
+/// Stores a batch that was made ready and, if the writer is `dead`, that it ended without a word.
+pub(super) fn store(
+    tx: &mut WriteTx<'_>,
+    batch: &Batch,
+    prepared: Prepared,
+    known: &mut SeriesNumbers,
+    dead: bool,
+) -> Result<Stored> {
+    let writer = writer_row(tx, tx.keyring, batch.writer)?;
+    let mut row = match (writer, &batch.start) {
         (Some(row), _) => row,
         (None, Some(start)) => WriterRow { run: register(tx, batch.writer, start)?.0.0, ..WriterRow::default() },
         (None, None) => return Err(Error::damaged(format!("writer {}: its start record is missing", batch.writer))),
     };
-    if Progress::of(&row) != batch.base {
+    let mut data = load(tx, tx.keyring, ObjectId(row.run))?;
+    let joins = prepared.group.as_ref().and_then(|group| group.joins.as_ref());
+    let is_stale = Progress::of(&row) != batch.base
+        || joins.map_or(Ok(false), |entry| groups::is_there(tx, tx.keyring, &data, entry).map(|there| !there))?;
+    if is_stale {
         return Ok(Stored::Stale(row.sequence));
     }
-    let mut data = load(tx, ObjectId(row.run))?;
-    let columns = data.absorb(batch)?;
+    fold::apply_batch(&mut data.record, batch)?;
     if dead && !row.closed {
         fold::mark_dead(&mut data.record, batch.writer);
     }
     let key = data.key()?;
-    let object = data.object.0;
     for deed in &batch.deeds {
         match deed {
             Deed::Fields { clock, fields } => {
                 tx.witness_clock(*clock);
-                let change = Change {
-                    clock: *clock,
-                    kind: ChangeKind::SetFields,
-                    object,
-                    fields: fields.clone(),
-                    extra: Vec::new(),
-                };
-                tx.change(&key, &change)?;
+                change_run(tx, &data, *clock, ChangeKind::SetFields, fields.clone())?;
             }
             Deed::Close(_) => row.closed = true,
             Deed::Event(_) => {}
         }
     }
-    let (made, gone) = groups::store_rows(tx, &mut data, &mut row, batch, columns)?;
-    let numbers = |numbers: &[u32]| Json::List(numbers.iter().map(|number| Json::Int((*number).into())).collect());
+    known.refresh(tx, tx.keyring, &data)?;
+    data.head.rows += batch.rows() as u64;
+    data.head.points += prepared.points;
+    let series = series::store(tx, &mut data, known, prepared.series)?;
+    if batch.deeds.iter().any(Deed::defines_metrics) {
+        // What was logged before counts too.
+        data.load_series(tx, tx.keyring)?;
+        fold::apply_definitions(&mut data.record, &std::mem::take(&mut data.series).entries);
+    } else {
+        fold::apply_definitions(&mut data.record, &series.entries);
+    }
     let mut fields = vec![state_field(&data.record)?];
-    if !made.is_empty() {
-        let writer = batch.writer.to_string();
-        let value = Json::Map(vec![("added".into(), numbers(&made)), ("removed".into(), numbers(&gone))]);
-        fields.push(field(FieldId::Groups, &writer, &value)?);
+    if let Some(group) = prepared.group {
+        let numbers: Vec<u32> = series.numbers.iter().chain(&group.others).copied().collect();
+        let mut columns = group.columns;
+        for column in &mut columns {
+            column.series = numbers.get(column.series as usize).copied().unwrap_or(u32::MAX);
+        }
+        let made =
+            groups::store_group(tx, &mut data, &mut row, group.entry, (&group.spine, columns), group.joins.as_slice())?;
+        let gone: Vec<u32> = group.joins.iter().map(|entry| entry.number).collect();
+        fields.push(groups_field(batch.writer, made, &gone)?);
     }
     let clock = tx.next_clock();
-    tx.change(&key, &Change { clock, kind: ChangeKind::AddGroups, object, fields, extra: Vec::new() })?;
+    change_run(tx, &data, clock, ChangeKind::AddGroups, fields)?;
     (row.sequence, row.missing) = (batch.progress.sequence, batch.progress.missing.clone());
     data.store(tx)?;
     put_writer(tx, &key, batch.writer, &row)?;
-    Ok(Stored::Yes)
+    Ok(Stored::Yes(series.fresh))
+}
+
+fn change_run(
+    tx: &mut WriteTx<'_>,
+    data: &RunData,
+    clock: u64,
+    kind: ChangeKind,
+    fields: Vec<FieldChange>,
+) -> Result<()> {
+    tx.change(&*data.key()?, &Change { clock, kind, object: data.object.0, fields, extra: Vec::new() })
+}
+
+/// Says which group of a writer was added, and which it took up.
+fn groups_field(writer: WriterId, made: u32, gone: &[u32]) -> Result<FieldChange> {
+    let numbers = |numbers: &[u32]| Json::List(numbers.iter().map(|number| Json::Int((*number).into())).collect());
+    let value = Json::Map(vec![("added".into(), numbers(&[made])), ("removed".into(), numbers(gone))]);
+    field(FieldId::Groups, &writer.to_string(), &value)
 }
 
 fn state_field(record: &RunRecord) -> Result<FieldChange> {
@@ -218,7 +258,7 @@ fn state_field(record: &RunRecord) -> Result<FieldChange> {
 
 /// Changes fields of a run from outside its writers: `rm`, `restore`, a new name.
 pub(crate) fn set_fields(tx: &mut WriteTx<'_>, run: ObjectId, fields: Vec<FieldChange>) -> Result<()> {
-    let mut data = load(tx, run)?;
+    let mut data = load(tx, tx.keyring, run)?;
     let (key, clock) = (data.key()?, tx.next_clock());
     for field in &fields {
         fold::apply_field(&mut data.record, field, clock)?;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use runcellar_format::JournalId;
 use runcellar_format::record::Close;
+use runcellar_format::{JournalId, WriterId};
 
 use super::journal_file::SharedJournal;
 use super::registry;
@@ -14,7 +14,7 @@ use super::writer::{State, Writer};
 use crate::ingest::batch::{Batch, ROWS_MAX};
 use crate::ingest::progress::Progress;
 use crate::ingest::reader::{JournalFile, JournalReader};
-use crate::ingest::{self, Extent, store};
+use crate::ingest::{self, Extent, SeriesNumbers, store};
 use crate::{Error, ErrorKind, Result};
 
 /// Pause between syncs: the most that a power cut loses.
@@ -45,13 +45,20 @@ struct BackgroundShared {
 struct IngestState {
     batch: Batch,
     current: Option<(JournalId, JournalReader)>,
+    known: SeriesNumbers,
+}
+
+impl IngestState {
+    fn after(writer: WriterId, progress: Progress) -> IngestState {
+        IngestState { batch: Batch::after(writer, progress), current: None, known: SeriesNumbers::default() }
+    }
 }
 
 impl Background {
     /// Starts the thread. Without one (a machine at its limit of threads) rows are still written, and synced at
     /// `flush()` and `finish()`.
     pub(super) fn start(writer: Arc<Writer>, ingests: bool) -> Background {
-        let ingest = Mutex::new(IngestState { batch: Batch::after(writer.id(), Progress::default()), current: None });
+        let ingest = Mutex::new(IngestState::after(writer.id(), Progress::default()));
         let shared = Arc::new(BackgroundShared { writer, stop: AtomicBool::new(false), ingest, ingests });
         let thread = std::thread::Builder::new().name("runcellar".into()).spawn({
             let shared = shared.clone();
@@ -180,7 +187,7 @@ impl BackgroundShared {
             if let Err(error) = &outcome {
                 // The reader has passed frames that are not stored: begin anew from what the database has.
                 let progress = self.progress().unwrap_or_else(|_| state.batch.base.clone());
-                *state = IngestState { batch: Batch::after(self.writer.id(), progress), current: None };
+                *state = IngestState::after(self.writer.id(), progress);
                 attempts += 1;
                 match error.kind() {
                     // Another process took the writer for dead and was faster; go on from there.
@@ -210,7 +217,7 @@ impl BackgroundShared {
         wait: Option<Duration>,
     ) -> Result<bool> {
         let inner = self.writer.inner();
-        let IngestState { batch, current } = state;
+        let IngestState { batch, current, known } = state;
         if current.as_ref().is_none_or(|(open, _)| *open != journal.id) {
             let Some(file) = JournalFile::open(journal.file.clone())? else {
                 return Err(Error::damaged(format!("journal {}: it ends inside its header", journal.path.display())));
@@ -220,22 +227,22 @@ impl BackgroundShared {
         }
         let Some((_, reader)) = current else { return Ok(false) };
         let extent = if whole { Extent::All } else { Extent::WholeGroups };
-        ingest::ingest(inner, reader, batch, extent, wait)?;
+        ingest::ingest(inner, reader, batch, known, extent, wait)?;
         Ok(!reader.damage.is_empty())
     }
 
     /// Brings what stands in no file into the database, which may have room where no journal could be made.
     fn ingest_unwritten(&self) -> Result<()> {
-        let mut batch = Batch::after(self.writer.id(), self.progress()?);
+        let (mut batch, mut known) = (Batch::after(self.writer.id(), self.progress()?), SeriesNumbers::default());
         for (sequence, plain) in self.writer.unwritten()? {
             batch.take(sequence, &plain)?;
             if batch.is_full() {
-                ingest::store_batch(self.writer.inner(), &mut batch, false, None)?;
+                ingest::store_batch(self.writer.inner(), &mut batch, &mut known, None)?;
             }
         }
         match batch.is_empty() {
             true => Ok(()),
-            false => ingest::store_batch(self.writer.inner(), &mut batch, false, None),
+            false => ingest::store_batch(self.writer.inner(), &mut batch, &mut known, None),
         }
     }
 

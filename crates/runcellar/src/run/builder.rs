@@ -16,7 +16,7 @@ use super::{Run, Shared};
 use crate::environment::Launch;
 use crate::ingest::batch::Batch;
 use crate::ingest::progress::Progress;
-use crate::ingest::store;
+use crate::ingest;
 use crate::os::Forkable;
 use crate::{Error, Json, Result, Workspace, capture, io, os};
 
@@ -221,8 +221,7 @@ impl RunBuilder {
         let writer = Writer::new(inner.clone(), writer_id, key.clone(), start.clone(), options, Some(empty));
         if let Err(error) = writer.begin() {
             // The run is there and has no journal. If the disk takes that its writer is gone, it does not seem at work.
-            let _ = inner
-                .write(Some(INIT_WAIT), |tx| store::store(tx, &mut Batch::after(writer_id, Progress::default()), true));
+            let _ = ingest::store_dead(inner, &mut Batch::after(writer_id, Progress::default()), Some(INIT_WAIT));
             return Err(error);
         }
         let background = Background::start(Arc::new(writer), true);
