@@ -14,9 +14,9 @@ use super::meet::{self, Given, Met};
 use super::writer::{JOURNAL_BYTES_MAX, Place, Writer, WriterOptions};
 use super::{Run, Shared};
 use crate::environment::Launch;
+use crate::ingest;
 use crate::ingest::batch::Batch;
 use crate::ingest::progress::Progress;
-use crate::ingest;
 use crate::os::Forkable;
 use crate::{Error, Json, Result, Workspace, capture, io, os};
 
