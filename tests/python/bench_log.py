@@ -10,66 +10,30 @@ import argparse
 import os
 import sqlite3
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+
+from peers.work import NAMES, Percentiles, fresh_row_caller, naive, percentiles
 
 ROWS = 100_000
 #: Rounds of each measurement; the best one counts, as neighbours on the machine only add.
 ROUNDS = 3
 STARTS = 15
-SCALARS = 20
-
-Percentiles = tuple[float, float]
-
-
-def percentiles(call: Callable[[], object], count: int = ROWS) -> Percentiles:
-    """Return p50 and p99 of `count` calls in microseconds, less the cost of the clock."""
-    clock = time.perf_counter_ns
-    empty = sorted(-clock() + clock() for _ in range(10_000))[5_000]
-    rounds = []
-    for _ in range(ROUNDS):
-        spent = [0] * count
-        for index in range(count):
-            before = clock()
-            call()
-            spent[index] = clock() - before
-        spent.sort()
-        rounds.append(((spent[count // 2] - empty) / 1e3, (spent[count * 99 // 100] - empty) / 1e3))
-    return min(rounds)
-
-
-def naive(directory: Path) -> Percentiles:
-    """Measure what a loop without a store would do: pack the values and append them to a file."""
-    values = [index * 0.37 for index in range(SCALARS)]
-    descriptor = os.open(directory / "naive", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    pack, write = struct.pack, os.write
-    try:
-        return percentiles(lambda: write(descriptor, pack("20d", *values)))
-    finally:
-        os.close(descriptor)
 
 
 def log(directory: Path) -> tuple[Percentiles, Percentiles]:
     """Measure `run.log` of a dict made anew each time, and of one that is there."""
     import runcellar as rc
 
-    names = [f"metric/{index}" for index in range(SCALARS)]
-    body = ", ".join(f"{name!r}: v{index}" for index, name in enumerate(names))
-    values = "; ".join(f"v{index} = {index * 0.37}" for index in range(SCALARS))
-    scope: dict[str, Callable[[], object]] = {}
     with rc.init("bench", dir=directory / "cellar") as run:
-        source = f"def make(run):\n    {values}\n    log = run.log\n"
-        source += f"    return lambda: log({{{body}}})\n"
-        exec(source, {}, scope)
-        call = scope["make"](run)  # type: ignore[call-arg]
-        row = dict.fromkeys(names, 0.37)
-        assert callable(call)
-        return percentiles(call), percentiles(lambda: run.log(row))
+        row = dict.fromkeys(NAMES, 0.37)
+        return (
+            percentiles(fresh_row_caller(run.log), ROWS, ROUNDS),
+            percentiles(lambda: run.log(row), ROWS, ROUNDS),
+        )
 
 
 def full_commit(directory: Path) -> float:
@@ -122,7 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=parser.parse_args().dir) as name:
         directory = Path(name)
         os.environ["RUNCELLAR_CONFIG_DIR"] = str(directory / "config")
-        reference = naive(directory)
+        reference = naive(directory, ROWS, ROUNDS)
         fresh, ready = log(directory)
         commit, start = full_commit(directory), first_log(directory)
         bare, imported = interpreter("pass"), interpreter("import runcellar")
