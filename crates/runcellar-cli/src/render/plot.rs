@@ -4,7 +4,8 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::render::{Chart, PlotSeries, Style, sgr, shorten, visible};
+use crate::render::chart::{Chart, PlotSeries, Scales};
+use crate::render::{Style, sgr, shorten, visible};
 
 /// Colours of the 256-colour palette that are told apart on dark and on light, in the order of the dashboard's.
 const COLORS: [&str; 8] = ["38;5;33", "38;5;208", "38;5;36", "38;5;175", "38;5;161", "38;5;74", "38;5;99", "38;5;142"];
@@ -32,8 +33,8 @@ pub(crate) struct PlotOptions {
     pub(crate) title: String,
     /// What x is and its unit; no line is spent if empty.
     pub(crate) x_label: String,
-    /// The y axis is logarithmic.
-    pub(crate) log_y: bool,
+    /// Of both axes.
+    pub(crate) scales: Scales,
 }
 
 impl Default for PlotOptions {
@@ -45,18 +46,19 @@ impl Default for PlotOptions {
             ascii: false,
             title: String::new(),
             x_label: String::new(),
-            log_y: false,
+            scales: Scales::default(),
         }
     }
 }
 
 /// Returns a plot of at most 52 series as lines of text, each ended by a newline.
 ///
-/// Series differ by colour or, where there is none or too few of them, by letter. Where several meet in one
-/// character, neighbouring characters take turns, so that equal series all stay in sight.
+/// Series differ by colour and by a letter at their end or, where there is no colour or too little of it, by letters
+/// alone. Where several meet in one character, neighbouring characters take turns, so that equal series all stay in
+/// sight. What is drawn behind smoothed series is dim, and left out without colour.
 pub(crate) fn plot(series: &[PlotSeries], opts: &PlotOptions) -> String {
     let (series, rest) = series.split_at(series.len().min(LETTERS.len()));
-    let mut chart = Chart::over(series, opts.log_y);
+    let mut chart = Chart::over(series, opts.scales);
     if !rest.is_empty() {
         chart.notes.push(format!("series not drawn: {}", rest.len()));
     }
@@ -78,13 +80,16 @@ struct Ink {
     braille: bool,
     /// One letter for each series.
     lettered: bool,
+    /// Lines of dots end in a letter, so that they are told apart without their colour too.
+    ends_lettered: bool,
     color: bool,
 }
 
 impl Ink {
     fn choose(series_count: usize, opts: &PlotOptions) -> Ink {
         let told_apart = series_count <= if opts.color { COLORS.len() } else { 1 };
-        Ink { braille: told_apart && !opts.ascii, lettered: !told_apart, color: opts.color }
+        let braille = told_apart && !opts.ascii;
+        Ink { braille, lettered: !told_apart, ends_lettered: braille && series_count > 1, color: opts.color }
     }
 
     /// Returns dots across and down one character.
@@ -108,9 +113,18 @@ impl Ink {
         }
     }
 
+    /// Returns the letter at the end of a line of dots.
+    fn letter(&self, series: usize) -> Option<char> {
+        self.ends_lettered.then(|| char::from(LETTERS[series % LETTERS.len()]))
+    }
+
     /// Returns what stands for a series in the legend.
     fn key(&self, series: usize) -> String {
-        let key = if self.braille { "\u{2812}\u{2812}".to_owned() } else { self.glyph(0, series).to_string() };
+        let key = match self.letter(series) {
+            Some(letter) => format!("\u{2812}{letter}"),
+            None if self.braille => "\u{2812}\u{2812}".to_owned(),
+            None => self.glyph(0, series).to_string(),
+        };
         self.paint(&key, series)
     }
 }
@@ -121,26 +135,62 @@ struct Raster {
     dots: Vec<u8>,
     /// For each character, the series in it as a set of bits.
     owners: Vec<u64>,
+    /// Characters that hold the letter of a series.
+    letters: Vec<(usize, usize)>,
+    /// What is drawn behind, if something is.
+    behind: Option<Box<Raster>>,
 }
 
 impl Raster {
     /// Returns the strokes of all series, drawn.
     fn draw(chart: &Chart, series: &[PlotSeries], ink: &Ink, columns: usize, rows: usize) -> Raster {
-        let size = columns * rows;
-        let mut raster = Raster { columns, dots: vec![0; size], owners: vec![0; size] };
-        let (across, down) = (columns * ink.dots().0, rows * ink.dots().1);
-        let pixel = |at: (f64, f64)| ((at.0 * (across - 1) as f64).round(), ((1.0 - at.1) * (down - 1) as f64).round());
+        let across = columns * ink.dots().0;
+        let mut raster = Raster::empty(columns, rows);
         for (index, one) in series.iter().enumerate() {
-            for stroke in chart.strokes(one, across) {
-                if let [lone] = stroke[..] {
-                    raster.lone_point(pixel(lone), index, ink);
-                }
-                for ends in stroke.windows(2) {
-                    raster.line(pixel(ends[0]), pixel(ends[1]), index, ink);
-                }
+            raster.strokes(&chart.strokes(one, across), index, ink);
+        }
+        if ink.color && series.iter().any(|one| !one.behind.is_empty()) {
+            let mut behind = Raster::empty(columns, rows);
+            for (index, one) in series.iter().enumerate() {
+                behind.strokes(&chart.strokes_behind(one, across), index, ink);
             }
+            raster.behind = Some(Box::new(behind));
+        }
+        for index in 0..series.len() {
+            raster.letter_end(index, ink);
         }
         raster
+    }
+
+    fn empty(columns: usize, rows: usize) -> Raster {
+        let size = columns * rows;
+        Raster { columns, dots: vec![0; size], owners: vec![0; size], letters: Vec::new(), behind: None }
+    }
+
+    fn strokes(&mut self, strokes: &[Vec<(f64, f64)>], series: usize, ink: &Ink) {
+        let (across, down) = (self.columns * ink.dots().0, self.dots.len() / self.columns * ink.dots().1);
+        let pixel = |at: (f64, f64)| ((at.0 * (across - 1) as f64).round(), ((1.0 - at.1) * (down - 1) as f64).round());
+        for stroke in strokes {
+            if let [lone] = stroke[..] {
+                self.lone_point(pixel(lone), series, ink);
+            }
+            for ends in stroke.windows(2) {
+                self.line(pixel(ends[0]), pixel(ends[1]), series, ink);
+            }
+        }
+    }
+
+    /// Puts the letter of a series into the rightmost character that it has and that no other letter took.
+    fn letter_end(&mut self, series: usize, ink: &Ink) {
+        if ink.letter(series).is_none() {
+            return;
+        }
+        let is_its = |cell: &usize| self.owners[*cell] >> series & 1 == 1;
+        let is_free = |cell: &usize| self.letters.iter().all(|(taken, _)| taken != cell);
+        let cells = (0..self.owners.len()).filter(is_its).filter(is_free);
+        if let Some(cell) = cells.max_by_key(|cell| cell % self.columns) {
+            self.letters.push((cell, series));
+        }
     }
 
     fn line(&mut self, from: (f64, f64), to: (f64, f64), series: usize, ink: &Ink) {
@@ -171,24 +221,40 @@ impl Raster {
 
     /// Returns one line of characters, without spaces at its end.
     fn row(&self, row: usize, ink: &Ink) -> String {
-        let cells: Vec<Option<(usize, char)>> = (0..self.columns)
-            .map(|column| {
-                let cell = row * self.columns + column;
-                let series = nth_bit(self.owners[cell], column + row)?;
-                Some((series, ink.glyph(self.dots[cell], series)))
-            })
-            .collect();
+        let cells: Vec<Option<Drawn>> = (0..self.columns).map(|column| self.cell(row, column, ink)).collect();
         let mut text = String::new();
         let shown = cells.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        for run in cells[..shown].chunk_by(|a, b| a.map(|cell| cell.0) == b.map(|cell| cell.0)) {
-            let glyphs: String = run.iter().map(|cell| cell.map_or(' ', |cell| cell.1)).collect();
+        let look = |cell: &Option<Drawn>| cell.map(|cell| (cell.series, cell.dim));
+        for run in cells[..shown].chunk_by(|a, b| look(a) == look(b)) {
+            let glyphs: String = run.iter().map(|cell| cell.map_or(' ', |cell| cell.glyph)).collect();
             match run[0] {
-                Some((series, _)) => text.push_str(&ink.paint(&glyphs, series)),
+                Some(Drawn { dim: true, .. }) => text.push_str(&Style::Dim.paint(&glyphs, ink.color)),
+                Some(Drawn { series, .. }) => text.push_str(&ink.paint(&glyphs, series)),
                 None => text.push_str(&glyphs),
             }
         }
         text
     }
+
+    /// Returns what stands in one character, if something does.
+    fn cell(&self, row: usize, column: usize, ink: &Ink) -> Option<Drawn> {
+        let cell = row * self.columns + column;
+        if let Some(&(_, series)) = self.letters.iter().find(|(taken, _)| *taken == cell) {
+            return ink.letter(series).map(|glyph| Drawn { series, glyph, dim: false });
+        }
+        match nth_bit(self.owners[cell], column + row) {
+            Some(series) => Some(Drawn { series, glyph: ink.glyph(self.dots[cell], series), dim: false }),
+            None => self.behind.as_ref()?.cell(row, column, ink).map(|cell| Drawn { dim: true, ..cell }),
+        }
+    }
+}
+
+/// One character inside the axes.
+#[derive(Clone, Copy)]
+struct Drawn {
+    series: usize,
+    glyph: char,
+    dim: bool,
 }
 
 /// Returns the index of one of the set bits, a higher `turn` giving the next; none if none is set.
@@ -226,7 +292,7 @@ fn axes_and_area(chart: &Chart, series: &[PlotSeries], ink: &Ink, opts: &PlotOpt
         // Centred under its tick, but never past the right end.
         let from = (gutter + 2 + column).saturating_sub(label.len() / 2);
         let from = from.min((gutter + 2 + columns).saturating_sub(label.len()));
-        if labels.is_empty() || from > labels.len() {
+        if labels.is_empty() || from > labels.len() + 1 {
             labels = format!("{labels:from$}{label}");
             edge[column] = floor_tick;
         }
@@ -234,7 +300,8 @@ fn axes_and_area(chart: &Chart, series: &[PlotSeries], ink: &Ink, opts: &PlotOpt
     lines.push(dim(&format!("{:gutter$} {corner}{}", "", edge.into_iter().collect::<String>())));
     lines.push(dim(&labels));
     if !opts.x_label.is_empty() {
-        let x_label = fitted(&opts.x_label, opts.width, opts);
+        let day = chart.x.day().map(|day| format!(", {day}")).unwrap_or_default();
+        let x_label = fitted(&format!("{}{day}", opts.x_label), opts.width, opts);
         let indent = (gutter + 2 + columns).saturating_sub(x_label.width());
         lines.push(dim(&format!("{:indent$}{x_label}", "")));
     }
@@ -277,9 +344,13 @@ fn fitted(text: &str, width: usize, opts: &PlotOptions) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::axis::Scale;
+
+    const LOG: Scales = Scales { x: Scale::Linear, y: Scale::Log };
 
     fn series(name: &str, y: &[f64]) -> PlotSeries {
-        PlotSeries { name: name.to_owned(), x: (0..y.len()).map(|i| i as f64).collect(), y: y.to_vec() }
+        let x = (0..y.len()).map(|i| i as f64).collect();
+        PlotSeries { name: name.to_owned(), x, y: y.to_vec(), ..PlotSeries::default() }
     }
 
     fn small() -> PlotOptions {
@@ -346,9 +417,27 @@ train/loss
     fn colour_tells_series_apart_while_there_are_enough() {
         let opts = PlotOptions { color: true, ..small() };
         let many = |count| plot(&vec![series("s", &[1.0, 2.0]); count], &opts);
-        assert!(many(8).contains("\x1b[38;5;142m\u{2812}\u{2812}\x1b[0m s"));
+        assert!(many(8).contains("\x1b[38;5;142m\u{2812}h\x1b[0m s"));
         assert!(many(9).contains("\x1b[38;5;33mi\x1b[0m s"));
         assert!(many(60).contains("series not drawn: 8"));
+    }
+
+    #[test]
+    fn coloured_lines_end_in_a_letter_of_their_own() {
+        let opts = PlotOptions { color: true, ..small() };
+        let text = plot(&[series("s", &[1.0, 2.0]), series("t", &[2.0, 1.0]), series("u", &[2.0, 1.0])], &opts);
+        let area: Vec<&str> = text.lines().filter(|line| line.contains(['\u{2502}', '\u{2524}'])).collect();
+        let ends = ["a", "b", "c"].map(|letter| area.iter().filter(|line| line.contains(letter)).count());
+        assert_eq!(ends, [1, 1, 1], "{text}");
+        assert!(text.contains(&format!("{} s   ", sgr(COLORS[0], "\u{2812}a"))), "{text}");
+    }
+
+    #[test]
+    fn what_lies_behind_is_dim_and_only_where_there_is_colour() {
+        let noisy = PlotSeries { behind: vec![0.0, 4.0, 0.0], ..series("s", &[2.0, 2.0, 2.0]) };
+        let drawn = plot(std::slice::from_ref(&noisy), &PlotOptions { color: true, ..small() });
+        assert!(drawn.split("\x1b[2m").any(|dim| dim.starts_with(|c| c > '\u{2800}')), "{drawn:?}");
+        assert_eq!(ink_per_row(&plot(&[noisy], &small())).iter().filter(|ink| **ink > 0).count(), 1);
     }
 
     #[test]
@@ -373,7 +462,7 @@ train/loss
     #[test]
     fn nothing_to_draw_is_said() {
         assert_eq!(plot(&[], &small()), "no points\n");
-        let opts = PlotOptions { title: "loss".into(), log_y: true, width: 80, ..small() };
+        let opts = PlotOptions { title: "loss".into(), scales: LOG, width: 80, ..small() };
         let expected = "loss\nno points\nvalues at or below zero not on the log scale: 1\n";
         assert_eq!(plot(&[series("a", &[-1.0])], &opts), expected);
     }
@@ -388,8 +477,8 @@ train/loss
     #[test]
     fn extreme_sizes_and_values_are_drawn() {
         for (width, height) in [(0, 0), (1, 1), (usize::MAX, usize::MAX)] {
-            for log_y in [false, true] {
-                let opts = PlotOptions { width, height, log_y, ..PlotOptions::default() };
+            for scales in [Scales::default(), LOG] {
+                let opts = PlotOptions { width, height, scales, ..PlotOptions::default() };
                 let text = plot(&[series("a", &[f64::MIN, f64::MAX, 5e-324, -0.0, f64::NEG_INFINITY])], &opts);
                 assert!(text.lines().count() >= 5);
             }
