@@ -300,5 +300,6 @@ fn dump(values: &Values) -> Vec<String> {
         Values::Int(all) => all.iter().map(ToString::to_string).collect(),
         Values::Bool(all) => all.iter().map(ToString::to_string).collect(),
         Values::Text(all) => all.clone(),
+        Values::Histogram(all) => all.iter().map(crate::support::shown).collect(),
     }
 }

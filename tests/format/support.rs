@@ -122,3 +122,9 @@ impl Seeded {
         (self.next() % end.max(1) as u64) as usize
     }
 }
+
+/// Shows a histogram bit by bit: edges, then counts.
+pub(crate) fn shown(histogram: &runcellar_format::histogram::Histogram) -> String {
+    let bits = |all: &[f64]| all.iter().map(|one| format!("{:016x}", one.to_bits())).collect::<Vec<_>>().join(" ");
+    format!("{} | {}", bits(histogram.edges()), bits(histogram.counts()))
+}

@@ -268,6 +268,7 @@ fn group(vector: &Vector) -> Result<String, FormatError> {
             Values::Int(all) => all.iter().map(ToString::to_string).collect(),
             Values::Bool(all) => all.iter().map(ToString::to_string).collect(),
             Values::Text(all) => all,
+            Values::Histogram(all) => all.iter().map(crate::support::shown).collect(),
         };
         let presence = match entry.presence()? {
             Presence::Dense => "dense".to_owned(),

@@ -13,6 +13,7 @@ pub mod codec;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod histogram;
 mod id;
 pub mod journal;
 pub mod keyslots;

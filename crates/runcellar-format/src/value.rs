@@ -3,11 +3,12 @@
 use bincode::{Decode, Encode};
 
 use crate::error::{FormatError, Result};
+use crate::histogram::Histogram;
 
 /// The deepest nesting of a config value. Deeper ones come from mistakes (a model object turned into a dict).
 pub const NESTING_MAX: usize = 64;
 
-/// A single value: one point of a series, or one summary entry.
+/// A single value: one point of a series, or (but for histograms) one summary entry.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub enum Value {
     /// A float; all 64 bits are kept, NaN payloads and -0.0 included.
@@ -18,6 +19,14 @@ pub enum Value {
     Bool(bool),
     /// A text.
     Text(String),
+    /// A histogram.
+    Histogram(Box<Histogram>),
+}
+
+impl From<Histogram> for Value {
+    fn from(value: Histogram) -> Self {
+        Value::Histogram(Box::new(value))
+    }
 }
 
 impl From<f64> for Value {
@@ -129,6 +138,10 @@ impl From<Value> for Json {
             Value::Int(value) => Json::Int(value),
             Value::Bool(value) => Json::Bool(value),
             Value::Text(value) => Json::Text(value),
+            Value::Histogram(value) => {
+                let numbers = |all: &[f64]| Json::from(all.to_vec());
+                Json::Map(vec![("edges".into(), numbers(value.edges())), ("counts".into(), numbers(value.counts()))])
+            }
         }
     }
 }

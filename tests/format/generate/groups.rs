@@ -2,6 +2,7 @@
 
 use runcellar_format::WriterId;
 use runcellar_format::block::{Column, EncodedGroup, GroupRows, Level, Presence, Values, encode_column, encode_group};
+use runcellar_format::histogram::Histogram;
 
 use super::{Maker, joined, set};
 use crate::support::Vector;
@@ -50,6 +51,22 @@ pub(super) fn columns(rows: u32) -> Vec<Column> {
     ]
 }
 
+/// A column of histograms whose edges change once, and a histogram here and there.
+fn histograms(rows: u32) -> Vec<Column> {
+    let one = |row: u32| {
+        let (bins, from) = (10 + row / 12, f64::from(row / 12));
+        let edges = (0..=bins).map(|edge| from + f64::from(edge) / 4.0).collect();
+        let counts = (0..bins).map(|bin| f64::from((row * 31 + bin * 17) % 97)).collect();
+        Histogram::new(edges, counts).expect("a histogram")
+    };
+    let some: Vec<u32> = (0..rows).filter(|row| row % 10 == 3).collect();
+    let wide = Histogram::new(vec![f64::NEG_INFINITY, -0.0, f64::INFINITY], vec![0.5, 1e300]).expect("a histogram");
+    vec![
+        Column { series: 0, presence: Presence::Dense, values: Values::Histogram((0..rows).map(one).collect()) },
+        Column { series: 1, presence: Presence::Rows(some.clone()), values: Values::Histogram(vec![wide; some.len()]) },
+    ]
+}
+
 pub(super) fn groups(maker: &mut Maker) -> &'static str {
     let vector = |name: &str, parts: &[Vec<u8>]| {
         parts.iter().fold(Vector::named(name), |vector, part| vector.bytes("part", part))
@@ -59,6 +76,8 @@ pub(super) fn groups(maker: &mut Maker) -> &'static str {
     maker.accepted(vector("every form, 20 rows", &encoded(&columns(20), 20).parts));
     maker.accepted(vector("every form, with parts", &encoded(&columns(400), 400).parts));
     maker.accepted(vector("no columns", &encoded(&[], 3).parts));
+    maker.accepted(vector("histograms", &encoded(&histograms(20), 20).parts));
+    maker.accepted(vector("histograms, with parts", &encoded(&histograms(40), 40).parts));
 
     let main = |name: &str, outcome: &str, bytes: &[u8], maker: &mut Maker| {
         maker.refused(outcome, vector(name, &[bytes.to_vec()]));
@@ -72,7 +91,8 @@ pub(super) fn groups(maker: &mut Maker) -> &'static str {
     main("65,537 rows", "limit", &set(&example, rows, &65_537_u32.to_le_bytes()), maker);
     main("sequences that fall", "malformed", &set(&example, sequences, &[10]), maker);
     main("steps of no form", "malformed", &set(&example, steps, &[0]), maker);
-    main("steps of a reserved form", "malformed", &set(&example, steps, &[12]), maker);
+    main("steps in the form of histograms", "malformed", &set(&example, steps, &[12]), maker);
+    main("steps of a reserved form", "malformed", &set(&example, steps, &[13]), maker);
     main("steps in the form of floats", "malformed", &set(&example, steps, &[8]), maker);
     main("steps of more bytes than plain ones", "limit", &set(&example, steps + 1, &[33]), maker);
     main("times cut short", "malformed", &set(&example, times + 1, &[7]), maker);
@@ -81,7 +101,7 @@ pub(super) fn groups(maker: &mut Maker) -> &'static str {
     main("65,537 columns", "limit", &set(&example, columns_at, &65_537_u32.to_le_bytes()), maker);
     main("a column that is not there", "truncated", &set(&example, columns_at, &[2]), maker);
     main("a column of kind 0", "malformed", &set(&example, entry + 4, &[0]), maker);
-    main("a histogram", "malformed", &set(&example, entry + 4, &[5]), maker);
+    main("integers as histograms", "malformed", &set(&example, entry + 4, &[5]), maker);
     main("media", "malformed", &set(&example, entry + 4, &[6]), maker);
     main("a column of kind 7", "malformed", &set(&example, entry + 4, &[7]), maker);
     main("a column of no form", "malformed", &set(&example, entry + 5, &[14]), maker);

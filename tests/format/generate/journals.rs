@@ -255,7 +255,7 @@ pub(super) fn records(maker: &mut Maker) -> &'static str {
     maker.refused("truncated", vector("a shape cut short", &shape[..row_at - 1]));
     maker.refused("truncated", vector("a shape of 2^32 - 1 values", &[8, 0, 0xff, 0xff, 0xff, 0xff]));
     maker.refused("malformed", vector("a shape with a value of type 0", &[8, 0, 1, 0, 0, 0, 0, 0, 0, 0]));
-    maker.refused("newer", vector("a shape with a value of type 6", &[8, 0, 1, 0, 0, 0, 0, 0, 0, 6]));
+    maker.refused("newer", vector("a shape with a value of type 7", &[8, 0, 1, 0, 0, 0, 0, 0, 0, 7]));
     let other = set(&shape[..row_at], 6, &[1]);
     maker.refused("malformed", vector("a shape that becomes another", &joined(&[&shape, &other])));
     maker.refused("newer", vector("kind 255 after a good record", &joined(&[&all[3], &[255]])));
@@ -265,7 +265,17 @@ pub(super) fn records(maker: &mut Maker) -> &'static str {
     maker.refused("truncated", vector("a row of 2^32 - 1 values", &row(&[], u32::MAX)));
     maker.refused("truncated", vector("a row with one value fewer than it says", &row(&[0, 0, 0, 4, 1], 2)));
     maker.refused("malformed", vector("a value of type 0", &row(&[0, 0, 0, 0, 1], 1)));
-    maker.refused("newer", vector("a value of type 6", &row(&[0, 0, 0, 6, 1], 1)));
+    maker.refused("newer", vector("a value of type 7", &row(&[0, 0, 0, 7, 1], 1)));
+    let histogram = |bins: u32, numbers: &[f64]| {
+        let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_bits().to_le_bytes()).collect();
+        row(&joined(&[&[0, 0, 0, 6], &bins.to_le_bytes(), &numbers]), 1)
+    };
+    maker.accepted(vector("a histogram", &histogram(2, &[-1.0, 0.5, f64::INFINITY, 3.0, 0.25])));
+    maker.refused("malformed", vector("a histogram without bins", &histogram(0, &[1.0])));
+    maker.refused("limit", vector("a histogram of 4,097 bins", &histogram(4097, &[])));
+    maker.refused("truncated", vector("a histogram cut short", &histogram(2, &[-1.0, 0.5, 1.0, 3.0])));
+    maker.refused("malformed", vector("a histogram whose edges fall", &histogram(1, &[1.0, 0.0, 3.0])));
+    maker.refused("malformed", vector("a histogram with a count below 0", &histogram(1, &[0.0, 1.0, -1.0])));
     maker.refused("malformed", vector("a bool of 2", &row(&[0, 0, 0, 4, 2], 1)));
     maker.refused("malformed", vector("a text that is not UTF-8", &row(&[0, 0, 0, 5, 1, 0, 0, 0, 0xff], 1)));
     maker.refused("malformed", vector("a surrogate in UTF-8", &row(&[0, 0, 0, 5, 3, 0, 0, 0, 0xed, 0xa0, 0x80], 1)));

@@ -16,6 +16,7 @@ mod entry;
 mod float;
 mod group;
 mod header;
+mod histogram;
 mod integer;
 mod packed;
 mod stats;
@@ -56,6 +57,9 @@ pub const TEXT_VALUE_BYTES_MAX: u32 = 4 << 20;
 
 /// The most bytes of all text values of one column together.
 pub const TEXT_BYTES_MAX: u32 = 64 << 20;
+
+/// The most edges and counts of all histograms of one column together.
+pub const HISTOGRAM_NUMBERS_MAX: u32 = 1 << 22;
 
 /// The most bytes of one part: the largest text column with its lengths, and more than any other column takes.
 pub const PART_BYTES_MAX: u32 = TEXT_BYTES_MAX + (1 << 20);

@@ -23,8 +23,8 @@ pub enum Extents {
     Float(Extent<f64>),
     /// Of integers, and of truth values as 0 and 1.
     Int(Extent<i64>),
-    /// Texts have none.
-    Text,
+    /// Texts and histograms have none.
+    None,
 }
 
 /// Extremes, ends and sum of values of one type.
@@ -49,7 +49,9 @@ impl ColumnStats {
             Values::Float(values) => of_floats(values),
             Values::Int(values) => of_integers(values.iter().copied()),
             Values::Bool(values) => of_integers(values.iter().copied().map(i64::from)),
-            Values::Text(values) => ColumnStats { count: count(values.len()), non_finite: 0, extents: Extents::Text },
+            Values::Text(_) | Values::Histogram(_) => {
+                ColumnStats { count: count(values.len()), non_finite: 0, extents: Extents::None }
+            }
         }
     }
 
@@ -65,7 +67,7 @@ impl ColumnStats {
             Extents::Int(extent) => {
                 out.i64(extent.min).i64(extent.max).i64(extent.first).i64(extent.last).u64(extent.sum.to_bits());
             }
-            Extents::Text => {}
+            Extents::None => {}
         }
     }
 
@@ -84,8 +86,8 @@ impl ColumnStats {
                 let (first, last) = (reader.i64()?, reader.i64()?);
                 (0, Extents::Int(Extent { min, max, first, last, sum: float(reader)? }))
             }
-            ValueKind::Text => (0, Extents::Text),
-            ValueKind::Histogram | ValueKind::Media => return Err(reader.malformed("kind has no figures")),
+            ValueKind::Text | ValueKind::Histogram => (0, Extents::None),
+            ValueKind::Media => return Err(reader.malformed("kind has no figures")),
         };
         Ok(ColumnStats { count, non_finite, extents })
     }
@@ -96,7 +98,7 @@ impl ColumnStats {
         let figures = |stats: &ColumnStats| match stats.extents {
             Extents::Float(Extent { min, max, first, last, .. }) => [min, max, first, last].map(f64::to_bits),
             Extents::Int(Extent { min, max, first, last, .. }) => [min, max, first, last].map(i64::cast_unsigned),
-            Extents::Text => [0; 4],
+            Extents::None => [0; 4],
         };
         (self.count, self.non_finite, figures(self)) == (other.count, other.non_finite, figures(other))
     }

@@ -31,7 +31,7 @@ pub enum Tag {
     Bits = 10,
     /// Texts compressed by zstd.
     Text = 11,
-    /// Histograms as edges and counts: reserved.
+    /// Histograms as edges and counts.
     Histogram = 12,
     /// References to media files: reserved.
     Media = 13,
@@ -51,7 +51,7 @@ impl Tag {
             9 => Tag::Plain,
             10 => Tag::Bits,
             11 => Tag::Text,
-            12 => return Err(reader.malformed("tag 12 (histogram) is reserved, and not read by this version")),
+            12 => Tag::Histogram,
             13 => return Err(reader.malformed("tag 13 (media) is reserved, and not read by this version")),
             _ => return Err(reader.malformed("tag is unknown")),
         })

@@ -3,6 +3,7 @@
 use crate::block::{ROWS_MAX, check_limit};
 use crate::codec::Reader;
 use crate::error::{FormatError, Result};
+use crate::histogram::Histogram;
 
 /// The kind of the values of a column. A metric whose values mix kinds has one column for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,7 +17,7 @@ pub enum ValueKind {
     Bool = 3,
     /// UTF-8 texts.
     Text = 4,
-    /// Histograms as edges and counts: reserved, refused by this version.
+    /// Histograms as edges and counts.
     Histogram = 5,
     /// References to media files: reserved, refused by this version.
     Media = 6,
@@ -29,7 +30,7 @@ impl ValueKind {
             2 => Ok(ValueKind::Int),
             3 => Ok(ValueKind::Bool),
             4 => Ok(ValueKind::Text),
-            5 => Err(reader.malformed("kind 5 (histogram) is reserved, and not read by this version")),
+            5 => Ok(ValueKind::Histogram),
             6 => Err(reader.malformed("kind 6 (media) is reserved, and not read by this version")),
             _ => Err(reader.malformed("kind of values is unknown")),
         }
@@ -47,6 +48,8 @@ pub enum Values {
     Bool(Vec<bool>),
     /// See [`ValueKind::Text`].
     Text(Vec<String>),
+    /// See [`ValueKind::Histogram`].
+    Histogram(Vec<Histogram>),
 }
 
 impl Values {
@@ -58,6 +61,7 @@ impl Values {
             Values::Int(_) => ValueKind::Int,
             Values::Bool(_) => ValueKind::Bool,
             Values::Text(_) => ValueKind::Text,
+            Values::Histogram(_) => ValueKind::Histogram,
         }
     }
 
@@ -69,6 +73,7 @@ impl Values {
             Values::Int(values) => values.len(),
             Values::Bool(values) => values.len(),
             Values::Text(values) => values.len(),
+            Values::Histogram(values) => values.len(),
         }
     }
 

@@ -4,6 +4,7 @@
 use super::shape::{Shapes, value_bytes};
 use crate::codec::Reader;
 use crate::error::{FormatError, Result};
+use crate::histogram::{HISTOGRAM_BINS_MAX, Histogram};
 use crate::record::{Body, Close, Event, FieldChange, Start};
 use crate::value::{Value, widen};
 
@@ -30,6 +31,7 @@ pub(super) const FLOAT32: u32 = 2 << 24;
 pub(super) const INT: u32 = 3 << 24;
 pub(super) const BOOL: u32 = 4 << 24;
 pub(super) const TEXT: u32 = 5 << 24;
+pub(super) const HISTOGRAM: u32 = 6 << 24;
 const TYPE_MASK: u32 = 0xff00_0000;
 const INDEX_MASK: u32 = 0x00ff_ffff;
 /// Kind, shape, step and time of a row that has a shape.
@@ -94,6 +96,13 @@ pub enum RowValue<'a> {
     Bool(bool),
     /// A text of at most [`TEXT_BYTES_MAX`].
     Text(&'a str),
+    /// A histogram, as [`crate::histogram::check`] takes it.
+    Histogram {
+        /// Its edges, one more than counts.
+        edges: &'a [f64],
+        /// Its counts.
+        counts: &'a [f64],
+    },
 }
 
 /// Appends one row to the plaintext of a frame: the values at once, their heads into a buffer of their own, so that rows
@@ -141,6 +150,13 @@ impl<'a> RowWriter<'a> {
                 self.out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
                 self.out.extend_from_slice(text.as_bytes());
                 TEXT
+            }
+            RowValue::Histogram { edges, counts } => {
+                self.out.extend_from_slice(&u32::try_from(counts.len()).unwrap_or(u32::MAX).to_le_bytes());
+                for number in edges.iter().chain(counts) {
+                    self.out.extend_from_slice(&number.to_bits().to_le_bytes());
+                }
+                HISTOGRAM
             }
         };
         self.heads.push(index | kind);
@@ -245,6 +261,7 @@ impl<'a> From<&'a Value> for RowValue<'a> {
             Value::Int(value) => RowValue::Int(*value),
             Value::Bool(value) => RowValue::Bool(*value),
             Value::Text(value) => RowValue::Text(value),
+            Value::Histogram(value) => RowValue::Histogram { edges: value.edges(), counts: value.counts() },
         }
     }
 }
@@ -362,10 +379,10 @@ fn read_shaped_row(reader: &mut Reader<'_>, heads: &[u32]) -> Result<Record> {
 
 fn check_type(reader: &Reader<'_>, head: u32) -> Result<()> {
     match head & TYPE_MASK {
-        FLOAT | FLOAT32 | INT | BOOL | TEXT => Ok(()),
+        FLOAT | FLOAT32 | INT | BOOL | TEXT | HISTOGRAM => Ok(()),
         0 => Err(reader.malformed("value of type 0")),
         newer => {
-            let (found, newest) = (newer >> 24, TEXT >> 24);
+            let (found, newest) = (newer >> 24, HISTOGRAM >> 24);
             Err(FormatError::NewerVersion { what: "type of a value", found, newest })
         }
     }
@@ -382,8 +399,16 @@ fn read_value(reader: &mut Reader<'_>, head: u32) -> Result<Value> {
             1 => Value::Bool(true),
             _ => return Err(reader.malformed("bool is neither 0 nor 1")),
         },
-        _ => Value::Text(reader.text(TEXT_BYTES_MAX as u32)?.to_owned()),
+        TEXT => Value::Text(reader.text(TEXT_BYTES_MAX as u32)?.to_owned()),
+        _ => Value::from(read_histogram(reader)?),
     })
+}
+
+fn read_histogram(reader: &mut Reader<'_>) -> Result<Histogram> {
+    let bins = reader.count(HISTOGRAM_BINS_MAX as u32)?;
+    let mut numbers = Reader::new(WHAT, reader.take((2 * bins + 1) * 8)?);
+    let mut take = |count: usize| (0..count).map(|_| numbers.u64().map(f64::from_bits)).collect::<Result<Vec<f64>>>();
+    Histogram::new(take(bins + 1)?, take(bins)?)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::block::{
 };
 use crate::codec::Writer;
 use crate::error::{FormatError, Result};
+use crate::histogram::Histogram;
 
 const ROWS: u32 = 4;
 
@@ -111,13 +112,55 @@ fn trailing_and_missing_bytes_are_refused_in_each_place() {
 }
 
 #[test]
+fn histograms_are_refused_where_their_parts_do_not_fit() {
+    let one = |edges: &[f64], counts: &[f64]| Histogram::new(edges.into(), counts.into()).expect("a histogram");
+    let values = vec![
+        one(&[0.0, 1.0], &[2.0]),
+        one(&[0.0, 1.0, 2.0], &[3.0, 4.0]),
+        one(&[0.0, 1.0], &[5.0]),
+        one(&[0.0, 1.0], &[6.0]),
+    ];
+    let decode = |bytes: &[u8]| decode_column(ValueKind::Histogram, Tag::Histogram, bytes);
+    // By hand, all in the plain form: two lists of edges, of 1 and 2 bins; which one each has; edges; counts.
+    let plain = |numbers: &[f64]| numbers.iter().flat_map(|number| number.to_bits().to_le_bytes()).collect::<Vec<u8>>();
+    let which: Vec<u8> = [0_i64, 1, 0, 0].iter().flat_map(|number| number.to_le_bytes()).collect();
+    let edges = plain(&[0.0, 1.0, 0.0, 1.0, 2.0]);
+    let counts = plain(&[2.0, 3.0, 4.0, 5.0, 6.0]);
+    let tag = Tag::Plain as u8;
+    let good = [
+        &[2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, tag, 32, 0, 0, 0][..],
+        &which,
+        &[tag, 40, 0, 0, 0],
+        &edges,
+        &[tag],
+        &counts,
+    ]
+    .concat();
+    assert_eq!(decode(&good), Ok(Values::Histogram(values)));
+    let (known, bins, which) = (0, 4, 17);
+    let set = |at: usize, value: &[u8]| {
+        let mut bytes = good.clone();
+        bytes[at..at + value.len()].copy_from_slice(value);
+        bytes
+    };
+    assert_malformed(decode(&set(known, &[5, 0, 0, 0])), "more edges than histograms");
+    assert!(decode(&set(known, &[1, 0, 0, 0])).is_err());
+    assert!(decode(&set(bins, &[0, 0, 0, 0])).is_err(), "a histogram without bins");
+    assert!(matches!(decode(&set(bins, &[1, 16, 0, 0])), Err(FormatError::Limit { .. })));
+    assert_malformed(decode(&set(which, &[1])), "by first use");
+    assert_malformed(decode(&set(which + 8, &[0])), "no histogram uses");
+    assert!(decode(&set(which + 8, &[2])).is_err());
+    assert!(decode(&set(which + 15, &[0x80])).is_err(), "a negative number");
+}
+
+#[test]
 fn reserved_and_unknown_kinds_and_tags_are_refused_by_name() {
-    for kind in [0, 5, 6, 7, 255] {
-        let expected = if kind == 5 || kind == 6 { "reserved" } else { "unknown" };
+    for kind in [0, 6, 7, 255] {
+        let expected = if kind == 6 { "reserved" } else { "unknown" };
         assert_malformed(GroupMain::decode(&column(kind, Tag::Plain as u8, &[0; 32])), expected);
     }
-    for tag in [0, 12, 13, 14, 255] {
-        let expected = if tag == 12 || tag == 13 { "reserved" } else { "unknown" };
+    for tag in [0, 13, 14, 255] {
+        let expected = if tag == 13 { "reserved" } else { "unknown" };
         assert_malformed(GroupMain::decode(&column(1, tag, &[0; 32])), expected);
     }
     for (kind, tag) in [
@@ -128,6 +171,8 @@ fn reserved_and_unknown_kinds_and_tags_are_refused_by_name() {
         (ValueKind::Int, Tag::Decimal),
         (ValueKind::Bool, Tag::Plain),
         (ValueKind::Text, Tag::Bits),
+        (ValueKind::Float, Tag::Histogram),
+        (ValueKind::Histogram, Tag::Constant),
     ] {
         assert_malformed(decode_column(kind, tag, &[0; 32]), "tag is not one of");
     }
