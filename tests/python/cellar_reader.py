@@ -237,6 +237,31 @@ def texts(tag, data, count):
     return [data.take(length).decode() for length in struct.unpack(f"<{count}I", data.take(4 * count))]
 
 
+def histograms(data, count):
+    """Lists of edges, which one each histogram has, and all counts one after the other."""
+    data = Bytes(data)
+    known = data.get("I")
+    need(known <= count, "histogram: more edges than histograms")
+    bins = [data.get("I") for _ in range(known)]
+    need(all(1 <= one <= 4096 for one in bins), "histogram: bins")
+    tag, length = data.get("BI")
+    which = integers(tag, data.take(length), count).tolist()
+    need(list(dict.fromkeys(which)) == list(range(known)), "histogram: edges are not numbered by first use")
+    tag, length = data.get("BI")
+    edges = floats(tag, data.take(length), sum(bins) + known).tolist()
+    starts = [sum(bins[:at]) + at for at in range(known)]
+    counts = floats(data.get("B"), data.take(len(data.data) - data.at), sum(bins[at] for at in which)).tolist()
+    for at in which:
+        mine, counts = counts[: bins[at]], counts[bins[at] :]
+        yield histogram(edges[starts[at] : starts[at] + bins[at] + 1], mine)
+
+
+def histogram(edges, counts):
+    need(all(low <= high for low, high in zip(edges, edges[1:], strict=False)), "histogram: edges")
+    need(all(count >= 0 for count in counts), "histogram: counts")
+    return {"edges": edges, "counts": counts}
+
+
 def group(part):
     """Yields (series, step, time, value) of each point of a row group; `part(n)` opens its n-th part."""
     main = Bytes(part(0))
@@ -253,12 +278,16 @@ def group(part):
     for _ in range(main.get("I")):
         series, kind, tag, presence, length = main.get("IBBII")
         if length > 512:
-            main.take((44, 40, 40, 0)[kind - 1])
+            main.take((44, 40, 40, 0, 0)[kind - 1])
             parts += 1
         data, present = part(parts) if length > 512 else main.take(length), presences[presence]
         need(len(data) == length, "row group: length of a part")
-        values = (floats, integers, bools, texts)[kind - 1](tag, data, len(present))
-        for row, value in zip(present, values if kind == 4 else values.tolist(), strict=True):
+        need(1 <= kind <= 5 and (kind == 5) == (tag == 12), "row group: kind or tag")
+        if kind == 5:
+            values = list(histograms(data, len(present)))
+        else:
+            values = (floats, integers, bools, texts)[kind - 1](tag, data, len(present))
+        for row, value in zip(present, values if kind >= 4 else values.tolist(), strict=True):
             yield series, steps[row], times[row], value
 
 
@@ -285,7 +314,13 @@ def values_of(data, heads):
     values = {}
     for head in heads:
         kind = head >> 24
-        need(1 <= kind <= 5, "type of a value")
+        need(1 <= kind <= 6, "type of a value")
+        if kind == 6:
+            bins = data.get("I")
+            need(1 <= bins <= 4096, "histogram: bins")
+            numbers = struct.unpack(f"<{2 * bins + 1}d", data.take(8 * (2 * bins + 1)))
+            values[head & 0xFF_FFFF] = histogram(list(numbers[: bins + 1]), list(numbers[bins + 1 :]))
+            continue
         value = data.take(data.get("I")).decode() if kind == 5 else data.get(".dfqB"[kind])
         if kind == 2:
             value = widen(numpy.frombuffer(data.data[data.at - 4 : data.at], "<f4")).tolist()[0]
@@ -311,7 +346,7 @@ def records(text, shapes):
         elif kind == 8:
             number, count = data.get("BI")
             heads = [data.get("I") for _ in range(count)]
-            need(all(1 <= head >> 24 <= 5 for head in heads), "type of a value")
+            need(all(1 <= head >> 24 <= 6 for head in heads), "type of a value")
             need(shapes.setdefault(number, heads) == heads, "a shape that was another before")
             need(sum(map(len, shapes.values())) <= 1 << 16, "heads of shapes")
         elif kind == 9:

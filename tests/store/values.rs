@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use runcellar::run::Run;
-use runcellar::{Resume, RowValue, RunInfo, RunState, Value, Workspace};
+use runcellar::{Histogram, Resume, RowValue, RunInfo, RunState, Value, Workspace};
 
 use crate::support::rows::{assert_points, same};
 use crate::support::{Place, child};
@@ -301,6 +301,39 @@ fn names_that_are_longer_than_a_frame_together_are_kept() {
             for at in [0, 2500, 4999] {
                 expect(workspace, run, &name(at), &[(1, Value::Int(0)), (2, Value::Int(1))]);
             }
+        },
+    );
+}
+
+#[test]
+fn histograms_are_read_as_they_were_logged() {
+    let one = |i: i64| {
+        let bins = if i < 500 { 16 } else { 17 };
+        let edges = (0..=bins).map(|edge| edge as f64 / 3.0).collect();
+        Histogram::new(edges, (0..bins).map(|bin| ((bin * 7 + i) % 11) as f64).collect()).expect("a histogram")
+    };
+    let widest = Histogram::new(vec![f64::NEG_INFINITY, -0.0, f64::INFINITY], vec![0.5, 0.0]).expect("a histogram");
+    logged(
+        |run| {
+            for i in 0..1_000 {
+                run.log([("weights", Value::from(one(i))), ("x", Value::Int(i))]).expect("logs");
+            }
+            run.log([("odd", Value::from(widest.clone()))]).expect("logs");
+            run.log([("odd", 0.5)]).expect("logs");
+            let falling = RowValue::Histogram { edges: &[1.0, 0.0], counts: &[3.0] };
+            run.log_row(None, None, |row| row.push("odd", falling)).expect("logs");
+            assert_eq!(run.dropped(), 1, "what is no histogram is counted");
+        },
+        |workspace, run| {
+            let all: Vec<(i64, Value)> = (0..1_000).map(|i| (i, one(i).into())).collect();
+            expect(workspace, run, "weights", &all);
+            expect(workspace, run, "odd", &[(1_000, widest.clone().into()), (1_001, Value::Float(0.5))]);
+            let metrics = workspace.metrics(run).expect("metrics");
+            let weights = metrics.iter().find(|metric| metric.name == "weights").expect("is there");
+            assert_eq!((weights.kind, weights.points, weights.min.as_ref()), ("histogram", 1_000, None));
+            assert_eq!(weights.last, Value::from("histogram of 17 bins"));
+            assert_eq!(run.summary("weights"), None, "a summary is a line of a listing");
+            assert_eq!(run.summary("odd"), Some(&Value::Float(0.5)));
         },
     );
 }

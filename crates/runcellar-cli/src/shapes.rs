@@ -32,6 +32,7 @@ impl Serialize for Scalar<'_> {
             Value::Int(value) => serializer.serialize_i64(*value),
             Value::Bool(value) => serializer.serialize_bool(*value),
             Value::Text(value) => serializer.serialize_str(value),
+            Value::Histogram(_) => Nested(&Json::from(self.0.clone())).serialize(serializer),
         }
     }
 }

@@ -11,6 +11,7 @@ use pyo3::types::{
 use runcellar::{Json, RowValue, Value};
 
 use crate::error::{self, type_name};
+use crate::histogram::Histogram;
 
 /// Deepest nesting of a dict or list that is taken apart, as the store refuses deeper ones.
 const NESTING_MAX: usize = 64;
@@ -83,6 +84,9 @@ fn plain(value: &Bound<'_, PyAny>) -> Option<Result<Value, Refusal>> {
 pub(crate) fn scalar(value: &Bound<'_, PyAny>) -> Read<Value> {
     if let Some(plain) = plain(value) {
         return Ok(plain);
+    }
+    if let Ok(histogram) = value.cast::<Histogram>() {
+        return Ok(Ok(Value::from(histogram.get().0.clone())));
     }
     let refused = || Refusal::of_type(format!("a value of type {} cannot be stored", type_name(value)));
     let py = value.py();
@@ -176,7 +180,7 @@ pub(crate) fn flatten(
 
 /// Says which key a refusal is about, and what would do.
 pub(crate) fn named(name: &str, refusal: Refusal) -> Refusal {
-    let hint = if refusal.by_type { "; numbers, truth values and texts can be" } else { "" };
+    let hint = if refusal.by_type { "; numbers, truth values, texts and histograms can be" } else { "" };
     Refusal { message: format!("{name:?}: {}{hint}", refusal.message), ..refusal }
 }
 
@@ -270,6 +274,7 @@ pub(crate) fn value_to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<B
         Value::Int(value) => value.into_pyobject(py)?.into_any(),
         Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
         Value::Text(text) => PyString::new(py, text).into_any(),
+        Value::Histogram(histogram) => Bound::new(py, Histogram((**histogram).clone()))?.into_any(),
     })
 }
 

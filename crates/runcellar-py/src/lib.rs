@@ -8,6 +8,7 @@ mod check;
 mod convert;
 mod error;
 mod exit;
+mod histogram;
 mod json;
 mod launch;
 mod log;
@@ -28,6 +29,8 @@ mod _runcellar {
 
     #[pymodule_export]
     use crate::exit::finish_all;
+    #[pymodule_export]
+    use crate::histogram::Histogram;
     #[pymodule_export]
     use crate::run::Recorder;
     #[pymodule_export]

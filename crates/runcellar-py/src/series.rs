@@ -5,17 +5,21 @@ use pyo3::types::{PyByteArray, PyList};
 use runcellar::{Series, SeriesValues};
 
 use crate::convert;
+use crate::histogram::Histogram;
 
 /// Makes a `runcellar.Series` with its three arrays.
 pub(crate) fn to_python<'py>(py: Python<'py>, series: Series) -> PyResult<Bound<'py, PyAny>> {
     let steps = integers(py, &series.steps)?;
     let times = integers(py, &series.times)?;
     let values = match &series.values {
-        SeriesValues::Float(all) => array(py, all.len(), "float64", |index| all[index].to_bits().to_ne_bytes())?,
+        SeriesValues::Float(all) => floats(py, all)?,
         SeriesValues::Int(all) => integers(py, all)?,
         SeriesValues::Bool(all) => array(py, all.len(), "bool", |index| [u8::from(all[index])])?,
         SeriesValues::Text(all) => {
             objects(py, all.len(), |index| Ok(all[index].as_str().into_pyobject(py)?.into_any()))?
+        }
+        SeriesValues::Histogram(all) => {
+            objects(py, all.len(), |index| Ok(Bound::new(py, Histogram(all[index].clone()))?.into_any()))?
         }
         SeriesValues::Mixed(all) => objects(py, all.len(), |index| convert::value_to_python(py, &all[index]))?,
     };
@@ -26,6 +30,11 @@ pub(crate) fn to_python<'py>(py: Python<'py>, series: Series) -> PyResult<Bound<
 
 fn integers<'py>(py: Python<'py>, all: &[i64]) -> PyResult<Bound<'py, PyAny>> {
     array(py, all.len(), "int64", |index| all[index].to_ne_bytes())
+}
+
+/// Makes an array of floats.
+pub(crate) fn floats<'py>(py: Python<'py>, all: &[f64]) -> PyResult<Bound<'py, PyAny>> {
+    array(py, all.len(), "float64", |index| all[index].to_bits().to_ne_bytes())
 }
 
 /// Makes the bytes of `len` elements.

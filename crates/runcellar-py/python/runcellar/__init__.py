@@ -32,7 +32,7 @@ from runcellar._errors import (
 )
 from runcellar._fields import Config, Summary, Tags
 from runcellar._report import CheckReport
-from runcellar._runcellar import RunTable, StoredRun, Workspace, __version__
+from runcellar._runcellar import Histogram, RunTable, StoredRun, Workspace, __version__
 from runcellar._series import Series
 from runcellar._session import Run, init
 
@@ -53,6 +53,7 @@ __all__ = [
     "DamagedError",
     "Error",
     "ExistsError",
+    "Histogram",
     "InvalidArgumentError",
     "LockedError",
     "NewerFormatError",

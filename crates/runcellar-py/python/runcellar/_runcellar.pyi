@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, SupportsIndex, TypedDict, final, overload, type_check_only
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from typing_extensions import disjoint_base
 
 from runcellar._fields import Tags
@@ -13,6 +15,7 @@ from runcellar._series import Series
 
 __all__ = [
     "KNOWS_EXIT_STATUS",
+    "Histogram",
     "Recorder",
     "RunTable",
     "StoredRun",
@@ -43,12 +46,57 @@ def finish_all(state: str | None = None, exit_code: int | None = None) -> None:
         Exit code of the program.
     """
 
+@final
+class Histogram:
+    """How often values fell between edges.
+
+    Log it like a number; `series` gives it back. In the table of `history` it is a dict of edges
+    and counts, and in Arrow and pandas their JSON text.
+
+    Parameters
+    ----------
+    sequence : array_like of float, optional
+        Values of any shape, to be counted between `num_bins` equal steps from the least to the
+        greatest; those that are NaN or infinite are left out. Tensors are read through `numpy`.
+    np_histogram : tuple of array_like, optional
+        Counts (n) and edges (n + 1), as `numpy.histogram` returns them, in place of `sequence`.
+    num_bins : int, optional
+        Bins for `sequence`, 1 to 4096.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If both or neither are given, there is no finite value, edges fall, or a count is negative.
+    """
+
+    def __new__(
+        cls,
+        sequence: ArrayLike | None = None,
+        np_histogram: tuple[ArrayLike, ArrayLike] | None = None,
+        num_bins: int = 64,
+    ) -> Histogram: ...
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """Edges, one more than counts; shape (n + 1,)."""
+
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """How often values fell between each two edges; shape (n,)."""
+
+    def __len__(self) -> int:
+        """Return the number of bins."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what pickling needs to make it again."""
+
 @type_check_only
 class MetricInfo(TypedDict):
     """One metric of a run."""
 
     name: str
-    kind: Literal["float", "int", "bool", "text", "mixed"]
+    kind: Literal["float", "int", "bool", "text", "histogram", "mixed"]
     points: int
     first_step: int
     last_step: int

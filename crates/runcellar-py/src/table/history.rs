@@ -1,7 +1,7 @@
 //! The table of `history()`: step, time, then the metrics in order of first use.
 
 use runcellar::query::HistoryColumn;
-use runcellar::{History, Json, SeriesValues};
+use runcellar::{History, Json, SeriesValues, Value};
 
 use super::frame::{Cells, Column, Frame};
 
@@ -23,6 +23,10 @@ fn column(column: HistoryColumn) -> Column {
         SeriesValues::Int(all) => Column::optional(name, spread(&rows, all), Cells::Int),
         SeriesValues::Bool(all) => Column::optional(name, spread(&rows, all), Cells::Bool),
         SeriesValues::Text(all) => Column::optional(name, spread(&rows, all), Cells::Text),
+        SeriesValues::Histogram(all) => {
+            let all = all.into_iter().map(|one| Json::from(Value::from(one))).collect();
+            Column::optional(name, spread(&rows, all), Cells::Json)
+        }
         SeriesValues::Mixed(all) => {
             let all = all.into_iter().map(Json::from).collect();
             Column::optional(name, spread(&rows, all), Cells::Json)

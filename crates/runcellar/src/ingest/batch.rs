@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use runcellar_format::WriterId;
 use runcellar_format::block::{Column, Presence, Values};
+use runcellar_format::histogram::Histogram;
 use runcellar_format::journal::{Record, Records, Shapes};
 use runcellar_format::record::{Close, Event, FieldChange, FieldId, Start};
 use runcellar_format::value::Value;
@@ -15,8 +16,8 @@ use crate::{Error, Result};
 pub(crate) const ROWS_MAX: usize = 4096;
 /// Cells of one batch, which bounds memory when calls carry thousands of metrics.
 pub(super) const CELLS_MAX: usize = 1 << 20;
-/// Bytes of text in one batch.
-pub(super) const TEXT_BYTES_MAX: usize = 16 << 20;
+/// Bytes of texts and histograms in one batch.
+pub(super) const LONG_BYTES_MAX: usize = 16 << 20;
 /// Columns of one batch from which no further row is taken in; the next one may bring
 /// [`crate::run::ROW_VALUES_MAX`] more.
 const COLUMNS_MAX: usize = 32_768;
@@ -52,6 +53,7 @@ pub(crate) struct MetricColumns {
     ints: (Vec<u32>, Vec<i64>),
     bools: (Vec<u32>, Vec<bool>),
     texts: (Vec<u32>, Vec<String>),
+    histograms: (Vec<u32>, Vec<Histogram>),
     /// The last value written and the time of its row.
     pub(crate) last: Option<(Value, i64)>,
     last_row: Option<u32>,
@@ -97,7 +99,7 @@ pub(crate) struct Batch {
     /// The latest time that any frame carries.
     pub(crate) heard: i64,
     cells: usize,
-    text_bytes: usize,
+    long_bytes: usize,
     columns: usize,
 }
 
@@ -138,7 +140,7 @@ impl Batch {
     pub(crate) fn is_full(&self) -> bool {
         self.rows() >= ROWS_MAX
             || self.cells >= CELLS_MAX
-            || self.text_bytes >= TEXT_BYTES_MAX
+            || self.long_bytes >= LONG_BYTES_MAX
             || self.columns >= COLUMNS_MAX
     }
 
@@ -232,9 +234,11 @@ impl Batch {
         for (index, value) in values {
             let Some(place) = self.place_of(index) else { continue };
             let Some(Metric { columns, .. }) = self.metrics.get_mut(place) else { continue };
-            if let Value::Text(text) = &value {
-                self.text_bytes += text.len();
-            }
+            self.long_bytes += match &value {
+                Value::Text(text) => text.len(),
+                Value::Histogram(histogram) => histogram.numbers() * size_of::<f64>(),
+                _ => 0,
+            };
             let before = columns.kinds();
             columns.push(row, time, value);
             self.columns += columns.kinds().saturating_sub(before);
@@ -261,12 +265,14 @@ impl MetricColumns {
             take_back(&mut self.ints, row);
             take_back(&mut self.bools, row);
             take_back(&mut self.texts, row);
+            take_back(&mut self.histograms, row);
         }
         match &value {
             Value::Float(float) => put(&mut self.floats, row, *float),
             Value::Int(int) => put(&mut self.ints, row, *int),
             Value::Bool(bool) => put(&mut self.bools, row, *bool),
             Value::Text(text) => put(&mut self.texts, row, text.clone()),
+            Value::Histogram(histogram) => put(&mut self.histograms, row, (**histogram).clone()),
         }
         self.last = Some((value, time));
         self.last_row = Some(row);
@@ -274,10 +280,8 @@ impl MetricColumns {
 
     /// Returns how many kinds of value there are, each a column.
     fn kinds(&self) -> usize {
-        [self.floats.0.len(), self.ints.0.len(), self.bools.0.len(), self.texts.0.len()]
-            .iter()
-            .filter(|len| **len > 0)
-            .count()
+        let columns = [&self.floats.0, &self.ints.0, &self.bools.0, &self.texts.0, &self.histograms.0];
+        columns.iter().filter(|rows| !rows.is_empty()).count()
     }
 
     /// Takes the columns out, one for each kind of value seen; `rows` is the number of rows of the group.
@@ -296,6 +300,8 @@ impl MetricColumns {
         add(ints.0, Values::Int(ints.1));
         add(bools.0, Values::Bool(bools.1));
         add(texts.0, Values::Text(texts.1));
+        let histograms = std::mem::take(&mut self.histograms);
+        add(histograms.0, Values::Histogram(histograms.1));
         out
     }
 }

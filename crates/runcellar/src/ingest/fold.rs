@@ -146,6 +146,10 @@ pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
     let mut places = Places::default();
     for metric in &batch.metrics {
         let Some((value, time)) = &metric.columns.last else { continue };
+        if matches!(value, Value::Histogram(_)) {
+            // A summary is a line of a listing.
+            continue;
+        }
         let may_add = record.summary.len() < SUMMARY_LOGGED_MAX;
         places.set(&mut record.summary, &metric.name, shortened(value), clock_of(*time), may_add);
     }
@@ -275,6 +279,7 @@ pub(crate) fn shortened(value: &Value) -> Value {
             let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
             Value::Text(format!("{}...", text.get(..end).unwrap_or_default()))
         }
+        Value::Histogram(histogram) => Value::Text(format!("histogram of {} bins", histogram.counts().len())),
         value => value.clone(),
     }
 }

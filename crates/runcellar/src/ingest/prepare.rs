@@ -9,7 +9,7 @@ use runcellar_format::block::{
 };
 use runcellar_format::record::{GroupEntry, SeriesEntry};
 
-use super::batch::{Batch, CELLS_MAX, MetricColumns, ROWS_MAX, TEXT_BYTES_MAX};
+use super::batch::{Batch, CELLS_MAX, LONG_BYTES_MAX, MetricColumns, ROWS_MAX};
 use super::data::value_at;
 use super::groups::{self, Group};
 use super::series::SeriesNumbers;
@@ -130,11 +130,12 @@ fn may_join(last: &GroupEntry, group: &Group) -> bool {
 
 pub(super) fn fit_together(left: &Group, right: &Group) -> bool {
     let columns = || left.columns.iter().chain(&right.columns);
-    let text_bytes = |column: &Column| match &column.values {
+    let long_bytes = |column: &Column| match &column.values {
         Values::Text(all) => all.iter().map(String::len).sum(),
+        Values::Histogram(all) => all.iter().map(|one| one.numbers() * size_of::<f64>()).sum(),
         _ => 0,
     };
-    columns().map(text_bytes).sum::<usize>() <= TEXT_BYTES_MAX && columns().count() <= COLUMNS_MAX as usize
+    columns().map(long_bytes).sum::<usize>() <= LONG_BYTES_MAX && columns().count() <= COLUMNS_MAX as usize
 }
 
 /// Gives the columns of a stored group provisional numbers: the places of `series`, or numbers after them for series

@@ -55,6 +55,7 @@ fn of_column(column: &Column, steps: &[i64]) -> SeriesEntry {
             extremes(&mut entry, all.iter().copied(), |value| f64::from(u8::from(value)), Value::Bool);
         }
         Values::Text(_) => entry.kinds = 8,
+        Values::Histogram(_) => entry.kinds = 16,
     }
     entry
 }
@@ -127,7 +128,7 @@ fn as_float(value: &Value) -> f64 {
         Value::Float(float) => *float,
         Value::Int(int) => *int as f64,
         Value::Bool(bool) => f64::from(u8::from(*bool)),
-        Value::Text(_) => f64::NAN,
+        Value::Text(_) | Value::Histogram(_) => f64::NAN,
     }
 }
 

@@ -72,7 +72,7 @@ pub struct RunInfo {
 pub struct MetricInfo {
     /// The name.
     pub name: String,
-    /// `float`, `int`, `bool`, `text`, or `mixed`.
+    /// `float`, `int`, `bool`, `text`, `histogram`, or `mixed`.
     pub kind: &'static str,
     /// Points.
     pub points: u64,
@@ -228,6 +228,8 @@ fn value_scalar(value: &Value) -> Scalar<'_> {
         Value::Int(value) => Scalar::Int(*value),
         Value::Bool(value) => Scalar::Bool(*value),
         Value::Text(value) => Scalar::Text(Cow::Borrowed(value)),
+        // No summary holds one.
+        Value::Histogram(_) => Scalar::Null,
     }
 }
 
@@ -474,6 +476,7 @@ fn metric_info(entry: &SeriesEntry) -> MetricInfo {
         2 => "int",
         4 => "bool",
         8 => "text",
+        16 => "histogram",
         _ => "mixed",
     };
     MetricInfo {

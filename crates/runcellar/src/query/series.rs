@@ -2,6 +2,7 @@
 
 use runcellar_format::WriterId;
 use runcellar_format::block::{GroupMain, Presence, Values};
+use runcellar_format::histogram::Histogram;
 use runcellar_format::value::Value;
 
 use super::runs::RunInfo;
@@ -24,6 +25,8 @@ pub enum SeriesValues {
     Bool(Vec<bool>),
     /// Texts.
     Text(Vec<String>),
+    /// Histograms.
+    Histogram(Vec<Histogram>),
     /// Values of several kinds.
     Mixed(Vec<Value>),
 }
@@ -52,6 +55,7 @@ impl SeriesValues {
             SeriesValues::Int(all) => all.len(),
             SeriesValues::Bool(all) => all.len(),
             SeriesValues::Text(all) => all.len(),
+            SeriesValues::Histogram(all) => all.len(),
             SeriesValues::Mixed(all) => all.len(),
         }
     }
@@ -70,6 +74,7 @@ impl SeriesValues {
             SeriesValues::Int(all) => Value::Int(*all.get(index)?),
             SeriesValues::Bool(all) => Value::Bool(*all.get(index)?),
             SeriesValues::Text(all) => Value::Text(all.get(index)?.clone()),
+            SeriesValues::Histogram(all) => Value::from(all.get(index)?.clone()),
             SeriesValues::Mixed(all) => all.get(index)?.clone(),
         })
     }
@@ -85,6 +90,7 @@ impl SeriesValues {
             SeriesValues::Int(all) => SeriesValues::Int(take(all, picks)),
             SeriesValues::Bool(all) => SeriesValues::Bool(take(all, picks)),
             SeriesValues::Text(all) => SeriesValues::Text(take(all, picks)),
+            SeriesValues::Histogram(all) => SeriesValues::Histogram(take(all, picks)),
             SeriesValues::Mixed(all) => SeriesValues::Mixed(take(all, picks)),
         }
     }
@@ -95,12 +101,14 @@ impl SeriesValues {
             (SeriesValues::Int(all), Values::Int(more)) => all.extend(more),
             (SeriesValues::Bool(all), Values::Bool(more)) => all.extend(more),
             (SeriesValues::Text(all), Values::Text(more)) => all.extend(more),
+            (SeriesValues::Histogram(all), Values::Histogram(more)) => all.extend(more),
             (this, values) if this.is_empty() => {
                 *this = match values {
                     Values::Float(all) => SeriesValues::Float(all),
                     Values::Int(all) => SeriesValues::Int(all),
                     Values::Bool(all) => SeriesValues::Bool(all),
                     Values::Text(all) => SeriesValues::Text(all),
+                    Values::Histogram(all) => SeriesValues::Histogram(all),
                 };
             }
             (this, values) => this.append_mixed((0..values.len()).filter_map(|index| value_at(&values, index))),

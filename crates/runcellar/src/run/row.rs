@@ -1,5 +1,6 @@
 //! Filling a row: names to indexes, values to bytes, without an allocation on the usual path.
 
+use runcellar_format::histogram;
 use runcellar_format::journal::{RowValue, RowWriter, TEXT_BYTES_MAX};
 use runcellar_format::value::Value;
 
@@ -60,8 +61,12 @@ impl Row<'_> {
     }
 
     fn push_at(&mut self, index: u32, value: RowValue<'_>) {
-        if matches!(value, RowValue::Text(text) if text.len() > TEXT_BYTES_MAX) {
-            return self.refuse("a text is over 4 MiB");
+        match value {
+            RowValue::Text(text) if text.len() > TEXT_BYTES_MAX => return self.refuse("a text is over 4 MiB"),
+            RowValue::Histogram { edges, counts } if histogram::check(edges, counts).is_err() => {
+                return self.refuse("a histogram has edges that fall, a count below 0, or over 4096 bins");
+            }
+            _ => {}
         }
         if self.count >= ROW_VALUES_MAX {
             return self.refuse("a row has over 32768 values");

@@ -6,6 +6,7 @@ use runcellar::Value;
 
 use crate::render::number::exact_number;
 use crate::render::visible;
+use crate::shapes::Scalar;
 
 /// Writes a text, in quotes where it needs them. An empty text is `""`, to be told from an absent value.
 pub(super) fn text(out: &mut impl Write, text: &str, tame: bool) -> Result<()> {
@@ -27,6 +28,7 @@ pub(super) fn value(out: &mut impl Write, value: &Value, tame: bool) -> Result<(
         Value::Int(int) => write!(out, "{int}"),
         Value::Bool(bool) => write!(out, "{bool}"),
         Value::Text(content) => text(out, content, tame),
+        Value::Histogram(_) => text(out, &serde_json::to_string(&Scalar(value))?, tame),
     }
 }
 

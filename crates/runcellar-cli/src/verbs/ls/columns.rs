@@ -189,6 +189,7 @@ pub(crate) fn value_text(value: &Value) -> String {
         Value::Int(int) => int.to_string(),
         Value::Bool(bool) => bool.to_string(),
         Value::Text(text) => text.clone(),
+        Value::Histogram(histogram) => format!("histogram of {} bins", histogram.counts().len()),
     }
 }
 

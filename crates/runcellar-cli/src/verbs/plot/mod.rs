@@ -170,13 +170,14 @@ pub(crate) fn numbers(values: &SeriesValues) -> Vec<f64> {
         Value::Float(float) => *float,
         Value::Int(int) => *int as f64,
         Value::Bool(bool) => f64::from(u8::from(*bool)),
-        Value::Text(_) => f64::NAN,
+        Value::Text(_) | Value::Histogram(_) => f64::NAN,
     };
     match values {
         SeriesValues::Float(all) => all.clone(),
         SeriesValues::Int(all) => all.iter().map(|int| *int as f64).collect(),
         SeriesValues::Bool(all) => all.iter().map(|bool| f64::from(u8::from(*bool))).collect(),
         SeriesValues::Text(all) => vec![f64::NAN; all.len()],
+        SeriesValues::Histogram(all) => vec![f64::NAN; all.len()],
         SeriesValues::Mixed(all) => all.iter().map(number).collect(),
     }
 }
