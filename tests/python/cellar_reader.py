@@ -425,11 +425,14 @@ def take(run, writer, kind, content, names):
     session = run.sessions[writer]
     if kind == "Row":
         step, time, values = content
-        session.ended, run.next_step = max(session.ended, time), max(run.next_step, step + 1)
+        session.ended = max(session.ended, time)
+        if not values or not all(names.get(index, "").startswith("\0") for index in values):
+            run.next_step = max(run.next_step, step + 1)
         for index, value in values.items():
             if index not in names:
                 continue  # named in a damaged frame
-            put(run.summary, names[index], value, clock_of(time))
+            if not names[index].startswith("\0"):
+                put(run.summary, names[index], value, clock_of(time))
             run.points.setdefault(names[index], []).append((step, time, writer, value))
     elif kind == "Fields":
         for change in content.fields:

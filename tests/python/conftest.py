@@ -27,6 +27,9 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     for name in list(os.environ):
         if name.startswith(PREFIXES):
             monkeypatch.delenv(name)
+    # What the surroundings record is the matter of test_capture.py alone.
+    monkeypatch.setenv("RUNCELLAR_SYSTEM", "off")
+    monkeypatch.setenv("RUNCELLAR_CONSOLE", "off")
     home = tmp_path / "home"
     home.mkdir()
     # Tests that build with cargo need its home, which lies below the real one by default.

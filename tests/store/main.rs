@@ -10,6 +10,7 @@ mod golden;
 mod keys;
 mod kills;
 mod liveness;
+mod own;
 mod planted;
 mod power;
 mod properties;

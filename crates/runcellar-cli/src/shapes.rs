@@ -3,7 +3,7 @@
 //! Floats are exact and keep a `.` or `e`, so that 1.0 does not become an integer; NaN and the infinities, which JSON
 //! does not have, are the texts `"NaN"`, `"Infinity"` and `"-Infinity"`.
 
-use runcellar::{Json, KeySlot, MetricInfo, RunInfo, Value};
+use runcellar::{ConsoleLine, Json, KeySlot, MetricInfo, RunInfo, Value};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
 use crate::render::number::exact_number;
@@ -133,6 +133,21 @@ pub(crate) struct ShowShape<'a> {
     program: Option<&'a str>,
     exit_code: Option<i32>,
     dropped: u64,
+    system: Vec<MetricShape<'a>>,
+}
+
+/// A line of the console, as `show --console` answers.
+#[derive(serde::Serialize)]
+pub(crate) struct LineShape<'a> {
+    time: Time,
+    stream: &'static str,
+    text: &'a str,
+}
+
+impl<'a> LineShape<'a> {
+    pub(crate) fn of(line: &'a ConsoleLine) -> LineShape<'a> {
+        LineShape { time: Time(line.time), stream: line.stream.as_str(), text: &line.text }
+    }
 }
 
 #[derive(serde::Serialize)]
@@ -154,7 +169,12 @@ struct GitShape<'a> {
 }
 
 impl<'a> ShowShape<'a> {
-    pub(crate) fn of(run: &'a RunInfo, metrics: &'a [MetricInfo], now_us: i64) -> ShowShape<'a> {
+    pub(crate) fn of(
+        run: &'a RunInfo,
+        metrics: &'a [MetricInfo],
+        system: &'a [MetricInfo],
+        now_us: i64,
+    ) -> ShowShape<'a> {
         let metric = |metric: &'a MetricInfo| MetricShape {
             name: &metric.name,
             kind: metric.kind,
@@ -172,6 +192,7 @@ impl<'a> ShowShape<'a> {
             program: some(&run.program),
             exit_code: run.exit_code,
             dropped: run.dropped,
+            system: system.iter().map(metric).collect(),
         }
     }
 }

@@ -72,11 +72,19 @@ impl Recorder {
     }
 }
 
+/// Returns what was asked for, or else what the workspace is set to.
+fn switch(workspace: &runcellar::Workspace, given: Option<bool>, setting: &str) -> runcellar::Result<bool> {
+    match given {
+        Some(given) => Ok(given),
+        None => Ok(workspace.setting(setting)? == Json::Bool(true)),
+    }
+}
+
 #[pymethods]
 impl Recorder {
     #[new]
     #[pyo3(signature = (*, project, name, config, tags, notes, group, job_type, id, resume, dir, key_file, disabled,
-                        strict, program, runtime, directory))]
+                        strict, program, runtime, directory, system))]
     #[allow(clippy::too_many_arguments, reason = "a constructor with keywords only")]
     fn new(
         py: Python<'_>,
@@ -96,6 +104,7 @@ impl Recorder {
         program: String,
         runtime: String,
         directory: Option<PathBuf>,
+        system: Option<bool>,
     ) -> Result<Self> {
         let config = match config {
             None => Json::Map(Vec::new()),
@@ -134,6 +143,7 @@ impl Recorder {
             };
             let mut builder = workspace
                 .run(&project)
+                .system(switch(&workspace, system, "system")?)
                 .config(config)
                 .tags(tags)
                 .notes(notes.unwrap_or_default())

@@ -296,6 +296,23 @@ impl StoredRun {
         slf.py().import("runcellar._display")?.call_method1("stored", (slf,))
     }
 
+    /// Read system metrics as a table: a row a sample, in order of time. `keys` takes some of them.
+    #[pyo3(signature = (keys=None))]
+    fn system(&self, py: Python<'_>, keys: Option<&Bound<'_, PyAny>>) -> Result<Table> {
+        let keys = keys.map(names).transpose()?;
+        let table = self.detached(py, |workspace, info| workspace.system(info, keys.as_deref()))?;
+        Ok(Table::of_history(table))
+    }
+
+    /// Read what the run wrote to its console: a list of lines, with `times` and `streams`.
+    fn console<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        let lines = self.detached(py, |workspace, info| workspace.console(info))?;
+        let times: Vec<i64> = lines.iter().map(|line| line.time).collect();
+        let streams: Vec<&str> = lines.iter().map(|line| line.stream.as_str()).collect();
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        Ok(py.import("runcellar._console")?.getattr("Console")?.call1((texts, times, streams))?)
+    }
+
     fn __repr__(&self) -> String {
         let info = self.info();
         format!("<runcellar.StoredRun {} ({}/{}, {})>", info.id, info.project, info.name, info.state.as_str())

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runcellar import _session
+from runcellar._console import Console
 from runcellar._errors import (
     AmbiguousError,
     BusyError,
@@ -50,6 +51,7 @@ __all__ = [
     "CheckReport",
     "Config",
     "ConsentError",
+    "Console",
     "DamagedError",
     "Error",
     "ExistsError",

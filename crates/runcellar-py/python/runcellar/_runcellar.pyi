@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import disjoint_base
 
+from runcellar._console import Console
 from runcellar._fields import Tags
 from runcellar._report import CheckReport
 from runcellar._series import Series
@@ -127,6 +128,7 @@ class Recorder:
         program: str,
         runtime: str,
         directory: _Path | None,
+        system: bool | None,
     ) -> Recorder: ...
     @property
     def id(self) -> str:
@@ -440,6 +442,36 @@ class StoredRun:
         Examples
         --------
         >>> steps, values, times = run.series("loss")  # doctest: +SKIP
+        """
+
+    def system(self, keys: str | Iterable[str] | None = None) -> Table:
+        """Read system metrics as a table: a row a sample, in order of time.
+
+        Parameters
+        ----------
+        keys : str or iterable of str, optional
+            Some of them, such as ``"system/cpu"``; by default all.
+
+        Returns
+        -------
+        Table
+            Columns step (the number of the sample), time, then the metrics. Sizes are in bytes,
+            rates in bytes a second, ``system/cpu`` in percent of the machine and
+            ``system/process/cpu`` in percent of one core.
+
+        Raises
+        ------
+        NotFoundError
+            For one that the run does not have.
+        """
+
+    def console(self) -> Console:
+        """Read what the run wrote to its console.
+
+        Returns
+        -------
+        Console
+            A list of lines without their ends, with ``times`` and ``streams``.
         """
     def _repr_html_(self) -> str: ...
     def _tags(self) -> list[str]: ...

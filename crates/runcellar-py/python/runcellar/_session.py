@@ -271,6 +271,7 @@ def init(
     mode: Mode | None = None,
     save_code: bool | None = None,
     strict: bool = False,
+    system: bool | None = None,
 ) -> Run:
     """Start a run and make it the active one.
 
@@ -318,6 +319,10 @@ def init(
     strict : bool, optional
         True to raise what is otherwise warned about once and counted: values that cannot be stored,
         a disk that cannot be written.
+    system : bool, optional
+        Whether system metrics are recorded: processor, memory, disk and network of the machine, and
+        what the run's processes take of them, every 15 seconds. By default ``RUNCELLAR_SYSTEM`` (on
+        or off), else the workspace's setting ``system``, which is on.
 
     Returns
     -------
@@ -376,6 +381,7 @@ def init(
         program=_program(),
         runtime="python " + ".".join(map(str, sys.version_info[:3])),
         directory=_current_directory(),
+        system=_switch(system, "RUNCELLAR_SYSTEM"),
     )
     run._config = None
     # A resumed run has more in its config than what is given now: then the store is asked.
@@ -395,6 +401,21 @@ def init(
 def _has_launcher() -> bool:
     """Return whether processes started beside this one may make the id of the run."""
     return any(os.environ.get(name) for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"))
+
+
+_ON = {"on": True, "true": True, "yes": True, "1": True}
+_OFF = {"off": False, "false": False, "no": False, "0": False}
+
+
+def _switch(given: bool | None, variable: str) -> bool | None:
+    """Return what an argument says, or else a variable; None if neither says anything."""
+    text = os.environ.get(variable, "").strip().lower()
+    if given is not None or not text:
+        return given
+    known = {**_ON, **_OFF}
+    if text not in known:
+        raise InvalidArgumentError(f"{variable}={text!r}: 'on' or 'off' is expected")
+    return known[text]
 
 
 def _current_directory() -> str | None:

@@ -10,6 +10,7 @@ use runcellar_format::record::{Close, Event, FieldChange, FieldId, Start};
 use runcellar_format::value::Value;
 
 use super::progress::Progress;
+use crate::own::is_own;
 use crate::{Error, Result};
 
 /// Rows of one block group: pco gains nothing beyond.
@@ -87,6 +88,8 @@ pub(crate) struct Batch {
     pub(crate) progress: Progress,
     pub(crate) steps: Vec<i64>,
     pub(crate) times: Vec<i64>,
+    /// The highest step of a user's row; the store's own rows have steps of their own.
+    pub(crate) last_step: Option<i64>,
     /// The lowest and highest sequence of its rows.
     pub(crate) row_sequences: Option<(u64, u64)>,
     /// The metrics that its rows have values of, in order of first use.
@@ -231,6 +234,11 @@ impl Batch {
         let (first, last) = self.row_sequences.unwrap_or((sequence, sequence));
         self.row_sequences = Some((first.min(sequence), last.max(sequence)));
         self.cells += values.len();
+        let is_own_metric =
+            |index: u32| matches!(self.names.get(index as usize), Some(Name { name: Some(name), .. }) if is_own(name));
+        if values.is_empty() || !values.iter().all(|(index, _)| is_own_metric(*index)) {
+            self.last_step = self.last_step.max(Some(step));
+        }
         for (index, value) in values {
             let Some(place) = self.place_of(index) else { continue };
             let Some(Metric { columns, .. }) = self.metrics.get_mut(place) else { continue };

@@ -11,6 +11,7 @@ use runcellar_format::value::{Json, Value};
 use runcellar_format::{KeyId, WriterId};
 
 use super::batch::{Batch, Deed};
+use crate::own::is_own;
 use crate::{Error, Result};
 
 /// Returns the hybrid clock of a time in microseconds, which stand in its counter: a value logged and one set within a
@@ -140,11 +141,11 @@ pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
     if let Some(start) = &batch.start {
         apply_start(record, batch.writer, start)?;
     }
-    if let Some(next) = batch.steps.iter().max().map(|step| step.saturating_add(1)) {
+    if let Some(next) = batch.last_step.map(|step| step.saturating_add(1)) {
         record.next_step = record.next_step.max(next);
     }
     let mut places = Places::default();
-    for metric in &batch.metrics {
+    for metric in batch.metrics.iter().filter(|metric| !is_own(&metric.name)) {
         let Some((value, time)) = &metric.columns.last else { continue };
         if matches!(value, Value::Histogram(_)) {
             // A summary is a line of a listing.

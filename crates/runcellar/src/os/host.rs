@@ -55,6 +55,12 @@ pub(crate) fn file_system(path: &Path) -> std::io::Result<FileSystem> {
 
 /// Returns how many bytes this user can still write on the file system of `path`.
 pub(crate) fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let stat = stat_space(path)?;
+    #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between platforms")]
+    Ok((stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64))
+}
+
+fn stat_space(path: &Path) -> std::io::Result<libc::statvfs> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: an all-zero statvfs is a valid value of this plain C struct.
     let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
@@ -62,8 +68,36 @@ pub(crate) fn free_bytes(path: &Path) -> std::io::Result<u64> {
     if unsafe { libc::statvfs(name.as_ptr(), &raw mut stat) } == -1 {
         return Err(std::io::Error::last_os_error());
     }
+    Ok(stat)
+}
+
+/// How much a file system holds.
+pub(crate) struct DiskSpace {
+    pub(crate) used: u64,
+    pub(crate) all: u64,
+}
+
+/// Returns how much the file system of `path` holds, in bytes.
+pub(crate) fn disk_space(path: &Path) -> std::io::Result<DiskSpace> {
+    let stat = stat_space(path)?;
     #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between platforms")]
-    Ok((stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64))
+    let (unit, all, free) = (stat.f_frsize as u64, stat.f_blocks as u64, stat.f_bfree as u64);
+    Ok(DiskSpace { used: all.saturating_sub(free).saturating_mul(unit), all: all.saturating_mul(unit) })
+}
+
+/// Returns how many clock ticks of /proc are a second.
+pub(crate) fn clock_ticks_per_second() -> u64 {
+    system_constant(libc::_SC_CLK_TCK, 100)
+}
+
+/// Returns the size of a page of memory.
+pub(crate) fn page_bytes() -> u64 {
+    system_constant(libc::_SC_PAGESIZE, 4096)
+}
+
+fn system_constant(name: libc::c_int, usual: u64) -> u64 {
+    // SAFETY: sysconf has no preconditions.
+    u64::try_from(unsafe { libc::sysconf(name) }).ok().filter(|value| *value > 0).unwrap_or(usual)
 }
 
 /// Returns whether this process may write at `path`, as far as permissions and mounts say.

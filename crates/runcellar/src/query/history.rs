@@ -4,6 +4,7 @@ use super::runs::RunInfo;
 use super::series::{Points, Series, SeriesValues, scan};
 use super::tail::with_run;
 use crate::lineage::ranks::Ranks;
+use crate::own::is_own;
 use crate::{Error, ErrorKind, Result, Workspace};
 
 /// One metric of a [`History`].
@@ -67,10 +68,17 @@ impl Workspace {
     }
 
     fn whole_history(&self, run: &RunInfo, keys: Option<&[String]>, steps: Option<(i64, i64)>) -> Result<History> {
+        if let Some(system) = keys.map(|keys| self.system_history(run, keys)).transpose()?.flatten() {
+            return Ok(system);
+        }
         let series = with_run(&self.inner, run.object, |tx, keyring, view| {
             let entries = &view.data.series.entries;
             let mut numbers: Vec<u32> = match keys {
-                None => (0..).zip(entries).filter(|(_, entry)| entry.points > 0).map(|(number, _)| number).collect(),
+                None => (0..)
+                    .zip(entries)
+                    .filter(|(_, entry)| entry.points > 0 && !is_own(&entry.name))
+                    .map(|(number, _)| number)
+                    .collect(),
                 Some(keys) => {
                     let number = |key: &String| {
                         view.data.series.number(key).ok_or_else(|| {
@@ -110,7 +118,7 @@ impl Workspace {
 }
 
 /// Joins series by step and rank; of several values of one rank at one step the last written stands.
-fn join(series: Vec<(String, Series)>, range: Option<(i64, i64)>) -> History {
+pub(super) fn join(series: Vec<(String, Series)>, range: Option<(i64, i64)>) -> History {
     let inside = |step: i64| range.is_none_or(|(from, to)| (from..to).contains(&step));
     let several = series.iter().any(|(_, series)| series.ranks.is_some());
     let mut kept: Vec<(String, Series, Vec<usize>)> = Vec::new();

@@ -2,12 +2,14 @@
 
 pub mod filter;
 mod history;
+mod own;
 mod runs;
 mod series;
 pub(crate) mod tail;
 
 pub use filter::Filter;
 pub use history::{History, HistoryColumn};
+pub use own::ConsoleLine;
 pub use runs::{MetricInfo, RunInfo, Selection};
 pub use series::{Series, SeriesValues};
 

@@ -13,6 +13,7 @@ use crate::db::ReadTx;
 use crate::ingest::data::RunData;
 use crate::ingest::{fold, store};
 use crate::keys::Keyring;
+use crate::own::is_own;
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Json, Result, Value, Workspace};
 
@@ -396,7 +397,8 @@ impl Workspace {
     /// If the run cannot be read.
     pub fn metrics(&self, run: &RunInfo) -> Result<Vec<MetricInfo>> {
         with_run(&self.inner, run.object, |_, _, view| {
-            Ok(view.data.series.entries.iter().filter(|entry| entry.points > 0).map(metric_info).collect())
+            let shown = |entry: &&SeriesEntry| entry.points > 0 && !is_own(&entry.name);
+            Ok(view.data.series.entries.iter().filter(shown).map(metric_info).collect())
         })
     }
 
@@ -470,7 +472,7 @@ impl Workspace {
     }
 }
 
-fn metric_info(entry: &SeriesEntry) -> MetricInfo {
+pub(super) fn metric_info(entry: &SeriesEntry) -> MetricInfo {
     let kind = match entry.kinds {
         1 => "float",
         2 => "int",

@@ -316,6 +316,9 @@ impl Workspace {
     }
 
     fn whole_series(&self, run: &RunInfo, metric: &str) -> Result<Series> {
+        if let Some(system) = self.system_series(run, metric)? {
+            return Ok(system);
+        }
         with_run(&self.inner, run.object, |tx, keyring, view| {
             let number = view
                 .data

@@ -30,15 +30,24 @@ const INGEST_ATTEMPTS: usize = 4;
 pub(super) struct Background {
     shared: Arc<BackgroundShared>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// True for the writer of the process that started the run, false in a forked child.
-    original: bool,
+}
+
+/// What a writer is to its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The writer of the process that started the run; its end is the run's.
+    Original,
+    /// That of a forked child, which leaves ingest to others: SQLite must not be used across a fork.
+    Child,
+    /// That of the store's own series.
+    Own,
 }
 
 struct BackgroundShared {
     writer: Arc<Writer>,
     stop: AtomicBool,
     ingest: Mutex<IngestState>,
-    ingests: bool,
+    role: Role,
 }
 
 /// How far this writer's journals are ingested.
@@ -57,9 +66,9 @@ impl IngestState {
 impl Background {
     /// Starts the thread. Without one (a machine at its limit of threads) rows are still written, and synced at
     /// `flush()` and `finish()`.
-    pub(super) fn start(writer: Arc<Writer>, ingests: bool) -> Background {
+    pub(super) fn start(writer: Arc<Writer>, role: Role) -> Background {
         let ingest = Mutex::new(IngestState::after(writer.id(), Progress::default()));
-        let shared = Arc::new(BackgroundShared { writer, stop: AtomicBool::new(false), ingest, ingests });
+        let shared = Arc::new(BackgroundShared { writer, stop: AtomicBool::new(false), ingest, role });
         let thread = std::thread::Builder::new().name("runcellar".into()).spawn({
             let shared = shared.clone();
             move || shared.run()
@@ -67,7 +76,7 @@ impl Background {
         if let Err(error) = &thread {
             shared.writer.warn(&format!("no background thread: {error}"));
         }
-        Background { shared, thread: Mutex::new(thread.ok()), original: ingests }
+        Background { shared, thread: Mutex::new(thread.ok()) }
     }
 
     pub(super) fn writer(&self) -> &Writer {
@@ -75,7 +84,7 @@ impl Background {
     }
 
     pub(super) fn is_original(&self) -> bool {
-        self.original
+        self.shared.role == Role::Original
     }
 
     /// Ends the writer: close frame, sync, ingest.
@@ -89,14 +98,14 @@ impl Background {
         }
         self.stop();
         let synced = writer.sync();
-        let ingested = match self.shared.ingests {
+        let ingested = match self.shared.ingests() {
             true => self.shared.ingest(Extent::All, None).and_then(|()| self.shared.ingest_unwritten()),
             false => Ok(()),
         };
         let lost = writer.give_up(self.shared.progress().map_or(0, |progress| progress.sequence));
         self.shared.release();
         let dropped = writer.dropped();
-        if dropped > 0 {
+        if dropped > 0 && self.shared.role != Role::Own {
             writer.warn(&format!("{dropped} values were dropped"));
         }
         if let Err(error) = &ingested
@@ -104,11 +113,11 @@ impl Background {
         {
             writer.warn(&format!("it stays in its journal, to be ingested by the next opener: {error}"));
         }
-        if self.shared.ingests {
+        if self.is_original() {
             // Forked children left theirs to us.
             let _ = ingest::recover(writer.inner());
         }
-        let durable = self.shared.ingests && ingested.is_ok() && !lost;
+        let durable = self.shared.ingests() && ingested.is_ok() && !lost;
         if durable { Ok(()) } else { synced }
     }
 
@@ -155,7 +164,7 @@ impl BackgroundShared {
                     let _ = self.writer.heartbeat();
                 }
             }
-            if self.ingests {
+            if self.ingests() {
                 let outcome = self.ingest(Extent::WholeGroups, Some(INGEST_WAIT));
                 self.writer.lock().rows_waiting = 0;
                 if let Err(error) = outcome
@@ -165,6 +174,10 @@ impl BackgroundShared {
                 }
             }
         }
+    }
+
+    fn ingests(&self) -> bool {
+        self.role != Role::Child
     }
 
     fn ingest_state(&self) -> MutexGuard<'_, IngestState> {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use runcellar_format::WriterId;
 use runcellar_format::record::{DIRECTORY_FIELD, LAUNCH_FIELD, Launched, Start, Tokens, set_extra_body};
 
-use super::background::Background;
+use super::background::{Background, Role};
 use super::journal_file::EmptyJournal;
 use super::meet::{self, Given, Met};
 use super::writer::{JOURNAL_BYTES_MAX, Place, Writer, WriterOptions};
-use super::{Run, Shared};
+use super::{OwnSeries, Run, Shared};
+use crate::capture::{Capture, CaptureOptions};
 use crate::environment::Launch;
 use crate::ingest;
 use crate::ingest::batch::Batch;
@@ -61,6 +62,7 @@ pub struct RunBuilder {
     runtime: String,
     directory: Option<PathBuf>,
     options: WriterOptions,
+    capture: CaptureOptions,
 }
 
 impl Workspace {
@@ -83,7 +85,8 @@ impl Workspace {
             program: String::new(),
             runtime: String::new(),
             directory: None,
-            options: WriterOptions { strict: false, journal_bytes: JOURNAL_BYTES_MAX },
+            options: WriterOptions { strict: false, journal_bytes: JOURNAL_BYTES_MAX, own: false },
+            capture: CaptureOptions::default(),
         }
     }
 }
@@ -188,6 +191,14 @@ impl RunBuilder {
         self
     }
 
+    /// Records system metrics: processor, memory, disk and network of the machine and of the run's processes, each
+    /// [`SYSTEM_EVERY`](crate::SYSTEM_EVERY). By default they are not.
+    #[must_use]
+    pub fn system(mut self, system: bool) -> Self {
+        self.capture.system = system;
+        self
+    }
+
     /// Sets the size at which a journal is followed by another, so that tests need not write much to see it.
     #[doc(hidden)]
     #[must_use]
@@ -205,7 +216,7 @@ impl RunBuilder {
         let workspace = self.workspace.clone();
         let inner = &workspace.inner;
         let writer_id = WriterId(io::random(&*inner.io)?);
-        let options = self.options;
+        let (options, capture) = (self.options, self.capture);
         let (mut start, mut given) = self.into_start()?;
         meet::identify(&workspace, &mut start, &mut given)?;
         // The file comes before the run is known, so that a run whose writer dies in between can be told by an empty
@@ -224,7 +235,9 @@ impl RunBuilder {
             let _ = ingest::store_dead(inner, &mut Batch::after(writer_id, Progress::default()), Some(INIT_WAIT));
             return Err(error);
         }
-        let background = Background::start(Arc::new(writer), true);
+        let background = Background::start(Arc::new(writer), Role::Original);
+        let own = OwnSeries::new(inner.clone(), key.clone(), &start, writer_id, options);
+        let capture = Capture::start(own, workspace.path().to_owned(), capture);
         let shared = Shared {
             workspace: workspace.clone(),
             key,
@@ -233,6 +246,7 @@ impl RunBuilder {
             place: Place::new(next_step),
             resumed,
             writer: Forkable::new(background),
+            capture: Forkable::new(capture),
         };
         Ok(Run { shared: Arc::new(shared), finished: AtomicBool::new(false) })
     }

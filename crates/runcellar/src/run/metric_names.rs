@@ -9,6 +9,8 @@ use runcellar_format::journal::{
     METRIC_INDEX_MAX, METRIC_NAME_BYTES_MAX, SHAPE_HEADS_MAX, SHAPES_MAX, Shapes, push_metric, push_shape,
 };
 
+use crate::own::is_own;
+
 /// The names of a writer's metrics, and the shapes of its rows.
 #[derive(Default)]
 pub(super) struct Names {
@@ -25,12 +27,14 @@ pub(super) struct Names {
     shapes_framed: usize,
     last_shape: u8,
     serial: u64,
+    /// True for a writer of the store's own series: it has no others, and no other writer has them.
+    own: bool,
 }
 
 impl Names {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(own: bool) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
-        Names { serial: SERIAL.fetch_add(1, Ordering::Relaxed), ..Names::default() }
+        Names { serial: SERIAL.fetch_add(1, Ordering::Relaxed), own, ..Names::default() }
     }
 
     pub(super) fn serial(&self) -> u64 {
@@ -47,7 +51,7 @@ impl Names {
             return Some(*index);
         }
         let index = u32::try_from(self.list.len()).ok().filter(|index| *index < METRIC_INDEX_MAX)?;
-        if name.len() > METRIC_NAME_BYTES_MAX {
+        if name.len() > METRIC_NAME_BYTES_MAX || is_own(name) != self.own {
             return None;
         }
         let name: Arc<str> = name.into();

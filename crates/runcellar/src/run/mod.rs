@@ -9,6 +9,7 @@ mod journal_file;
 mod meet;
 mod metric_names;
 mod names;
+mod own_series;
 pub(crate) mod registry;
 mod ring;
 mod row;
@@ -16,6 +17,7 @@ mod writer;
 
 pub(crate) use builder::checked_name;
 pub use builder::{Resume, RunBuilder};
+pub(crate) use own_series::{OwnRow, OwnSeries};
 pub(crate) use row::ROW_VALUES_MAX;
 pub use row::{IntoRow, MetricId, Row};
 
@@ -25,11 +27,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use runcellar_format::record::{Close, FieldChange, FieldId, RunState, Start};
 use runcellar_format::{ObjectId, WriterId};
 
+use crate::capture::Capture;
 use crate::io;
 use crate::os::Forkable;
+use crate::own::is_own;
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Json, Result, Value, Workspace};
-use background::Background;
+use background::{Background, Role};
 use journal_file::JournalKey;
 use writer::{Place, Writer, WriterOptions};
 
@@ -53,6 +57,8 @@ struct Shared {
     /// It goes on with what was recorded before.
     resumed: bool,
     writer: Forkable<Background>,
+    /// What records the surroundings; a forked child is a part of them and has none.
+    capture: Forkable<Capture>,
 }
 
 impl std::fmt::Debug for Run {
@@ -80,8 +86,7 @@ impl Shared {
             let id = WriterId(io::random(&*inner.io)?);
             let writer = Writer::new(inner.clone(), id, self.key.clone(), start, self.options, None);
             writer.begin_or_wait()?;
-            // The child leaves ingest to others: SQLite must not be used across a fork.
-            Ok::<_, Error>(Background::start(Arc::new(writer), false))
+            Ok::<_, Error>(Background::start(Arc::new(writer), Role::Child))
         })?;
         Ok(background.writer())
     }
@@ -251,6 +256,9 @@ impl Run {
         if key.len() + bytes_of(value) > FIELD_BYTES_MAX {
             return self.shared.writer()?.refuse("a field is over 4 MiB");
         }
+        if field == FieldId::Summary && is_own(key) {
+            return self.shared.writer()?.refuse("a summary key begins with U+0000");
+        }
         let change =
             FieldChange::new(field, key, value).map_err(|cause| Error::format(format_args!("field {key}"), cause))?;
         self.shared.writer()?.set_fields(vec![change])
@@ -311,6 +319,10 @@ impl Run {
         let Some(background) = shared.writer.own() else { return Ok(()) };
         if background.is_original() && self.finished.swap(true, Ordering::AcqRel) {
             return Ok(());
+        }
+        // First, so that it is all in the database when the run's end shows.
+        if let Some(capture) = shared.capture.own() {
+            capture.finish();
         }
         let close = Close { state, exit_code, time: 0, dropped: 0, extra: Vec::new() };
         let outcome = background.finish(close);

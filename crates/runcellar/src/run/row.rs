@@ -5,6 +5,7 @@ use runcellar_format::journal::{RowValue, RowWriter, TEXT_BYTES_MAX};
 use runcellar_format::value::Value;
 
 use super::metric_names::Names;
+use crate::own::is_own;
 
 /// Most values of one row: two rows with no metric in common still fit in one row group.
 pub(crate) const ROW_VALUES_MAX: u64 = 32_768;
@@ -39,7 +40,11 @@ impl Row<'_> {
         match index {
             Some(index) => Some(MetricId { index, serial: self.names.serial() }),
             None => {
-                self.refuse("a metric name is over 4096 bytes, or there are over 16 million");
+                let reason = match is_own(name) {
+                    true => "a metric name begins with U+0000",
+                    false => "a metric name is over 4096 bytes, or there are over 16 million",
+                };
+                self.refuse(reason);
                 None
             }
         }

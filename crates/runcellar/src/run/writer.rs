@@ -13,6 +13,7 @@ use runcellar_format::record::{Close, Event, FieldChange, Start};
 
 use super::journal_file::{EmptyJournal, JournalKey, OpenJournal};
 use super::metric_names::Names;
+use super::own_series::OwnRow;
 use super::ring::Ring;
 use super::row::Row;
 use crate::ingest::batch::ROWS_MAX;
@@ -115,6 +116,8 @@ pub(super) struct WriterOptions {
     pub(super) strict: bool,
     /// Size at which a journal is followed by another.
     pub(super) journal_bytes: u64,
+    /// It writes series of the store's own: what is lost of them is no value of the user's.
+    pub(super) own: bool,
 }
 
 /// One process's place in one run.
@@ -151,7 +154,7 @@ impl Writer {
             unsynced: false,
             distrusted: false,
             rows_waiting: 0,
-            names: Names::new(),
+            names: Names::new(options.own),
             plain: Vec::with_capacity(1024),
             heads: Vec::new(),
             definitions: Vec::new(),
@@ -221,19 +224,53 @@ impl Writer {
         let (count, refused) = (row.count, row.refused);
         let shape = row.names.shape(row.entries.heads());
         row.entries.end(shape);
+        let outcome = self.append_rows(state, 1, count, refused);
+        self.settle(guard, outcome)
+    }
+
+    /// Appends the frame of `rows` rows that stand in `state.plain`.
+    fn append_rows(
+        &self,
+        state: &mut State,
+        rows: usize,
+        values: u64,
+        refused: Option<(u64, &'static str)>,
+    ) -> Result<()> {
         self.put_names_first(state);
         let before = state.sequence;
-        let mut outcome = self.emit(state, count);
+        let outcome = self.emit(state, values);
         if state.sequence != before {
             state.names.all_framed();
         }
-        state.rows_waiting += 1;
-        if state.rows_waiting.is_multiple_of(ROWS_MAX) {
+        let groups = state.rows_waiting / ROWS_MAX;
+        state.rows_waiting += rows;
+        if state.rows_waiting / ROWS_MAX > groups {
             self.wake.notify_one();
         }
-        if let Some((count, reason)) = refused {
-            outcome = outcome.and(Err(state.drop_values(count, ErrorKind::InvalidArgument, reason)));
+        match refused {
+            Some((count, reason)) => outcome.and(Err(state.drop_values(count, ErrorKind::InvalidArgument, reason))),
+            None => outcome,
         }
+    }
+
+    /// Logs rows of the store's own, all in one frame.
+    pub(super) fn log_rows(&self, rows: &[OwnRow<'_>]) -> Result<()> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.refuse_closed()?;
+        let time = state.clock.offset_us + self.inner.io.monotonic_us();
+        state.plain.clear();
+        let (mut count, mut refused) = (0, None);
+        for own in rows {
+            let entries = RowWriter::begin(&mut state.plain, &mut state.heads, own.step, time);
+            let mut row = Row { names: &mut state.names, entries, refused: None, position: 0, count: 0 };
+            own.values.iter().for_each(|(name, value)| row.push(name, *value));
+            count += row.count;
+            refused = refused.or(row.refused);
+            let shape = row.names.shape(row.entries.heads());
+            row.entries.end(shape);
+        }
+        let outcome = self.append_rows(state, rows.len(), count, refused);
         self.settle(guard, outcome)
     }
 
@@ -284,7 +321,7 @@ impl Writer {
     pub(super) fn close(&self, close: Close) -> Result<()> {
         let mut state = self.lock();
         state.refuse_closed()?;
-        let dropped = state.dropped;
+        let dropped = if self.options.own { 0 } else { state.dropped };
         let outcome = self.emit_now(&mut state, 0, |time| Record::Close(Close { time, dropped, ..close }));
         state.closed = true;
         self.settle(state, outcome)

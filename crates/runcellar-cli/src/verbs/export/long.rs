@@ -2,13 +2,16 @@
 
 use std::io::Write;
 
-use runcellar::{RunInfo, Series};
+use runcellar::{History, RunInfo, Series, SeriesValues, Workspace};
 
 use super::{Format, Job, csv};
 use crate::failure::Failure;
 use crate::output;
 use crate::render::time::rfc3339_us;
 use crate::shapes::{Scalar, Time};
+
+/// The metric under which lines of the console are written.
+const CONSOLE: &str = "console";
 
 #[derive(serde::Serialize)]
 struct Row<'a> {
@@ -29,15 +32,48 @@ pub(super) fn write(job: &Job<'_>, out: &mut impl Write) -> Result<u64, Failure>
     for (index, run) in job.runs.iter().enumerate() {
         work.reached("exporting runs", index, job.runs.len());
         for metric in job.workspace.metrics(run)? {
-            let series = job.workspace.series(run, &metric.name, None)?;
-            match job.format {
-                Format::Csv => csv_rows(job, out, run, &metric.name, &series)?,
-                Format::Jsonl => json_rows(out, run, &metric.name, &series)?,
+            rows += write_series(job, out, run, &metric.name, &job.workspace.series(run, &metric.name, None)?)?;
+        }
+        if job.system {
+            for metric in job.workspace.system_metrics(run)? {
+                let series = system_series(job.workspace, run, &metric.name)?;
+                rows += write_series(job, out, run, &metric.name, &series)?;
             }
-            rows += series.steps.len() as u64;
+        }
+        if job.console {
+            rows += write_series(job, out, run, CONSOLE, &console_series(job.workspace, run)?)?;
         }
     }
     Ok(rows)
+}
+
+/// Reads a system metric, even if a metric of the user's has its name.
+fn system_series(workspace: &Workspace, run: &RunInfo, name: &str) -> Result<Series, Failure> {
+    let History { steps, ranks, times, columns, .. } = workspace.system(run, Some(&[name.to_owned()]))?;
+    let values = columns.into_iter().next().map_or(SeriesValues::Float(Vec::new()), |column| column.values);
+    Ok(Series { steps, ranks, values, times, sampled: false })
+}
+
+/// Reads the console as a series of texts, numbered by line.
+fn console_series(workspace: &Workspace, run: &RunInfo) -> Result<Series, Failure> {
+    let lines = workspace.console(run)?;
+    let times: Vec<i64> = lines.iter().map(|line| line.time).collect();
+    let values = SeriesValues::Text(lines.into_iter().map(|line| line.text).collect());
+    Ok(Series { steps: (0..).take(times.len()).collect(), ranks: None, values, times, sampled: false })
+}
+
+fn write_series(
+    job: &Job<'_>,
+    out: &mut impl Write,
+    run: &RunInfo,
+    metric: &str,
+    series: &Series,
+) -> Result<u64, Failure> {
+    match job.format {
+        Format::Csv => csv_rows(job, out, run, metric, series)?,
+        Format::Jsonl => json_rows(out, run, metric, series)?,
+    }
+    Ok(series.steps.len() as u64)
 }
 
 fn csv_rows(job: &Job<'_>, out: &mut impl Write, run: &RunInfo, metric: &str, series: &Series) -> Result<(), Failure> {

@@ -47,6 +47,12 @@ pub(crate) struct Args {
     /// One row a step, one column a metric
     #[arg(long)]
     wide: bool,
+    /// Write system metrics, too
+    #[arg(long, conflicts_with = "wide")]
+    system: bool,
+    /// Write the lines of the console, too
+    #[arg(long, conflicts_with = "wide")]
+    console: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -74,6 +80,8 @@ struct Job<'a> {
     workspace: &'a Workspace,
     runs: &'a [RunInfo],
     format: Format,
+    system: bool,
+    console: bool,
     /// Text goes to a terminal and must not drive it.
     tame: bool,
 }
@@ -92,6 +100,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         workspace: &workspace,
         runs: &runs,
         format: args.format(),
+        system: args.system,
+        console: args.console,
         tame: output.is_none() && session.display.terminal,
     };
     let rows = match output {

@@ -16,17 +16,25 @@ const LABEL_WIDTH: usize = 10;
 /// Digits of a commit that people need.
 const COMMIT_DIGITS: usize = 12;
 
-/// Returns the page: header, config, metrics, and what else the summary holds.
-pub(super) fn page(run: &RunInfo, metrics: &[MetricInfo], sparks: &[String], now: i64, display: Display) -> String {
+/// Returns the page: header, config, metrics, what else the summary holds, and system metrics, each metric with its
+/// sparkline.
+pub(super) fn page(
+    run: &RunInfo,
+    (metrics, sparks): (&[MetricInfo], &[String]),
+    (system, system_sparks): (&[MetricInfo], &[String]),
+    now: i64,
+    display: Display,
+) -> String {
     let mut page = Page { text: String::new(), display };
     page.header(run, now);
     page.config(&run.config);
-    page.metrics(metrics, sparks);
+    page.metrics("metrics", "steps", metrics, sparks);
     let is_last_of_metric =
         |key: &str, value: &Value| metrics.iter().any(|metric| metric.name == key && metric.last == *value);
     let rest: Vec<&(String, Value)> =
         run.summary.iter().filter(|(key, value)| !is_last_of_metric(key, value)).collect();
     page.summary(&rest);
+    page.metrics("system", "samples", system, system_sparks);
     page.text
 }
 
@@ -145,15 +153,15 @@ impl Page {
         }
     }
 
-    fn metrics(&mut self, metrics: &[MetricInfo], sparks: &[String]) {
+    fn metrics(&mut self, title: &str, steps: &'static str, metrics: &[MetricInfo], sparks: &[String]) {
         if metrics.is_empty() {
             return;
         }
-        self.title("metrics");
+        self.title(title);
         let mut table = Table::new(vec![
             Column::left("  name").shrink_to(14).priority(9),
             Column::right("points").priority(4),
-            Column::right("steps").priority(3),
+            Column::right(steps).priority(3),
             Column::right("min").priority(6),
             Column::right("max").priority(7),
             Column::right("last").shrink_to(8).priority(8),
