@@ -247,7 +247,7 @@ fn a_frame_cut_at_any_byte_costs_that_frame_alone() {
     child::play("dies_after_rows", &place, "cut-run");
     let journal = place.journal_files().pop().expect("one journal");
     let whole = std::fs::read(&journal).expect("reads");
-    let frame_bytes = 28 + 21 + 12 + 16;
+    let frame_bytes = 28 + 18 + 8 + 16;
     for cut in 0..frame_bytes {
         std::fs::write(&journal, &whole[..whole.len() - cut]).expect("writes");
         let heard = Arc::new(Heard::default());
