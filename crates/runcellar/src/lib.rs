@@ -46,6 +46,7 @@ pub use environment::{DIRECTORY_NAME, Environment, Launch};
 pub use error::{Error, ErrorKind, Result};
 pub use histogram::Histogram;
 pub use keys::{Keys, Passphrase, PassphrasePrompt};
+pub use lineage::{HistoryPoint, Lineage, RewindInfo};
 pub use monitor::{Monitor, Silent};
 pub use query::{ConsoleLine, Filter, History, MetricInfo, RunInfo, Selection, Series, SeriesValues};
 pub use run::{Resume, Run, RunBuilder};

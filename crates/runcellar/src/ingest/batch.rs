@@ -255,7 +255,58 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// Takes out the rows that `goes` names by step and time, with their values; none if it names none.
+    pub(crate) fn split_off(&mut self, goes: impl Fn(i64, i64) -> bool) -> Option<Batch> {
+        let going: Vec<bool> = self.steps.iter().zip(&self.times).map(|(step, time)| goes(*step, *time)).collect();
+        if !going.contains(&true) {
+            return None;
+        }
+        let mut gone = Batch { row_sequences: self.row_sequences, ..Batch::after(self.writer, Progress::default()) };
+        let mut places = Vec::with_capacity(going.len());
+        let rows = std::mem::take(&mut self.steps).into_iter().zip(std::mem::take(&mut self.times));
+        for ((step, time), goes) in rows.zip(&going) {
+            let side = if *goes { &mut gone } else { &mut *self };
+            places.push(u32::try_from(side.rows()).unwrap_or(u32::MAX));
+            side.steps.push(step);
+            side.times.push(time);
+        }
+        if self.steps.is_empty() {
+            self.row_sequences = None;
+        }
+        for metric in &mut self.metrics {
+            let cells = std::mem::take(&mut metric.columns).into_cells();
+            let mut columns = MetricColumns::default();
+            for (row, value) in cells {
+                let (Some(goes), Some(place)) = (going.get(row as usize), places.get(row as usize)) else { continue };
+                let (side, times) =
+                    if *goes { (&mut columns, &gone.times) } else { (&mut metric.columns, &self.times) };
+                side.push(*place, times.get(*place as usize).copied().unwrap_or_default(), value);
+            }
+            if columns.last.is_some() {
+                gone.metrics.push(Metric { name: metric.name.clone(), columns, index: metric.index });
+            }
+        }
+        Some(gone)
+    }
+}
+
 impl MetricColumns {
+    /// Returns all values with their rows, by row.
+    fn into_cells(self) -> Vec<(u32, Value)> {
+        fn cells<T>((rows, values): (Vec<u32>, Vec<T>), value: impl Fn(T) -> Value) -> impl Iterator<Item = (u32, Value)> {
+            rows.into_iter().zip(values.into_iter().map(value))
+        }
+        let mut all: Vec<(u32, Value)> = cells(self.floats, Value::Float)
+            .chain(cells(self.ints, Value::Int))
+            .chain(cells(self.bools, Value::Bool))
+            .chain(cells(self.texts, Value::Text))
+            .chain(cells(self.histograms, Value::from))
+            .collect();
+        all.sort_by_key(|(row, _)| *row);
+        all
+    }
+
     /// Adds the value of a row. Of a key given twice in one call the later value stands, whatever its kind.
     pub(crate) fn push(&mut self, row: u32, time: i64, value: Value) {
         fn take_back<T>(column: &mut (Vec<u32>, Vec<T>), row: u32) {

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use runcellar_format::ObjectId;
 use runcellar_format::block::{Column, Values};
-use runcellar_format::record::{Body, GroupEntry, GroupPage, RunHead, RunRecord, SeriesEntry, SeriesPage};
+use runcellar_format::record::{
+    Body, GroupEntry, GroupPage, REWINDS_FIELD, Rewind, Rewinds, RunHead, RunRecord, SeriesEntry, SeriesPage,
+    extra_body, set_extra_body,
+};
 use runcellar_format::seal::{Kind, OwnerKey};
 use runcellar_format::value::Value;
 
@@ -25,6 +28,8 @@ pub(crate) struct RunData {
     pub(crate) record: RunRecord,
     pub(crate) head: RunHead,
     pub(crate) series: SeriesTable,
+    /// The row groups to read are those that rewinds hide, instead of those that show.
+    pub(crate) hidden: bool,
 }
 
 /// The series of a run by number and by name.
@@ -46,8 +51,14 @@ impl SeriesTable {
         self.numbers.get(name).copied()
     }
 
+    /// Makes the table of these series, numbered in their order.
+    pub(crate) fn of(entries: Vec<SeriesEntry>) -> SeriesTable {
+        let numbers = (0..).zip(&entries).map(|(number, entry)| (entry.name.clone(), number)).collect();
+        SeriesTable { entries, numbers }
+    }
+
     /// Adds statistics of later points; returns the number of their series.
-    fn absorb(&mut self, more: SeriesEntry) -> u32 {
+    pub(crate) fn absorb(&mut self, more: SeriesEntry) -> u32 {
         let number = match self.number(&more.name) {
             Some(number) => number,
             None => self.push(statistics::empty(&more.name)),
@@ -92,7 +103,7 @@ impl RunData {
         let id = runcellar_format::seal::Envelope::parse("run record", &row.body)
             .map_err(|cause| Error::format(noun("record"), cause))?
             .key;
-        Ok(RunData { object, key: Some(tx.key(keyring, id)?), record, head, series: SeriesTable::default() })
+        Ok(RunData { object, key: Some(tx.key(keyring, id)?), record, head, series: SeriesTable::default(), hidden: false })
     }
 
     pub(crate) fn load_series(&mut self, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<()> {
@@ -107,8 +118,32 @@ impl RunData {
         Ok(())
     }
 
-    /// Reads the list of row groups, in order of ingest.
+    /// Reads the list of row groups that show, in order of ingest.
     pub(crate) fn groups(&self, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Vec<GroupEntry>> {
+        let mut groups = self.all_groups(tx, keyring)?;
+        let rewinds = self.rewinds()?;
+        if self.hidden || !rewinds.is_empty() {
+            let is_hidden = |entry: &GroupEntry| rewinds.iter().any(|rewind| rewind.hides(entry.writer, entry.number));
+            groups.retain(|entry| is_hidden(entry) == self.hidden);
+        }
+        Ok(groups)
+    }
+
+    /// Returns the rewinds of the run, in order.
+    pub(crate) fn rewinds(&self) -> Result<Vec<Rewind>> {
+        let rewinds: Option<Rewinds> = extra_body(&self.record.extra, REWINDS_FIELD)
+            .map_err(|cause| Error::format(format_args!("rewinds of run {}", self.record.id), cause))?;
+        Ok(rewinds.unwrap_or_default().all)
+    }
+
+    /// Replaces the rewinds of the run.
+    pub(crate) fn set_rewinds(&mut self, all: Vec<Rewind>) -> Result<()> {
+        set_extra_body(&mut self.record.extra, REWINDS_FIELD, &Rewinds { all })
+            .map_err(|cause| Error::format(format_args!("rewinds of run {}", self.record.id), cause))
+    }
+
+    /// Reads the list of all row groups, in order of ingest.
+    pub(crate) fn all_groups(&self, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Vec<GroupEntry>> {
         let mut groups = Vec::new();
         for row in tx.objects(Kind::GroupPage, Some(self.object))? {
             groups.extend(self.group_page(tx, keyring, &row)?.entries);

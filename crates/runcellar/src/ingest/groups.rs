@@ -12,6 +12,7 @@ use crate::keys::Keyring;
 use crate::{Error, Result};
 
 /// A row group, decoded.
+#[derive(Clone)]
 pub(crate) struct Group {
     pub(crate) sequences: (u64, u64),
     pub(crate) steps: Vec<i64>,
@@ -68,7 +69,7 @@ pub(crate) fn read_group(tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData, gro
 
 /// Stores an encoded group whose columns carry the run's numbers, in the place of the group that it takes up or after
 /// all others. Of `entry`, place, number, parts and sum are filled in.
-pub(super) fn store_group(
+pub(crate) fn store_group(
     tx: &mut WriteTx<'_>,
     data: &mut RunData,
     writer: &mut WriterRow,
@@ -76,16 +77,9 @@ pub(super) fn store_group(
     (spine, columns): (&EncodedSpine, Vec<EncodedColumn>),
     instead_of: &[GroupEntry],
 ) -> Result<u32> {
-    let named = |cause| Error::format(format_args!("run {}", data.record.id), cause);
-    let parts = assemble_group(spine, columns).map_err(named)?.parts;
     entry.number = writer.next_group;
     writer.next_group += 1;
-    let (key, group) = (data.key()?, group_key(data, &entry));
-    let mut sum = Sum::default();
-    for (part, plain) in (0..).zip(&parts) {
-        sum.add(&tx.put_block(group, part, &key, plain)?);
-    }
-    (entry.sum, entry.parts) = (sum.0, u32::try_from(parts.len()).unwrap_or(u32::MAX));
+    put_blocks(tx, data, &mut entry, spine, columns)?;
     for old in instead_of {
         tx.delete_group(group_key(data, old))?;
         change_page(tx, data, old.place, |entries| entries.retain(|known| known.place != old.place))?;
@@ -99,6 +93,25 @@ pub(super) fn store_group(
         entries.insert(at, entry);
     })?;
     Ok(number)
+}
+
+/// Puts the blocks of an encoded group, and fills in parts and sum of its entry.
+pub(crate) fn put_blocks(
+    tx: &mut WriteTx<'_>,
+    data: &RunData,
+    entry: &mut GroupEntry,
+    spine: &EncodedSpine,
+    columns: Vec<EncodedColumn>,
+) -> Result<()> {
+    let named = |cause| Error::format(format_args!("run {}", data.record.id), cause);
+    let parts = assemble_group(spine, columns).map_err(named)?.parts;
+    let (key, group) = (data.key()?, group_key(data, entry));
+    let mut sum = Sum::default();
+    for (part, plain) in (0..).zip(&parts) {
+        sum.add(&tx.put_block(group, part, &key, plain)?);
+    }
+    (entry.sum, entry.parts) = (sum.0, u32::try_from(parts.len()).unwrap_or(u32::MAX));
+    Ok(())
 }
 
 /// Returns the last group of a writer if it stands on one of the last two pages; an older short group stays short.
@@ -143,6 +156,11 @@ fn change_page(
     let number = page_of(place);
     let mut page = page_at(tx, tx.keyring, data, number)?;
     change(&mut page.entries);
+    put_page(tx, data, number, &page)
+}
+
+/// Writes a page of the list of groups.
+pub(crate) fn put_page(tx: &mut WriteTx<'_>, data: &mut RunData, number: u64, page: &GroupPage) -> Result<()> {
     let body = page.to_body().map_err(|cause| Error::format(format_args!("run {}", data.record.id), cause))?;
     let key = data.key()?;
     let (old, new) = tx.put(ObjectKey::new(Kind::GroupPage, data.object, number), None, &key, &body, Cover::Head)?;

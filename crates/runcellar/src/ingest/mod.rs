@@ -9,27 +9,30 @@ pub(crate) mod batch;
 pub(crate) mod data;
 pub(crate) mod fold;
 pub(crate) mod groups;
-mod prepare;
+pub(crate) mod prepare;
 pub(crate) mod progress;
 pub(crate) mod reader;
 mod recover;
-mod series;
-mod statistics;
+pub(crate) mod series;
+pub(crate) mod statistics;
 pub(crate) mod store;
 
 pub(crate) use recover::recover;
 pub(crate) use series::SeriesNumbers;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use runcellar_format::JournalId;
 use runcellar_format::block::Level;
+use runcellar_format::{JournalId, WriterId};
 
+use crate::lineage::rewind;
+use crate::run::registry::{self, Owner};
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
 use batch::Batch;
-use reader::JournalReader;
+use reader::{JournalFile, JournalReader};
 use store::Stored;
 
 /// How far a journal is read.
@@ -103,8 +106,16 @@ fn store_as(
     wait: Option<Duration>,
     dead: bool,
 ) -> Result<()> {
+    let hidden = rewind::take_hidden(inner, batch)?;
     let prepared = prepare::prepare(inner, batch, known, Level::Best)?;
-    match inner.write(wait, |tx| store::store(tx, batch, prepared, known, dead))? {
+    let stored = inner.write(wait, |tx| {
+        let stored = store::store(tx, batch, prepared, known, dead)?;
+        if matches!(stored, Stored::Yes(_)) {
+            rewind::store_hidden(tx, batch.writer, hidden)?;
+        }
+        Ok(stored)
+    });
+    match stored? {
         Stored::Yes(fresh) => {
             known.add(fresh);
             batch.next();
@@ -114,6 +125,32 @@ fn store_as(
             Err(Error::new(ErrorKind::State, format!("writer {}: ingested elsewhere up to {reached}", batch.writer)))
         }
     }
+}
+
+/// Returns the writers that have a journal of which somebody holds the lock.
+pub(crate) fn live_writers(inner: &Inner) -> Result<HashSet<WriterId>> {
+    let mut live = HashSet::new();
+    for (id, path) in journal_files(inner)? {
+        let gone = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::NotFound;
+        match recover::is_live(inner, id, &path) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(cause) if gone(&cause) => continue,
+            Err(cause) => return Err(Error::io("look at journal", &path, cause)),
+        }
+        let file = match registry::owner(&*inner.io, id, &path) {
+            Owner::Own(file) => file,
+            // It has no header yet, or its writer has just ended.
+            Owner::Making => continue,
+            Owner::Other => match inner.io.open(&path) {
+                Ok(file) => file,
+                Err(cause) if gone(&cause) => continue,
+                Err(cause) => return Err(Error::io("open journal", &path, cause)),
+            },
+        };
+        live.extend(JournalFile::open(file)?.map(|journal| journal.header.writer));
+    }
+    Ok(live)
 }
 
 /// Counts the journals of writers at work and those that dead writers left.

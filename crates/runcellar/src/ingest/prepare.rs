@@ -70,7 +70,7 @@ pub(super) fn prepare(inner: &Inner, batch: &mut Batch, known: &mut SeriesNumber
 }
 
 /// Encodes a group. Of the entry, place, number, parts and sum are left to whoever stores it.
-pub(super) fn encode(
+pub(crate) fn encode(
     writer: WriterId,
     group: &Group,
     level: Level,
@@ -115,7 +115,9 @@ fn short_group(
     let Some(row) = store::writer_row(tx, keyring, writer)? else { return Ok(None) };
     let data = store::load(tx, keyring, runcellar_format::ObjectId(row.run))?;
     let last = groups::last_group(tx, keyring, &data, writer)?;
-    let Some(entry) = last.filter(|last| may_join(last, next)) else { return Ok(None) };
+    let rewinds = data.rewinds()?;
+    let shows = |last: &GroupEntry| !rewinds.iter().any(|rewind| rewind.hides(last.writer, last.number));
+    let Some(entry) = last.filter(|last| may_join(last, next) && shows(last)) else { return Ok(None) };
     known.refresh(tx, keyring, &data)?;
     let group = groups::read_group(tx, keyring, &data, groups::group_key(&data, &entry))?;
     Ok(Some(ShortGroup { entry, group }))
@@ -128,13 +130,25 @@ fn may_join(last: &GroupEntry, group: &Group) -> bool {
     last.rows as usize + group.steps.len() <= ROWS_MAX && last.points as usize + cells <= CELLS_MAX
 }
 
-pub(super) fn fit_together(left: &Group, right: &Group) -> bool {
-    let columns = || left.columns.iter().chain(&right.columns);
-    let long_bytes = |column: &Column| match &column.values {
+/// Returns true if a group is no larger than what is made of a batch.
+pub(crate) fn is_within_limits(group: &Group) -> bool {
+    let cells: usize = group.columns.iter().map(|column| column.values.len()).sum();
+    let long_bytes: usize = group.columns.iter().map(long_bytes).sum();
+    let columns = group.columns.len();
+    let fits = cells <= CELLS_MAX && long_bytes <= LONG_BYTES_MAX && columns <= COLUMNS_MAX as usize;
+    fits && group.steps.len() <= ROWS_MAX
+}
+
+fn long_bytes(column: &Column) -> usize {
+    match &column.values {
         Values::Text(all) => all.iter().map(String::len).sum(),
         Values::Histogram(all) => all.iter().map(|one| one.numbers() * size_of::<f64>()).sum(),
         _ => 0,
-    };
+    }
+}
+
+pub(super) fn fit_together(left: &Group, right: &Group) -> bool {
+    let columns = || left.columns.iter().chain(&right.columns);
     columns().map(long_bytes).sum::<usize>() <= LONG_BYTES_MAX && columns().count() <= COLUMNS_MAX as usize
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct SeriesNumbers {
 
 impl SeriesNumbers {
     /// Reads what is new since the last time.
-    pub(super) fn refresh(&mut self, tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData) -> Result<()> {
+    pub(crate) fn refresh(&mut self, tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData) -> Result<()> {
         if self.run != data.object || self.len() > data.head.series {
             *self = SeriesNumbers { run: data.object, numbers: HashMap::new() };
         }
@@ -63,9 +63,9 @@ impl SeriesNumbers {
 }
 
 /// What became of a batch's series.
-pub(super) struct StoredSeries {
+pub(crate) struct StoredSeries {
     /// The number of each.
-    pub(super) numbers: Vec<u32>,
+    pub(crate) numbers: Vec<u32>,
     /// The names of those that are new to the run, in order of number: to be remembered once the transaction has
     /// been committed.
     pub(super) fresh: Vec<Arc<str>>,
@@ -74,7 +74,7 @@ pub(super) struct StoredSeries {
 }
 
 /// Adds statistics of a batch to those of the run; `known` is up to date.
-pub(super) fn store(
+pub(crate) fn store(
     tx: &mut WriteTx<'_>,
     data: &mut RunData,
     known: &SeriesNumbers,
@@ -127,7 +127,7 @@ fn page_at(tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData, position: u64) ->
     }
 }
 
-fn put_page(tx: &mut WriteTx<'_>, data: &mut RunData, position: u64, page: &SeriesPage) -> Result<()> {
+pub(crate) fn put_page(tx: &mut WriteTx<'_>, data: &mut RunData, position: u64, page: &SeriesPage) -> Result<()> {
     let body = page.to_body().map_err(|cause| Error::format(format_args!("run {}", data.record.id), cause))?;
     let place = ObjectKey::new(Kind::SeriesPage, data.object, position);
     let key = data.key()?;

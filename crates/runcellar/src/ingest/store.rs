@@ -46,26 +46,30 @@ pub(crate) fn ensure_run(tx: &mut WriteTx<'_>, start: &Start) -> Result<(ObjectI
         let data = RunData::without_series(tx, tx.keyring, &row)?;
         return Ok((data.object, data.key()?));
     }
+    let mut data = create_run(tx, start, fold::record_of(start)?, Vec::new())?;
+    data.store(tx)?;
+    Ok((data.object, data.key()?))
+}
+
+/// Makes a run without rows from the start of its first writer; what it holds is the caller's to store.
+pub(crate) fn create_run(
+    tx: &mut WriteTx<'_>,
+    start: &Start,
+    mut record: RunRecord,
+    extra: Vec<(u16, Vec<u8>)>,
+) -> Result<RunData> {
     let project = ensure_project(tx, start)?;
     let wrapping = tx
         .owner_key(tx.keyring, project, Purpose::ProjectEpoch)?
         .ok_or_else(|| Error::damaged(format!("project {}: its epoch key is missing", start.project_name)))?;
-    let run = ObjectId(start.run);
-    let key = tx.draw_key(run, Purpose::Metrics, &wrapping)?;
-    let start = Start { project: project.0, ..start.clone() };
-    let record = fold::record_of(&start)?;
+    let object = ObjectId(start.run);
+    let key = tx.draw_key(object, Purpose::Metrics, &wrapping)?;
+    (record.project, record.start.project) = (project.0, project.0);
     let clock = tx.next_clock();
     let fields = creation_fields(&record, &start.project_name)?;
-    tx.change(&key, &Change { clock, kind: ChangeKind::CreateRun, object: run.0, fields, extra: Vec::new() })?;
-    let mut data = RunData {
-        object: run,
-        key: Some(key.clone()),
-        record,
-        head: RunHead::default(),
-        series: SeriesTable::default(),
-    };
-    data.store(tx)?;
-    Ok((run, key))
+    tx.change(&key, &Change { clock, kind: ChangeKind::CreateRun, object: object.0, fields, extra })?;
+    let (head, series) = (RunHead::default(), SeriesTable::default());
+    Ok(RunData { object, key: Some(key), record, head, series, hidden: false })
 }
 
 fn ensure_project(tx: &mut WriteTx<'_>, start: &Start) -> Result<ObjectId> {
@@ -100,6 +104,14 @@ fn creation_fields(record: &RunRecord, project: &str) -> Result<Vec<FieldChange>
         field(FieldId::Project, project, &text(&ObjectId(record.project).to_string()))?,
         field(FieldId::Created, "", &Json::Int(record.created))?,
     ];
+    fields.extend(set_fields_of(record)?);
+    Ok(fields)
+}
+
+/// The fields of a record that a user sets.
+fn set_fields_of(record: &RunRecord) -> Result<Vec<FieldChange>> {
+    let text = |text: &str| Json::Text(text.to_owned());
+    let mut fields = Vec::new();
     let stamped = [
         (FieldId::Name, &record.name.value),
         (FieldId::Notes, &record.notes.value),
@@ -133,7 +145,7 @@ pub(crate) fn progress_of(tx: &ReadTx<'_>, keyring: &Keyring, writer: WriterId) 
     Ok(writer_row(tx, keyring, writer)?.map_or_else(Progress::default, |row| Progress::of(&row)))
 }
 
-fn put_writer(tx: &mut WriteTx<'_>, key: &OwnerKey, writer: WriterId, row: &WriterRow) -> Result<()> {
+pub(crate) fn put_writer(tx: &mut WriteTx<'_>, key: &OwnerKey, writer: WriterId, row: &WriterRow) -> Result<()> {
     let body = row.to_body().map_err(|cause| Error::format(format_args!("writer {writer}"), cause))?;
     tx.put(ObjectKey::new(Kind::Writer, ObjectId(writer.0), 0), None, key, &body, Cover::Root)?;
     Ok(())
@@ -144,7 +156,11 @@ pub(crate) fn register(tx: &mut WriteTx<'_>, writer: WriterId, start: &Start) ->
     let (run, key) = ensure_run(tx, start)?;
     let mut data = load(tx, tx.keyring, run)?;
     fold::apply_start(&mut data.record, writer, start)?;
-    let fields = vec![state_field(&data.record)?];
+    let mut fields = vec![state_field(&data.record)?];
+    if start.resumed && start.forked_from == [0; 16] {
+        // Everything that the start sets of a run that is there already.
+        fields.extend(set_fields_of(&fold::record_of(start)?)?);
+    }
     let clock = tx.next_clock();
     tx.change(&key, &Change { clock, kind: ChangeKind::SetFields, object: run.0, fields, extra: Vec::new() })?;
     data.store(tx)?;
@@ -153,7 +169,7 @@ pub(crate) fn register(tx: &mut WriteTx<'_>, writer: WriterId, start: &Start) ->
 }
 
 /// Reads a run without its series.
-pub(super) fn load(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId) -> Result<RunData> {
+pub(crate) fn load(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId) -> Result<RunData> {
     match tx.object(ObjectKey::new(Kind::Run, run, 0))? {
         Some(row) => RunData::without_series(tx, keyring, &row),
         None => Err(Error::damaged(format!("run {run}: its record is missing"))),

@@ -29,6 +29,12 @@ impl Ranks {
         self.0.get(&writer).copied().unwrap_or(0)
     }
 
+    /// Returns how many ranks there are.
+    pub(crate) fn count(&self) -> u32 {
+        let ranks: std::collections::HashSet<u32> = self.0.values().copied().collect();
+        u32::try_from(ranks.len()).unwrap_or(u32::MAX)
+    }
+
     /// Returns true if there is a rank besides 0.
     pub(crate) fn are_several(&self) -> bool {
         self.0.values().any(|rank| *rank != 0)

@@ -6,7 +6,7 @@ use runcellar_format::histogram::Histogram;
 use runcellar_format::value::Value;
 
 use super::runs::RunInfo;
-use super::tail::{Tail, View, with_run};
+use super::tail::{OpenJournals, Tail, View, view_of, with_run};
 use crate::db::ReadTx;
 use crate::ingest::data::value_at;
 use crate::ingest::groups;
@@ -315,21 +315,35 @@ impl Workspace {
         })
     }
 
+    /// Reads the points of a metric that rewinds hide, and only these.
+    ///
+    /// # Errors
+    /// As [`Workspace::series`].
+    pub fn hidden_series(&self, run: &RunInfo, metric: &str) -> Result<Series> {
+        let journals = OpenJournals::open(&self.inner)?;
+        self.inner.read(|tx, keyring| {
+            let view = view_of(&self.inner, journals, tx, keyring, run.object, true)?;
+            whole(tx, keyring, &view, run, metric)
+        })
+    }
+
     fn whole_series(&self, run: &RunInfo, metric: &str) -> Result<Series> {
         if let Some(system) = self.system_series(run, metric)? {
             return Ok(system);
         }
-        with_run(&self.inner, run.object, |tx, keyring, view| {
-            let number = view
-                .data
-                .series
-                .number(metric)
-                .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: no metric {metric:?}", run.id)))?;
-            let mut found = Points::new();
-            scan(tx, keyring, view, None, |series| series == number, |_, points| found.add(points))?;
-            Ok(found.sorted(&Ranks::of(&view.data.record)?))
-        })
+        with_run(&self.inner, run.object, |tx, keyring, view| whole(tx, keyring, view, run, metric))
     }
+}
+
+fn whole(tx: &ReadTx<'_>, keyring: &Keyring, view: &View, run: &RunInfo, metric: &str) -> Result<Series> {
+    let number = view
+        .data
+        .series
+        .number(metric)
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: no metric {metric:?}", run.id)))?;
+    let mut found = Points::new();
+    scan(tx, keyring, view, None, |series| series == number, |_, points| found.add(points))?;
+    Ok(found.sorted(&Ranks::of(&view.data.record)?))
 }
 
 /// Keeps of each bucket the smallest, the largest and the last value. What is left is at most `points`, three at

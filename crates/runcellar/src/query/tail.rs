@@ -13,8 +13,9 @@ use crate::ingest::batch::Batch;
 use crate::ingest::data::{RunData, SeriesTable};
 use crate::ingest::progress::Progress;
 use crate::ingest::reader::JournalFile;
-use crate::ingest::{fold, journal_files, store};
+use crate::ingest::{fold, journal_files, statistics, store};
 use crate::keys::Keyring;
+use crate::lineage::rewind;
 use crate::run::registry::{self, Owner};
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
@@ -118,7 +119,20 @@ pub(super) fn run_of(tx: &ReadTx<'_>, keyring: &Keyring, start: &Start) -> Resul
 impl View {
     /// Takes a batch of a journal in.
     pub(crate) fn absorb(&mut self, mut batch: Batch) -> Result<()> {
+        for (_, mut gone) in rewind::split(&self.data.rewinds()?, &mut batch) {
+            if self.data.hidden {
+                let (rows, mut columns) = (gone.rows(), Vec::new());
+                for metric in &mut gone.metrics {
+                    let number = self.data.series.absorb(statistics::empty(&metric.name));
+                    columns.extend(metric.columns.take_columns(number, rows));
+                }
+                self.tails.push(Tail { writer: gone.writer, steps: gone.steps, times: gone.times, columns });
+            }
+        }
         let columns = self.data.absorb(&mut batch)?;
+        if self.data.hidden {
+            return Ok(());
+        }
         if !batch.steps.is_empty() {
             let Batch { writer, steps, times, .. } = batch;
             self.tails.push(Tail { writer, steps, times, columns });
@@ -129,7 +143,7 @@ impl View {
     /// Makes the view of a run that only journals know.
     pub(crate) fn of_start(object: ObjectId, start: &Start) -> Result<View> {
         let record = fold::record_of(start)?;
-        let data = RunData { object, key: None, record, head: Default::default(), series: SeriesTable::default() };
+        let data = RunData { object, key: None, record, head: Default::default(), series: SeriesTable::default(), hidden: false };
         Ok(View { data, tails: Vec::new() })
     }
 }
@@ -141,19 +155,30 @@ pub(crate) fn with_run<T>(
     reading: impl FnOnce(&ReadTx<'_>, &Keyring, &View) -> Result<T>,
 ) -> Result<T> {
     let journals = OpenJournals::open(inner)?;
-    inner.read(|tx, keyring| {
-        let tails = journals.tails(inner, tx, keyring, Some(run))?;
-        let tails: Vec<Batch> = tails.into_iter().filter(|(owner, _)| *owner == run).map(|(_, batch)| batch).collect();
-        let mut view = match RunData::load(tx, keyring, run)? {
-            Some(data) => View { data, tails: Vec::new() },
-            None => match tails.iter().find_map(|batch| batch.start.as_deref()) {
-                Some(start) => View::of_start(run, start)?,
-                None => return Err(Error::new(ErrorKind::NotFound, format!("run {run}: not in this workspace"))),
-            },
-        };
-        for batch in tails {
-            view.absorb(batch)?;
-        }
-        reading(tx, keyring, &view)
-    })
+    inner.read(|tx, keyring| reading(tx, keyring, &view_of(inner, journals, tx, keyring, run, false)?))
+}
+
+/// Reads one run with its tails: what shows of it, or what rewinds hide.
+pub(crate) fn view_of(
+    inner: &Inner,
+    journals: OpenJournals,
+    tx: &ReadTx<'_>,
+    keyring: &Keyring,
+    run: ObjectId,
+    hidden: bool,
+) -> Result<View> {
+    let tails = journals.tails(inner, tx, keyring, Some(run))?;
+    let tails: Vec<Batch> = tails.into_iter().filter(|(owner, _)| *owner == run).map(|(_, batch)| batch).collect();
+    let mut view = match RunData::load(tx, keyring, run)? {
+        Some(data) => View { data, tails: Vec::new() },
+        None => match tails.iter().find_map(|batch| batch.start.as_deref()) {
+            Some(start) => View::of_start(run, start)?,
+            None => return Err(Error::new(ErrorKind::NotFound, format!("run {run}: not in this workspace"))),
+        },
+    };
+    view.data.hidden = hidden;
+    for batch in tails {
+        view.absorb(batch)?;
+    }
+    Ok(view)
 }

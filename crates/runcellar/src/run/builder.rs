@@ -19,7 +19,7 @@ use crate::ingest;
 use crate::ingest::batch::Batch;
 use crate::ingest::progress::Progress;
 use crate::os::Forkable;
-use crate::{Error, Json, Result, Workspace, capture, io, os};
+use crate::{Error, HistoryPoint, Json, Result, Workspace, capture, io, os};
 
 /// How long `start` waits for the database before it records without it (journal of key source 2).
 pub(super) const INIT_WAIT: Duration = Duration::from_millis(250);
@@ -57,6 +57,8 @@ pub struct RunBuilder {
     job_type: String,
     resume: Option<Resume>,
     launch: Option<Launch>,
+    fork_from: Option<HistoryPoint>,
+    resume_from: Option<HistoryPoint>,
     rank: u32,
     program: String,
     runtime: String,
@@ -81,6 +83,8 @@ impl Workspace {
             job_type: String::new(),
             resume: None,
             launch: None,
+            fork_from: None,
+            resume_from: None,
             rank: 0,
             program: String::new(),
             runtime: String::new(),
@@ -148,6 +152,23 @@ impl RunBuilder {
         self
     }
 
+    /// Makes a new run that begins with the history of another up to a step, and goes on after it.
+    ///
+    /// The new run has what the other had of config and metric definitions, and keeps it whatever becomes of the other.
+    #[must_use]
+    pub fn fork_from(mut self, point: HistoryPoint) -> Self {
+        self.fork_from = Some(point);
+        self
+    }
+
+    /// Goes on with a run after a step. What it logged beyond the step is hidden, and stays readable:
+    /// [`Workspace::hidden_series`], [`Workspace::as_of`].
+    #[must_use]
+    pub fn resume_from(mut self, point: HistoryPoint) -> Self {
+        self.resume_from = Some(point);
+        self
+    }
+
     /// Says what started this process as one of several. Without an id all its ranks record one run.
     #[must_use]
     pub fn launch(mut self, launch: Launch) -> Self {
@@ -211,7 +232,8 @@ impl RunBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a name that cannot be used, [`ErrorKind::Exists`] and
-    /// [`ErrorKind::NotFound`] as [`Resume`] says, [`ErrorKind::ReadOnly`] if nothing can be written.
+    /// [`ErrorKind::NotFound`] as [`Resume`] says, [`ErrorKind::Busy`] to rewind a run that is being recorded,
+    /// [`ErrorKind::ReadOnly`] if nothing can be written.
     pub fn start(self) -> Result<Run> {
         let workspace = self.workspace.clone();
         let inner = &workspace.inner;
@@ -222,7 +244,7 @@ impl RunBuilder {
         // The file comes before the run is known, so that a run whose writer dies in between can be told by an empty
         // journal and needs no search for it; see `ingest::recover`.
         let empty = EmptyJournal::create(inner)?;
-        let Met { key, next_step, resumed } = match meet::register(inner, writer_id, &mut start, &given) {
+        let Met { key, next_step, resumed, is_new } = match meet::register(inner, writer_id, &mut start, &given) {
             Ok(met) => met,
             Err(error) => {
                 empty.discard(inner);
@@ -245,6 +267,7 @@ impl RunBuilder {
             options,
             place: Place::new(next_step),
             resumed,
+            is_new,
             writer: Forkable::new(background),
             capture: Forkable::new(capture),
         };
@@ -258,7 +281,9 @@ impl RunBuilder {
             name: self.name.clone(),
             resume: self.resume,
             launch: self.launch.clone(),
-            joins: false,
+            fork_from: self.fork_from,
+            resume_from: self.resume_from,
+            ..Given::default()
         };
         let id = match self.id {
             Some(id) => checked_name("run id", id, &['/', ':', '#', '?'])?,

@@ -1,19 +1,22 @@
 //! Which run a writer records: a new one, one that it goes on with, or one that other ranks record, too.
 
-use runcellar_format::record::{DIRECTORY_FIELD, RunState, Start};
+use runcellar_format::record::{DIRECTORY_FIELD, ORIGIN_FIELD, Origin, RunState, Start, extra_body};
 use runcellar_format::seal::{Kind, launch_hash};
 use runcellar_format::{ObjectId, WriterId};
 
 use super::builder::{INIT_WAIT, Resume, id_of};
 use super::journal_file::JournalKey;
 use super::names;
-use crate::db::{ObjectKey, ReadTx};
+use crate::db::{ObjectKey, ReadTx, WriteTx};
 use crate::environment::Launch;
 use crate::ingest::data::RunData;
 use crate::ingest::{fold, store};
 use crate::keys::{Keyring, Purpose};
+use crate::lineage::fork::{self, Source};
+use crate::lineage::rewind;
+use crate::query::tail::OpenJournals;
 use crate::workspace::Inner;
-use crate::{Error, ErrorKind, Result, Selection, Workspace, io};
+use crate::{Error, ErrorKind, HistoryPoint, Result, Selection, Workspace, io};
 
 /// How many of the latest runs of a program [`Resume::Auto`] looks at.
 const AUTO_RUNS_MAX: usize = 64;
@@ -28,6 +31,18 @@ pub(super) struct Given {
     pub(super) launch: Option<Launch>,
     /// Ranks that were started together make the run's id.
     pub(super) joins: bool,
+    pub(super) fork_from: Option<HistoryPoint>,
+    pub(super) resume_from: Option<HistoryPoint>,
+    /// The run that is forked, or rewound.
+    pub(super) source: Option<Source>,
+}
+
+impl Given {
+    /// Returns true if a run has this origin.
+    fn is_of(&self, origin: &Origin) -> bool {
+        let source = self.source.as_ref().map(|source| (source.object.0, source.step));
+        source == Some((origin.run, origin.step))
+    }
 }
 
 /// What a writer records.
@@ -37,17 +52,44 @@ pub(super) struct Met {
     pub(super) next_step: i64,
     /// It goes on with what was recorded before.
     pub(super) resumed: bool,
+    /// What the caller gave is all there is of it.
+    pub(super) is_new: bool,
 }
 
 /// A run that is there already, or is not.
 #[derive(Default)]
 struct Known {
+    /// The run is there.
+    there: bool,
     next_step: i64,
     resumed: bool,
+    /// It began with the history of another run.
+    forked: bool,
 }
 
-/// Gives `start` the id that the ranks of a launch share, or that of the run which [`Resume::Auto`] goes on with.
+/// Gives `start` the id that the ranks of a launch share, or that of the run which is gone on with without being named.
 pub(super) fn identify(workspace: &Workspace, start: &mut Start, given: &mut Given) -> Result<()> {
+    match (&given.fork_from, &given.resume_from) {
+        (Some(_), Some(_)) => return Err(Error::invalid("fork_from and resume_from: one of them is expected")),
+        (Some(_), None) if given.resume == Some(Resume::Must) => {
+            return Err(Error::invalid("fork_from with resume='must': a fork is a new run"));
+        }
+        (None, Some(_)) if given.resume == Some(Resume::Never) => {
+            return Err(Error::invalid("resume_from with resume='never': one of them is expected"));
+        }
+        (Some(point), None) => given.source = Some(source_of(workspace, point)?),
+        (None, Some(point)) => {
+            let source = source_of(workspace, point)?;
+            if given.id && start.run_id != source.run_id {
+                let message = format!("id {:?} and resume_from {:?} are two runs", start.run_id, source.run_id);
+                return Err(Error::invalid(message));
+            }
+            start.run_id = source.run_id.clone();
+            given.source = Some(source);
+            (given.id, given.resume) = (true, Some(Resume::Must));
+        }
+        (None, None) => {}
+    }
     if given.id {
         return Ok(());
     }
@@ -64,12 +106,25 @@ pub(super) fn identify(workspace: &Workspace, start: &mut Start, given: &mut Giv
         start.run_id = id_of(&rest[..12]);
         (given.id, given.joins) = (true, true);
     } else if given.resume == Some(Resume::Auto)
+        && given.fork_from.is_none()
         && let Some(id) = previous(workspace, start, given.launch.as_ref())?
     {
         start.run_id = id;
         given.id = true;
     }
     Ok(())
+}
+
+fn source_of(workspace: &Workspace, point: &HistoryPoint) -> Result<Source> {
+    let run = workspace.find_run(&point.run)?;
+    if run.removed.is_some() {
+        return Err(removed(&run.id));
+    }
+    Ok(Source { object: run.object, run_id: run.id, step: point.step })
+}
+
+fn removed(id: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("run {id}: it was removed; restore it before it is gone on with"))
 }
 
 /// Finds the run that [`Resume::Auto`] goes on with: the last of the same project, host, program and directory, if it
@@ -110,26 +165,49 @@ fn directory_of(start: &Start) -> Option<&[u8]> {
 
 /// Makes run and writer known, and `start` fit what is known of the run.
 pub(super) fn register(inner: &Inner, writer: WriterId, start: &mut Start, given: &Given) -> Result<Met> {
-    let registered = inner.write(Some(INIT_WAIT), |tx| {
-        let known = meet(tx, tx.keyring, start, given)?;
+    // Journals before the database: what is ingested in between is then in the database.
+    let mut journals = given.source.as_ref().map(|_| OpenJournals::open(inner)).transpose()?;
+    // A fork and a rewind are made by the database alone, so they wait for it.
+    let wait = if journals.is_some() { None } else { Some(INIT_WAIT) };
+    let mut note = None;
+    let registered = inner.write(wait, |tx| {
+        let mut known = meet(tx, tx.keyring, start, given)?;
         if start.name.is_empty() {
             let ordinal = tx.count_objects(Kind::Run)? + 1;
             start.name = names::generate(io::random(tx.io)?, ordinal);
         }
         start.device = tx.root().device;
+        if let (Some(source), Some(journals)) = (&given.source, journals.take()) {
+            let any = match (known.there, given.resume_from.is_some()) {
+                (true, true) => go_back(tx, inner, journals, source, start, given, &mut known)?,
+                (false, false) => {
+                    let forked = fork::fork(tx, inner, journals, source, start)?;
+                    (known.forked, known.next_step) = (true, forked.next_step);
+                    forked.rows > 0
+                }
+                _ => true,
+            };
+            if !any && let Some(step) = source.step {
+                note = Some(format!("run {}: it has nothing up to step {step}", source.run_id));
+            }
+        }
         let (run, key) = store::register(tx, writer, start)?;
         start.run = run.0;
         Ok((JournalKey::Run(key), known))
     });
     let (key, known) = match registered {
-        Err(error) if error.is_retryable() => {
+        Err(error) if error.is_retryable() && given.source.is_none() => {
             (JournalKey::Ingest(inner.keyslots().ingest), unregistered(inner, start, given)?)
         }
         registered => registered?,
     };
-    let Known { next_step, resumed } = known;
-    if !resumed {
-        return Ok(Met { key, next_step, resumed });
+    if let Some(note) = note {
+        inner.monitor.warn(&note);
+    }
+    let Known { next_step, resumed, there, forked } = known;
+    let is_new = !there && !forked;
+    if !resumed && !forked {
+        return Ok(Met { key, next_step, resumed, is_new });
     }
     // Rows that an earlier writer left in a journal count for the next step, too. Each rank has steps of its own.
     let rank = given.launch.as_ref().map(|launch| launch.rank);
@@ -138,7 +216,29 @@ pub(super) fn register(inner: &Inner, writer: WriterId, start: &mut Start, given
         Err(error) if error.is_retryable() || error.kind() == ErrorKind::NotFound => next_step,
         Err(error) => return Err(error),
     };
-    Ok(Met { key, next_step, resumed })
+    Ok(Met { key, next_step, resumed, is_new })
+}
+
+/// Rewinds the run; returns whether anything of it shows then.
+fn go_back(
+    tx: &mut WriteTx<'_>,
+    inner: &Inner,
+    journals: OpenJournals,
+    source: &Source,
+    start: &Start,
+    given: &Given,
+    known: &mut Known,
+) -> Result<bool> {
+    let Some(step) = source.step else { return Ok(true) };
+    let mut launch = [0; 16];
+    if let Some(Launch { job, restart, ordinal, .. }) = &given.launch {
+        let text = format!("{job} {restart} {ordinal}");
+        launch.copy_from_slice(&runcellar_format::seal::checksum(text.as_bytes())[..16]);
+    }
+    let wanted = rewind::Wanted { run: ObjectId(start.run), step, time: start.started, launch };
+    let rewound = rewind::rewind(tx, inner, journals, wanted)?;
+    known.next_step = rewound.next_step;
+    Ok(rewound.any)
 }
 
 /// Makes `start` fit a run without writing to the database, which somebody holds: the journal takes the whole start,
@@ -148,7 +248,7 @@ fn unregistered(inner: &Inner, start: &mut Start, given: &Given) -> Result<Known
     let known = match inner.read(|tx, keyring| meet(tx, keyring, start, given)) {
         Err(error) if error.is_retryable() => {
             start.resumed = given.id && !given.joins && given.resume.is_some_and(|resume| resume != Resume::Never);
-            Known { next_step: 0, resumed: start.resumed }
+            Known { there: start.resumed, resumed: start.resumed, ..Known::default() }
         }
         known => known?,
     };
@@ -181,19 +281,29 @@ fn meet(tx: &ReadTx<'_>, keyring: &Keyring, start: &mut Start, given: &Given) ->
     // To join the other ranks is not to go on with what this one recorded.
     let resumed_rank = record.sessions.iter().any(|session| session.rank == start.rank && !session.forked);
     let resumed = resumed_rank || !given.joins;
-    let removed = record.removed.value.is_some();
+    let is_removed = record.removed.value.is_some();
     if resume == Resume::Never && resumed {
-        let rest = if removed { ", but removed; take another id" } else { " already; resume it, or take another id" };
+        let rest = if is_removed { ", but removed; take another id" } else { " already; resume it, or take another id" };
         return Err(Error::new(ErrorKind::Exists, format!("run {}: it is there{rest}", start.run_id)));
     }
-    if removed {
-        let message = format!("run {}: it was removed; restore it before it is gone on with", start.run_id);
-        return Err(Error::new(ErrorKind::NotFound, message));
+    if is_removed {
+        return Err(removed(&start.run_id));
+    }
+    let origin: Option<Origin> = extra_body(&record.extra, ORIGIN_FIELD)
+        .map_err(|cause| Error::format(format_args!("origin of run {}", record.id), cause))?;
+    if given.fork_from.is_some() && !origin.as_ref().is_some_and(|origin| given.is_of(origin)) {
+        let message = format!("run {}: it is there already, and is not that fork; take another id", start.run_id);
+        return Err(Error::new(ErrorKind::Exists, message));
     }
     // Each rank counts its own steps, from 0 on if the job itself began the run.
     let own = given.launch.is_some() && (resumed_rank || fold::is_of_job(&record, start)?);
-    let next_step = if own { 0 } else { record.next_step };
+    let next_step = match &origin {
+        Some(origin) if own => origin.step.map_or(0, |step| record.next_step.min(step.saturating_add(1))).max(0),
+        None if own => 0,
+        _ => record.next_step,
+    };
     (start.resumed, start.run, start.project) = (true, object.0, record.project);
+    start.project_name = record.start.project_name;
     start.name = given.name.clone().unwrap_or(record.name.value);
-    Ok(Known { next_step, resumed })
+    Ok(Known { there: true, next_step, resumed, forked: origin.is_some() })
 }

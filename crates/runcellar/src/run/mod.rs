@@ -56,6 +56,8 @@ struct Shared {
     place: Place,
     /// It goes on with what was recorded before.
     resumed: bool,
+    /// What the caller gave is all there is of it.
+    is_new: bool,
     writer: Forkable<Background>,
     /// What records the surroundings; a forked child is a part of them and has none.
     capture: Forkable<Capture>,
@@ -126,7 +128,7 @@ impl Run {
     /// Returns true if it was made by this start: what the caller gave is all there is of it.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        !self.shared.start.resumed
+        self.shared.is_new
     }
 
     /// Returns the rank of this process among those that record the run.
