@@ -9,6 +9,7 @@ mod forks;
 mod golden;
 mod keys;
 mod kills;
+mod lineage;
 mod liveness;
 mod own;
 mod planted;

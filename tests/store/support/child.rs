@@ -31,6 +31,8 @@ const ROLES: &[(&str, Role)] = &[
     ("makes", crate::kills::makes),
     ("opens", crate::kills::opens),
     ("dies_as_ranks", crate::ranks::dies_as_ranks),
+    ("forks_and_rewinds", crate::lineage::forks_and_rewinds),
+    ("leaves_a_journal", crate::lineage::leaves_a_journal),
     ("joins_as_rank", crate::ranks::joins_as_rank),
     ("plays_session", crate::properties::plays_session),
     ("reads_back", crate::kills::reads_back),

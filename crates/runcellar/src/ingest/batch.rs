@@ -294,7 +294,10 @@ impl Batch {
 impl MetricColumns {
     /// Returns all values with their rows, by row.
     fn into_cells(self) -> Vec<(u32, Value)> {
-        fn cells<T>((rows, values): (Vec<u32>, Vec<T>), value: impl Fn(T) -> Value) -> impl Iterator<Item = (u32, Value)> {
+        fn cells<T>(
+            (rows, values): (Vec<u32>, Vec<T>),
+            value: impl Fn(T) -> Value,
+        ) -> impl Iterator<Item = (u32, Value)> {
             rows.into_iter().zip(values.into_iter().map(value))
         }
         let mut all: Vec<(u32, Value)> = cells(self.floats, Value::Float)

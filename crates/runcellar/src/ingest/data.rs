@@ -51,12 +51,6 @@ impl SeriesTable {
         self.numbers.get(name).copied()
     }
 
-    /// Makes the table of these series, numbered in their order.
-    pub(crate) fn of(entries: Vec<SeriesEntry>) -> SeriesTable {
-        let numbers = (0..).zip(&entries).map(|(number, entry)| (entry.name.clone(), number)).collect();
-        SeriesTable { entries, numbers }
-    }
-
     /// Adds statistics of later points; returns the number of their series.
     pub(crate) fn absorb(&mut self, more: SeriesEntry) -> u32 {
         let number = match self.number(&more.name) {
@@ -103,7 +97,14 @@ impl RunData {
         let id = runcellar_format::seal::Envelope::parse("run record", &row.body)
             .map_err(|cause| Error::format(noun("record"), cause))?
             .key;
-        Ok(RunData { object, key: Some(tx.key(keyring, id)?), record, head, series: SeriesTable::default(), hidden: false })
+        Ok(RunData {
+            object,
+            key: Some(tx.key(keyring, id)?),
+            record,
+            head,
+            series: SeriesTable::default(),
+            hidden: false,
+        })
     }
 
     pub(crate) fn load_series(&mut self, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<()> {

@@ -116,10 +116,13 @@ mod tests {
         let (kept, others) = Cut::at_step(3).split(&group);
         let (kept, others) = (kept.expect("some"), others.expect("some"));
         assert_eq!((kept.steps, kept.times), (vec![3, 1, 2], vec![10, 20, 40]));
-        assert_eq!(kept.columns, [
-            column(0, Presence::Dense, Values::Int(vec![30, 10, 20])),
-            column(1, Presence::Rows(vec![1]), Values::Text(vec!["b".into()])),
-        ]);
+        assert_eq!(
+            kept.columns,
+            [
+                column(0, Presence::Dense, Values::Int(vec![30, 10, 20])),
+                column(1, Presence::Rows(vec![1]), Values::Text(vec!["b".into()])),
+            ]
+        );
         assert_eq!((others.steps, others.times, others.sequences), (vec![7], vec![30], (4, 9)));
         assert_eq!(others.columns.len(), 3);
         assert!(others.columns.iter().all(|column| column.presence == Presence::Dense));

@@ -51,7 +51,8 @@ pub(crate) fn fork(
 ) -> Result<Forked> {
     let parent = view_of(inner, journals, tx, tx.keyring, source.object, false)?;
     let record = inherited(&parent.data.record, start)?;
-    let mut origin = Origin { run: source.object.0, run_id: source.run_id.clone(), step: source.step, ranks: Vec::new() };
+    let mut origin =
+        Origin { run: source.object.0, run_id: source.run_id.clone(), step: source.step, ranks: Vec::new() };
     let bytes = runcellar_format::record::Body::to_body(&origin).map_err(|cause| Error::format("origin", cause))?;
     let child = store::create_run(tx, start, record, vec![(ORIGIN_FIELD, bytes)])?;
     let cut = Cut::at_step(source.step.unwrap_or(i64::MAX));

@@ -44,17 +44,14 @@ pub(crate) struct Rewound {
 ///
 /// # Errors
 /// [`ErrorKind::Busy`] if a writer of the run is at work.
-pub(crate) fn rewind(
-    tx: &mut WriteTx<'_>,
-    inner: &Inner,
-    journals: OpenJournals,
-    wanted: Wanted,
-) -> Result<Rewound> {
+pub(crate) fn rewind(tx: &mut WriteTx<'_>, inner: &Inner, journals: OpenJournals, wanted: Wanted) -> Result<Rewound> {
     let mut data = RunData::load(tx, tx.keyring, wanted.run)?
         .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: not in this workspace", wanted.run)))?;
     let mut rewinds = data.rewinds()?;
     let after = |next: i64| next.min(wanted.step.saturating_add(1)).max(0);
-    if wanted.launch != [0; 16] && rewinds.last().is_some_and(|last| (last.launch, last.step) == (wanted.launch, wanted.step)) {
+    if wanted.launch != [0; 16]
+        && rewinds.last().is_some_and(|last| (last.launch, last.step) == (wanted.launch, wanted.step))
+    {
         // Another rank was here before.
         let any = data.series.entries.iter().any(|entry| entry.points > 0);
         return Ok(Rewound { next_step: after(data.record.next_step), any });
@@ -76,7 +73,8 @@ pub(crate) fn rewind(
     }
 
     let cut = Cut::at_step(wanted.step);
-    let mut rewind = Rewind { time: wanted.time, step: wanted.step, launch: wanted.launch, writers, hidden: Vec::new() };
+    let mut rewind =
+        Rewind { time: wanted.time, step: wanted.step, launch: wanted.launch, writers, hidden: Vec::new() };
     let mut recount = Recount::new(&data.series);
     let mut cutting = Cutting::default();
     for entry in data.groups(tx, tx.keyring)? {
@@ -101,7 +99,8 @@ pub(crate) fn rewind(
     let beyond = |batch: &Batch| !is_own_batch(batch) && batch.steps.iter().any(|step| *step > wanted.step);
     let next_left = left.iter().filter(|batch| !is_own_batch(batch)).flat_map(|batch| &batch.steps).max();
     let next = data.record.next_step.max(next_left.map_or(0, |step| step.saturating_add(1)));
-    let any = recount.last_step.is_some() || left.iter().any(|batch| !is_own_batch(batch) && batch.steps.iter().any(|step| *step <= wanted.step));
+    let any = recount.last_step.is_some()
+        || left.iter().any(|batch| !is_own_batch(batch) && batch.steps.iter().any(|step| *step <= wanted.step));
     if rewind.hidden.is_empty() && !left.iter().any(beyond) {
         return Ok(Rewound { next_step: after(next), any });
     }

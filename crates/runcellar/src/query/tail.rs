@@ -143,7 +143,14 @@ impl View {
     /// Makes the view of a run that only journals know.
     pub(crate) fn of_start(object: ObjectId, start: &Start) -> Result<View> {
         let record = fold::record_of(start)?;
-        let data = RunData { object, key: None, record, head: Default::default(), series: SeriesTable::default(), hidden: false };
+        let data = RunData {
+            object,
+            key: None,
+            record,
+            head: Default::default(),
+            series: SeriesTable::default(),
+            hidden: false,
+        };
         Ok(View { data, tails: Vec::new() })
     }
 }

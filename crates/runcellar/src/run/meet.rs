@@ -1,5 +1,7 @@
 //! Which run a writer records: a new one, one that it goes on with, or one that other ranks record, too.
 
+use std::time::{Duration, Instant};
+
 use runcellar_format::record::{DIRECTORY_FIELD, ORIGIN_FIELD, Origin, RunState, Start, extra_body};
 use runcellar_format::seal::{Kind, launch_hash};
 use runcellar_format::{ObjectId, WriterId};
@@ -18,6 +20,9 @@ use crate::query::tail::OpenJournals;
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, HistoryPoint, Result, Selection, Workspace, io};
 
+/// How long a rewind waits for writers of the run to end.
+const REWIND_WAIT: Duration = Duration::from_secs(2);
+const REWIND_RETRY: Duration = Duration::from_millis(20);
 /// How many of the latest runs of a program [`Resume::Auto`] looks at.
 const AUTO_RUNS_MAX: usize = 64;
 
@@ -165,6 +170,19 @@ fn directory_of(start: &Start) -> Option<&[u8]> {
 
 /// Makes run and writer known, and `start` fit what is known of the run.
 pub(super) fn register(inner: &Inner, writer: WriterId, start: &mut Start, given: &Given) -> Result<Met> {
+    let deadline = Instant::now() + REWIND_WAIT;
+    loop {
+        match register_now(inner, writer, start, given) {
+            // Whoever takes in what a dead writer left holds that one's journal for a moment.
+            Err(error) if given.resume_from.is_some() && error.is_retryable() && Instant::now() < deadline => {
+                std::thread::sleep(REWIND_RETRY);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn register_now(inner: &Inner, writer: WriterId, start: &mut Start, given: &Given) -> Result<Met> {
     // Journals before the database: what is ingested in between is then in the database.
     let mut journals = given.source.as_ref().map(|_| OpenJournals::open(inner)).transpose()?;
     // A fork and a rewind are made by the database alone, so they wait for it.
@@ -283,7 +301,8 @@ fn meet(tx: &ReadTx<'_>, keyring: &Keyring, start: &mut Start, given: &Given) ->
     let resumed = resumed_rank || !given.joins;
     let is_removed = record.removed.value.is_some();
     if resume == Resume::Never && resumed {
-        let rest = if is_removed { ", but removed; take another id" } else { " already; resume it, or take another id" };
+        let rest =
+            if is_removed { ", but removed; take another id" } else { " already; resume it, or take another id" };
         return Err(Error::new(ErrorKind::Exists, format!("run {}: it is there{rest}", start.run_id)));
     }
     if is_removed {
