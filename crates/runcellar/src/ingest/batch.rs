@@ -274,6 +274,7 @@ impl Batch {
         if self.steps.is_empty() {
             self.row_sequences = None;
         }
+        self.last_step = self.last_step.and(self.steps.iter().max().copied());
         for metric in &mut self.metrics {
             let cells = std::mem::take(&mut metric.columns).into_cells();
             let mut columns = MetricColumns::default();

@@ -27,11 +27,6 @@ impl Cut {
         Cut { step, time: i64::MAX }
     }
 
-    /// Keeps rows up to a time.
-    pub(crate) fn at_time(time: i64) -> Cut {
-        Cut { step: i64::MAX, time }
-    }
-
     pub(crate) fn keeps(&self, step: i64, time: i64) -> bool {
         step <= self.step && time <= self.time
     }
@@ -126,7 +121,7 @@ mod tests {
         assert_eq!((others.steps, others.times, others.sequences), (vec![7], vec![30], (4, 9)));
         assert_eq!(others.columns.len(), 3);
         assert!(others.columns.iter().all(|column| column.presence == Presence::Dense));
-        let (all, none) = Cut::at_time(40).split(&group);
+        let (all, none) = Cut { step: i64::MAX, time: 40 }.split(&group);
         assert!(all.is_some_and(|all| all.columns == group.columns) && none.is_none());
         assert!(Cut { step: 0, time: 100 }.split(&group).0.is_none());
     }

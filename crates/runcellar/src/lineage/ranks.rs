@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use runcellar_format::WriterId;
 use runcellar_format::record::{ORIGIN_FIELD, Origin, RunRecord, extra_body};
 
+use super::recount::Recount;
 use crate::db::ReadTx;
+use crate::ingest::groups::group_key;
 use crate::keys::Keyring;
 use crate::query::tail::View;
 use crate::{Error, Result};
@@ -43,18 +45,20 @@ impl Ranks {
 
 /// Returns the step after the highest that a rank logged.
 pub(crate) fn next_step(tx: &ReadTx<'_>, keyring: &Keyring, view: &View, rank: u32) -> Result<i64> {
-    let ranks = Ranks::of(&view.data.record)?;
-    let is_its = |writer: WriterId| ranks.of_writer(writer) == rank;
+    let (data, ranks) = (&view.data, Ranks::of(&view.data.record)?);
+    // What the store records of itself has steps of its own.
+    let mut series = Recount::new(&data.series);
     let mut last: Option<i64> = None;
-    if view.data.key.is_some() {
-        for group in view.data.groups(tx, keyring)? {
-            if is_its(WriterId(group.writer)) {
-                last = last.max(Some(group.last_step));
-            }
+    let groups = if data.key.is_some() { data.groups(tx, keyring)? } else { Vec::new() };
+    for entry in groups.iter().filter(|entry| ranks.of_writer(WriterId(entry.writer)) == rank) {
+        if !series.is_own_group(tx, keyring, data, group_key(data, entry))? {
+            last = last.max(Some(entry.last_step));
         }
     }
-    for tail in view.tails.iter().filter(|tail| is_its(tail.writer)) {
-        last = last.max(tail.steps.iter().max().copied());
+    for tail in view.tails.iter().filter(|tail| ranks.of_writer(tail.writer) == rank) {
+        if !series.are_own(tail.columns.iter().map(|column| column.series)) {
+            last = last.max(tail.steps.iter().max().copied());
+        }
     }
     Ok(last.map_or(0, |last| last.saturating_add(1)).max(0))
 }

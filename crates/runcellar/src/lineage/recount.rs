@@ -15,6 +15,7 @@ use crate::ingest::data::{RunData, SeriesTable, value_at};
 use crate::ingest::statistics::{self, empty};
 use crate::ingest::{fold, groups, series};
 use crate::keys::Keyring;
+use crate::own::is_own;
 use crate::{Error, Result};
 
 /// Statistics that may stand in a summary behind the name of their metric and a dot.
@@ -31,11 +32,6 @@ pub(crate) struct Recount {
     pub(crate) last_step: Option<i64>,
     /// Whether a writer records the store's own series.
     own: HashMap<WriterId, bool>,
-}
-
-/// Returns true for the name of a series that the store records of itself.
-pub(crate) fn is_own(name: &str) -> bool {
-    name.starts_with('\0')
 }
 
 impl Recount {

@@ -16,6 +16,7 @@ use crate::ingest::batch::Batch;
 use crate::ingest::data::RunData;
 use crate::ingest::groups::{self, Group};
 use crate::ingest::{SeriesNumbers, live_writers, prepare, series, statistics, store};
+use crate::own::is_own;
 use crate::query::tail::OpenJournals;
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Json, Result};
@@ -272,5 +273,5 @@ fn store_change(tx: &mut WriteTx<'_>, data: &RunData, rewinds: &[Rewind], fields
 
 /// Returns true for a batch of what the store records of itself, which has steps of its own and is never hidden.
 fn is_own_batch(batch: &Batch) -> bool {
-    !batch.metrics.is_empty() && batch.metrics.iter().all(|metric| super::recount::is_own(&metric.name))
+    !batch.metrics.is_empty() && batch.metrics.iter().all(|metric| is_own(&metric.name))
 }
