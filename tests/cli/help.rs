@@ -15,8 +15,10 @@ fn every_verb_explains_itself_with_an_example() {
     let home = Home::new();
     let help = home.ok(["--help"]);
     assert!(help.starts_with("Encrypted, local-first records"), "{help}");
-    let verbs =
-        ["init", "ls", "show", "plot", "export", "tag", "note", "rm", "restore", "check", "key", "config", "doctor"];
+    let verbs = [
+        "init", "ls", "show", "plot", "export", "tag", "note", "rm", "restore", "check", "key", "config", "doctor",
+        "du",
+    ];
     for verb in verbs {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb} is listed");
         let help = home.ok([verb, "--help"]);

@@ -6,6 +6,7 @@ mod bad_input;
 mod check;
 mod config;
 mod doctor;
+mod du;
 mod export;
 mod help;
 mod init;

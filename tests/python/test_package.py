@@ -135,6 +135,7 @@ def test_the_command_and_the_package_say_the_same(ws_dir: str) -> None:
     rc.init("digits", dir=ws_dir).finish()
     workspace = rc.Workspace(ws_dir)
     assert json.loads(run_command("--workspace", ws_dir, "check", "--json")) == workspace.check()
+    assert json.loads(run_command("--workspace", ws_dir, "du", "--json")) == workspace.du()
     listed = json.loads(run_command("--workspace", ws_dir, "ls", "--json"))
     table = workspace.runs()
     assert [one["id"] for one in listed] == table["id"]

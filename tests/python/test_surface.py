@@ -271,3 +271,18 @@ def test_workspace_describes_itself(ws_dir: str) -> None:
     assert workspace.path == ws_dir
     assert len(workspace.id) == 32
     assert repr(workspace) == f"<runcellar.Workspace {ws_dir}>"
+
+
+def test_disk_usage_adds_up(ws_dir: str) -> None:
+    with rc.init("birds", dir=ws_dir, id="run1") as run:
+        for step in range(100):
+            run.log({"loss": step / 3})
+    workspace = rc.Workspace(ws_dir)
+    usage = workspace.du()
+    sizes = [path.stat().st_size for path in Path(ws_dir).rglob("*") if path.is_file()]
+    assert usage["total"] == sum(sizes)
+    for part in ("projects", "runs", "kinds"):
+        assert sum(one["bytes"] for one in usage[part]) == usage["total"]
+    assert [one["project"] for one in usage["projects"]] == ["birds", None]
+    assert usage["runs"][0]["id"] == "run1"
+    assert {"metrics", "records", "keys"} <= {kind["kind"] for kind in usage["runs"][0]["kinds"]}

@@ -18,6 +18,7 @@ mod properties;
 mod ranks;
 mod replay;
 mod support;
+mod usage;
 mod values;
 mod writers;
 

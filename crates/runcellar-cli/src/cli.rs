@@ -70,6 +70,7 @@ enum Verb {
     Key(verbs::key::Args),
     Config(verbs::config::Args),
     Doctor(verbs::doctor::Args),
+    Du(verbs::du::Args),
 }
 
 impl Cli {
@@ -90,6 +91,7 @@ impl Cli {
             Verb::Key(args) => verbs::key::run(&session, &args),
             Verb::Config(args) => verbs::config::run(&session, &args),
             Verb::Doctor(args) => verbs::doctor::run(&session, &args),
+            Verb::Du(args) => verbs::du::run(&session, &args),
         }
     }
 }

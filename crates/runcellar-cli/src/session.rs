@@ -53,9 +53,14 @@ impl Session {
         self.open_with(true)
     }
 
+    /// Returns where the workspace is.
+    pub(crate) fn find(&self) -> Result<PathBuf, Failure> {
+        Ok(self.environment.find(self.workspace.as_deref())?)
+    }
+
     /// Opens the workspace; without `recover` nothing that writers left is touched.
     pub(crate) fn open_with(&self, recover: bool) -> Result<Workspace, Failure> {
-        let path = self.environment.find(self.workspace.as_deref())?;
+        let path = self.find()?;
         let _work = self.work("opening the workspace");
         OpenOptions { recover, ..self.options() }.open(&path).map_err(Failure::opening)
     }

@@ -18,6 +18,7 @@ mod run;
 mod series;
 mod stored;
 mod table;
+mod usage;
 mod workspace;
 
 use pyo3::prelude::*;

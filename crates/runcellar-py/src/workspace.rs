@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use runcellar::Selection;
 
 use crate::error::Result;
@@ -93,6 +94,12 @@ impl Workspace {
     fn check<'py>(&self, py: Python<'py>, read_data: bool) -> Result<Bound<'py, PyAny>> {
         let report = self.detached(py, |workspace| workspace.check(runcellar::CheckOptions { read_data }))?;
         Ok(crate::check::to_python(py, &report)?)
+    }
+
+    /// Say what takes how much of the disk: by project, by run and by kind.
+    fn du<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
+        let usage = self.detached(py, |workspace| workspace.disk_usage())?;
+        Ok(crate::usage::to_python(py, &usage)?)
     }
 
     /// Shows the workspace and its latest runs in a notebook.

@@ -53,4 +53,6 @@ pub use run::{Resume, Run, RunBuilder};
 pub use runcellar_format::journal::RowValue;
 pub use runcellar_format::record::{MetricDefinition, RunState};
 pub use runcellar_format::value::{Json, Value};
-pub use workspace::{Creation, Diagnosis, KeySlot, OpenOptions, Workspace};
+pub use workspace::{
+    Creation, Diagnosis, DiskUsage, KeySlot, OpenOptions, ProjectUsage, RunUsage, Usage, UsageKind, Workspace,
+};

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod du;
 pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod key;

@@ -574,4 +574,14 @@ class Workspace:
         CheckReport
             What was looked at and what is wrong; true if nothing is hurt.
         """
+    def du(self) -> dict[str, Any]:
+        """Say what takes how much of the disk.
+
+        Returns
+        -------
+        dict
+            ``total`` bytes of all files of the workspace; lists ``projects``, ``runs`` and
+            ``kinds``, the bytes of each of which add up to it, in the shape that
+            ``runcellar du --json`` prints. What belongs to no run is of project and id None.
+        """
     def _repr_html_(self) -> str: ...

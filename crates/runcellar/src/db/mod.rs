@@ -8,11 +8,13 @@ mod fork;
 mod read;
 mod rows;
 mod schema;
+mod usage;
 mod write;
 
 pub(crate) use read::{ReadTx, damaged_in_place};
 pub(crate) use rows::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow, Summed};
 pub(crate) use schema::create;
+pub(crate) use usage::{Pages, Stored};
 pub(crate) use write::{Cover, WORKSPACE_OWNER, WriteTx};
 
 use std::ops::{Deref, DerefMut};

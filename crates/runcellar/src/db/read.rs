@@ -16,7 +16,7 @@ pub(crate) struct ReadTx<'a> {
     epoch: EpochRow,
 }
 
-fn array<const N: usize>(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; N]> {
+pub(super) fn array<const N: usize>(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; N]> {
     <[u8; N]>::column_result(row.get_ref(column)?).map_err(Into::into)
 }
 

@@ -4,9 +4,11 @@
 //! database, and what it writes later is not promised to this reader. So no acknowledged row is missed, whoever
 //! ingests meanwhile.
 
+use std::collections::HashMap;
+
 use runcellar_format::block::Column;
 use runcellar_format::record::Start;
-use runcellar_format::{ObjectId, WriterId};
+use runcellar_format::{JournalId, ObjectId, WriterId};
 
 use crate::db::ReadTx;
 use crate::ingest::batch::Batch;
@@ -66,6 +68,31 @@ impl OpenJournals {
         }
         files.sort_by_key(|file| (file.header.writer, file.header.first_sequence));
         Ok(OpenJournals { files })
+    }
+
+    /// Returns the run of each journal whose run can be told, by the journal's id.
+    pub(crate) fn owners(self, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<HashMap<JournalId, ObjectId>> {
+        let mut owners = HashMap::new();
+        for file in self.files {
+            let (journal, writer) = (file.header.journal, file.header.writer);
+            let owner = match store::writer_row(tx, keyring, writer)? {
+                Some(row) => Some(ObjectId(row.run)),
+                None => {
+                    let mut batch = Batch::after(writer, Progress::default());
+                    // One that does not open, or has no start record, is nobody's; `check` says what is wrong with it.
+                    let read = file.unlock(tx, keyring).and_then(|mut reader| {
+                        reader.read(|sequence, plain| {
+                            batch.take(sequence, plain)?;
+                            Ok(batch.start.is_none())
+                        })
+                    });
+                    let start = read.ok().and(batch.start);
+                    start.map(|start| run_of(tx, keyring, &start)).transpose()?
+                }
+            };
+            owners.extend(owner.map(|owner| (journal, owner)));
+        }
+        Ok(owners)
     }
 
     /// Reads what the database does not have, one batch after the other, in order of writer and sequence.

@@ -6,12 +6,14 @@ mod mirror;
 mod open;
 mod settings;
 mod slots;
+mod usage;
 
 pub use create::Creation;
 pub use diagnose::{Diagnosis, FORMAT_VERSION, FileFacts, MirrorFacts};
 pub use open::OpenOptions;
 pub use settings::{SETTINGS, SettingInfo, setting};
 pub use slots::KeySlot;
+pub use usage::{DiskUsage, ProjectUsage, RunUsage, Usage, UsageKind};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,64 @@
+//! `du`: what takes how much of the disk.
+
+use crate::support::{Home, log_all};
+
+fn with_runs() -> Home {
+    let home = Home::with_workspace();
+    let workspace = home.workspace();
+    for (project, id) in [("birds", "run1"), ("birds", "run2"), ("fish", "run3")] {
+        let run = workspace.run(project).id(id).name(format!("of-{id}")).start().expect("starts");
+        log_all(&run, "loss", &[0.5; 100]);
+        run.finish().expect("finishes");
+    }
+    workspace.remove_runs(&[workspace.find_run("run2").expect("finds")]).expect("removes");
+    home
+}
+
+fn bytes_below(path: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(path).expect("lists").map(|entry| entry.expect("entry"));
+    let size = |entry: std::fs::DirEntry| match entry.metadata().expect("metadata") {
+        metadata if metadata.is_dir() => bytes_below(&entry.path()),
+        metadata => metadata.len(),
+    };
+    entries.map(size).sum()
+}
+
+#[test]
+fn sizes_add_up_to_those_of_the_files() {
+    let home = with_runs();
+    let before = bytes_below(&home.workspace_path());
+    let json = home.json(["du"]);
+    assert_eq!(json["total"], before, "{json}");
+    for list in ["projects", "runs", "kinds"] {
+        let all = json[list].as_array().expect("a list");
+        let sum: u64 = all.iter().map(|one| one["bytes"].as_u64().expect("a number")).sum();
+        assert_eq!(sum, before, "{list}: {json}");
+    }
+    let of = |project: &str| json["projects"].as_array().expect("a list").iter().find(|one| one["project"] == project);
+    assert_eq!(of("birds").expect("listed")["runs"], 2);
+    let removed = json["runs"].as_array().expect("a list").iter().find(|one| one["id"] == "run2").expect("listed");
+    assert_eq!((&removed["removed"], &removed["name"]), (&true.into(), &"of-run2".into()));
+    // While somebody else has it open, the file that they share memory through is there, and counts.
+    let open = home.workspace();
+    open.find_run("run1").expect("finds");
+    assert_eq!(home.json(["du"])["total"], bytes_below(&home.workspace_path()));
+}
+
+#[test]
+fn there_is_a_table_by_project_run_and_kind() {
+    let home = with_runs();
+    let text = home.ok(["du"]);
+    let rows: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(rows[0], "project");
+    assert!(rows.contains(&"birds") && rows.contains(&"fish") && rows.contains(&"(workspace)"), "{text}");
+    assert!(text.trim_end().ends_with(" in all"), "{text}");
+    let text = home.ok(["du", "--by", "run"]);
+    assert!(text.contains("of-run2 (removed)") && text.contains("metrics") && text.contains("records"), "{text}");
+    let text = home.ok(["du", "--by", "kind"]);
+    assert!(text.contains("structure") && text.contains("keys"), "{text}");
+    let mut command = home.command(["du", "--by", "run"]);
+    let narrow = crate::support::outcome(command.env("COLUMNS", "40")).stdout;
+    assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+    home.fails(2, ["du", "--by", "shape"]);
+    home.fails(3, ["du", "--workspace", "absent"]);
+}
