@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import math
 import os
 import pickle
 import shutil
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,7 @@ class Bench:
         self.numbers = itertools.count()
         #: Files of series, and directories that later measurements go on with, by program.
         self.series: dict[str, str] = {}
+        self.columns: list[array[float]] = []
         self.filled: dict[str, Path] = {}
         self.starts: dict[str, Path] = {}
         self.selected: dict[str, Path] = {}
@@ -185,8 +188,13 @@ def measure_read(bench: Bench, peer: Peer, book: Book) -> None:
         place = bench.filled[peer.name] = bench.fresh()
         options = {"series": bench.series["mix"], "count": bench.scale.rows, "patience": 0}
         bench.task(peer, "fill", place, bulk=True, **options)
-    answer = bench.task(peer, "read", bench.filled[peer.name], metric=work.NAMES[3]).answer
+    column = 3
+    answer = bench.task(peer, "read", bench.filled[peer.name], metric=work.NAMES[column]).answer
     seconds, points = answer["seconds"], answer["points"]
+    expected = bench.columns[column][(points - 1) % len(bench.columns[column])]
+    # Single precision is good enough: tensorboardX has no other.
+    if not math.isclose(answer["last"], expected, rel_tol=1e-6):
+        raise FailedError(f"read {answer['last']} where {expected} was logged")
     book.add(peer, read_points=points, read_ms=seconds * 1e3, read_us=seconds * 1e6 / points)
 
 
@@ -307,8 +315,8 @@ def main() -> None:
             book.note(peer, f"not installed: {reason}")
     with tempfile.TemporaryDirectory(dir=options.dir) as name:
         bench = Bench(Path(name), scale)
-        columns, source = series.mix()
-        for kind, values in (("mix", columns), ("noise", series.noise(scale.noise_rows))):
+        bench.columns, source = series.mix()
+        for kind, values in (("mix", bench.columns), ("noise", series.noise(scale.noise_rows))):
             bench.series[kind] = f"{name}/{kind}.pickle"
             Path(bench.series[kind]).write_bytes(pickle.dumps(values))
         facts = [*machine(bench.directory), *references(bench.directory)]
