@@ -4,9 +4,10 @@
 //! imported here.
 
 use pyo3::exceptions::PyException;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyDelta, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple, PyTzInfo,
+    PyBool, PyDelta, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple, PyType, PyTzInfo,
 };
 use runcellar::{Json, RowValue, Value};
 
@@ -90,7 +91,7 @@ pub(crate) fn scalar(value: &Bound<'_, PyAny>) -> Read<Value> {
     }
     let refused = || Refusal::of_type(format!("a value of type {} cannot be stored", type_name(value)));
     let py = value.py();
-    if let Some(item) = value.getattr_opt("item")? {
+    if let Some(item) = value.getattr_opt(intern!(py, "item"))? {
         return match item.call0() {
             Ok(element) => Ok(plain(&element).unwrap_or_else(|| Err(refused()))),
             Err(error) if error.is_instance_of::<PyException>(py) => {
@@ -144,38 +145,72 @@ pub(crate) fn caught<T>(py: Python<'_>, outcome: PyResult<T>) -> Read<T> {
     }
 }
 
-/// Adds the scalars of a mapping to `out` under dotted keys; `None` values are left out. Calls `refuse` for each
-/// key and value that cannot be stored.
-pub(crate) fn flatten(
-    prefix: &str,
-    pairs: &[(Bound<'_, PyAny>, Bound<'_, PyAny>)],
-    depth: usize,
-    out: &mut Vec<(String, Value)>,
-    refuse: &mut dyn FnMut(Refusal),
-) -> PyResult<()> {
-    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_none()) {
-        let name = match key(name) {
-            Ok(name) if prefix.is_empty() => name,
-            Ok(name) => format!("{prefix}.{name}"),
-            Err(refusal) => {
-                refuse(refusal);
+/// A nested mapping, made flat: its scalars under dotted keys, and why others cannot be stored.
+#[derive(Default)]
+pub(crate) struct Flat<'py> {
+    pub(crate) values: Vec<(String, Value)>,
+    pub(crate) refused: Vec<Refusal>,
+    /// The type of the last value that is no mapping. To ask Python's `Mapping` about each scalar of numpy would take
+    /// longer than to read it, and most values of a row are of one type.
+    no_mapping: Option<Bound<'py, PyType>>,
+}
+
+impl<'py> Flat<'py> {
+    /// Adds the members of a mapping under `prefix`; `None` values are left out.
+    pub(crate) fn add(
+        &mut self,
+        prefix: &str,
+        pairs: &[(Bound<'py, PyAny>, Bound<'py, PyAny>)],
+        depth: usize,
+    ) -> PyResult<()> {
+        for (name, value) in pairs.iter().filter(|(_, value)| !value.is_none()) {
+            let name = match key(name) {
+                Ok(name) if prefix.is_empty() => name,
+                Ok(name) => format!("{prefix}.{name}"),
+                Err(refusal) => {
+                    self.refused.push(refusal);
+                    continue;
+                }
+            };
+            if let Some(plain) = plain(value) {
+                self.keep(name, plain);
                 continue;
             }
-        };
-        let members = if plain(value).is_some() { Ok(None) } else { caught(value.py(), self::pairs(value))? };
-        match members {
-            Err(refusal) => refuse(named(&name, refusal)),
-            Ok(Some(_)) if depth >= NESTING_MAX => {
-                refuse(Refusal::of_value(format!("{name:?}: nested deeper than {NESTING_MAX} levels")));
+            match caught(value.py(), self.members(value))? {
+                Err(refusal) => self.keep(name, Err(refusal)),
+                Ok(Some(_)) if depth >= NESTING_MAX => {
+                    let refusal = format!("{name:?}: nested deeper than {NESTING_MAX} levels");
+                    self.refused.push(Refusal::of_value(refusal));
+                }
+                Ok(Some(members)) => self.add(&name, &members, depth + 1)?,
+                Ok(None) => {
+                    let value = caught(value.py(), scalar(value))?.flatten();
+                    self.keep(name, value);
+                }
             }
-            Ok(Some(members)) => flatten(&name, &members, depth + 1, out, refuse)?,
-            Ok(None) => match caught(value.py(), scalar(value))? {
-                Ok(Ok(value)) => out.push((name, value)),
-                Ok(Err(refusal)) | Err(refusal) => refuse(named(&name, refusal)),
-            },
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, name: String, value: Result<Value, Refusal>) {
+        match value {
+            Ok(value) => self.values.push((name, value)),
+            Err(refusal) => self.refused.push(named(&name, refusal)),
         }
     }
-    Ok(())
+
+    /// Returns the pairs of a mapping; `None` if it is none.
+    fn members(&mut self, value: &Bound<'py, PyAny>) -> PyResult<Option<Pairs<'py>>> {
+        let kind = value.get_type();
+        if self.no_mapping.as_ref().is_some_and(|known| known.is(&kind)) {
+            return Ok(None);
+        }
+        let members = pairs(value)?;
+        if members.is_none() {
+            self.no_mapping = Some(kind);
+        }
+        Ok(members)
+    }
 }
 
 /// Says which key a refusal is about, and what would do.

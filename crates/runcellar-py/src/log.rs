@@ -15,7 +15,7 @@ use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
 use runcellar::run::{MetricId, Row};
 use runcellar::{RowValue, Run, Value};
 
-use crate::convert::{self, Read, Refusal};
+use crate::convert::{self, Flat, Read, Refusal};
 use crate::error::{Result, type_name};
 
 /// Positions of a row whose keys are remembered; later ones are looked up by their text.
@@ -146,23 +146,22 @@ fn kept<T>(read: std::result::Result<T, Refusal>, refused: &mut Vec<Refusal>) ->
 
 #[cold]
 fn log_slowly(run: &Run, strict: bool, data: &Bound<'_, PyAny>, step: Option<i64>, commit: Option<bool>) -> Result<()> {
-    let mut values: Vec<(String, Value)> = Vec::new();
-    let mut refused: Vec<Refusal> = Vec::new();
+    let mut flat = Flat::default();
     match convert::caught(data.py(), convert::pairs(data))? {
-        Err(refusal) => refused.push(refusal),
-        Ok(Some(pairs)) => convert::flatten("", &pairs, 0, &mut values, &mut |refusal| refused.push(refusal))?,
-        Ok(None) => refused.push(Refusal::of_type(format!("log() takes a dict, not {}", type_name(data)))),
+        Err(refusal) => flat.refused.push(refusal),
+        Ok(Some(pairs)) => flat.add("", &pairs, 0)?,
+        Ok(None) => flat.refused.push(Refusal::of_type(format!("log() takes a dict, not {}", type_name(data)))),
     }
-    if strict && !refused.is_empty() {
-        return Err(refused.swap_remove(0).into_error(data.py()).into());
+    if strict && !flat.refused.is_empty() {
+        return Err(flat.refused.swap_remove(0).into_error(data.py()).into());
     }
     run.log_row(step, commit, |row| {
-        for (name, value) in &values {
+        for (name, value) in &flat.values {
             row.push(name, convert::row_value(value));
         }
     })?;
-    if let Some(first) = refused.first() {
-        run.count_dropped(refused.len() as u64, &first.message);
+    if let Some(first) = flat.refused.first() {
+        run.count_dropped(flat.refused.len() as u64, &first.message);
     }
     Ok(())
 }

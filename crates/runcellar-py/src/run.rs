@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runcellar::run::Removal;
-use runcellar::{Json, MetricDefinition, Resume, Run, RunState, Value};
+use runcellar::{Json, MetricDefinition, Resume, Run, RunState};
 
-use crate::convert::{self, Refusal};
+use crate::convert::{self, Flat, Refusal};
 use crate::error::{self, Result};
 use crate::log::{self, Memory};
 use crate::messages::Messages;
@@ -328,17 +328,18 @@ impl Recorder {
 
     /// Sets summary values and returns those that could be stored, under dotted keys.
     fn _set_summary<'py>(&self, py: Python<'py>, values: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>> {
-        let (mut flat, mut refused): (Vec<(String, Value)>, _) = (Vec::new(), Vec::new());
+        let mut flat = Flat::default();
         match convert::pairs(values)? {
-            Some(pairs) => convert::flatten("", &pairs, 0, &mut flat, &mut |refusal| refused.push(refusal))?,
-            None => refused.push(Refusal::of_type("summary: a dict is expected")),
+            Some(pairs) => flat.add("", &pairs, 0)?,
+            None => flat.refused.push(Refusal::of_type("summary: a dict is expected")),
         }
         let stored = PyDict::new(py);
-        for (name, value) in &flat {
+        for (name, value) in &flat.values {
             stored.set_item(name, convert::value_to_python(py, value)?)?;
         }
-        self.refuse(py, refused)?;
-        self.detached(py, |run| flat.into_iter().try_for_each(|(name, value)| run.summary(&name, value)))?;
+        let values = flat.values;
+        self.refuse(py, flat.refused)?;
+        self.detached(py, |run| values.into_iter().try_for_each(|(name, value)| run.summary(&name, value)))?;
         Ok(stored)
     }
 
