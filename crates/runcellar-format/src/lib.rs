@@ -9,6 +9,7 @@
 
 mod aead;
 pub mod block;
+pub mod catalogue;
 pub mod codec;
 mod error;
 #[doc(hidden)]

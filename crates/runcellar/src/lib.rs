@@ -22,6 +22,7 @@
 //! more.
 
 mod capture;
+mod catalogue;
 mod check;
 mod db;
 mod environment;
@@ -48,7 +49,10 @@ pub use histogram::Histogram;
 pub use keys::{Keys, Passphrase, PassphrasePrompt};
 pub use lineage::{HistoryPoint, Lineage, RewindInfo};
 pub use monitor::{Monitor, Silent};
-pub use query::{ConsoleLine, Filter, History, MetricInfo, RunInfo, Selection, Series, SeriesValues};
+pub use query::{
+    ConsoleLine, Filter, Group, GroupStatistics, Groups, History, Listing, MetricInfo, RunInfo, Selection, Series,
+    SeriesValues,
+};
 pub use run::{Resume, Run, RunBuilder};
 pub use runcellar_format::journal::RowValue;
 pub use runcellar_format::record::{MetricDefinition, RunState};

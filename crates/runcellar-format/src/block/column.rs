@@ -14,19 +14,19 @@ pub struct EncodedColumn {
     /// before series get their final numbers.
     pub series: u32,
     pub(super) rows: u32,
-    pub(super) presence: Option<EncodedRows>,
+    pub(crate) presence: Option<EncodedRows>,
     pub(super) kind: ValueKind,
-    pub(super) tag: Tag,
+    pub(crate) tag: Tag,
     pub(super) stats: ColumnStats,
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Encoded row indexes of a column that has no value in some rows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct EncodedRows {
+pub(crate) struct EncodedRows {
     pub(super) count: u32,
-    pub(super) tag: u8,
-    pub(super) bytes: Vec<u8>,
+    pub(crate) tag: u8,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl EncodedColumn {
@@ -93,6 +93,19 @@ pub(crate) fn decode_column(head: [u8; 2], bytes: &[u8], count: u32) -> Result<V
     let mut reader = Reader::new("column", &head);
     let kind = ValueKind::read(&mut reader)?;
     decode_values(kind, Tag::read(&mut reader)?, bytes, count)
+}
+
+/// Decodes in which of `rows` rows a column has its `count` values.
+pub(crate) fn decode_rows(tag: u8, bytes: &[u8], count: u32, rows: u32) -> Result<Presence> {
+    let malformed = |reason| FormatError::Malformed { what: "column presence", reason };
+    let tag = Tag::read(&mut Reader::new("column presence", &[tag]))?;
+    let indexes = integer::decode(tag, bytes, usize::try_from(count).unwrap_or(usize::MAX))?;
+    let indexes: Option<Vec<u32>> = indexes.into_iter().map(|index| u32::try_from(index).ok()).collect();
+    let presence = Presence::Rows(indexes.ok_or_else(|| malformed("row index out of range"))?);
+    match presence.count(rows)? == count {
+        true => Ok(presence),
+        false => Err(malformed("not as many row indexes as values")),
+    }
 }
 
 /// Decodes exactly `count` values, at most as many as a group has rows.

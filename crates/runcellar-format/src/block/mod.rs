@@ -29,8 +29,8 @@ mod tests;
 
 use crate::error::{FormatError, Result};
 
-pub(crate) use column::decode_column;
 pub use column::{EncodedColumn, encode_column};
+pub(crate) use column::{decode_column, decode_rows};
 pub use entry::ColumnEntry;
 pub use group::{EncodedGroup, EncodedSpine, GroupRows, assemble_group, encode_group, encode_spine};
 pub use header::GroupMain;
@@ -65,7 +65,7 @@ pub const HISTOGRAM_NUMBERS_MAX: u32 = 1 << 22;
 pub const PART_BYTES_MAX: u32 = TEXT_BYTES_MAX + (1 << 20);
 
 /// Refuses a length or count over its limit.
-fn check_limit(what: &'static str, found: usize, limit: u32) -> Result<()> {
+pub(crate) fn check_limit(what: &'static str, found: usize, limit: u32) -> Result<()> {
     let (found, limit) = (found as u64, limit.into());
     if found > limit { Err(FormatError::Limit { what, found, limit }) } else { Ok(()) }
 }

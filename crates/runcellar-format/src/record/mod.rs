@@ -4,11 +4,13 @@
 //! "Record bodies", gives the byte rules, so that another implementation can take the place of the `bincode`
 //! crate; golden vectors freeze them.
 
+mod catalogue;
 mod change;
 mod head;
 mod lineage;
 mod run;
 
+pub use catalogue::{CatalogueBlock, CatalogueDirectory};
 pub use change::{CHANGE_GRID_BYTES, Change, ChangeKind, FieldChange, FieldId};
 pub use head::{GroupEntry, GroupPage, PAGE_ENTRIES, RootRow, RunHead, SeriesEntry, SeriesPage, WriterRow};
 pub use lineage::{

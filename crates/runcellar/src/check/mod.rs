@@ -3,6 +3,7 @@
 //! Nothing is changed. What is wrong is named by run, metric, step range or file; what cannot be named is reported as
 //! such, never passed over. `read_data` opens and decodes all blocks too.
 
+mod catalogue;
 mod journals;
 mod rows;
 mod runs;
@@ -160,6 +161,7 @@ impl Workspace {
         inner.read(|tx, keyring| {
             let known = rows::check(tx, keyring, &mut report)?;
             runs::check(inner, tx, keyring, &known, options, &journals.writers(), &mut report)?;
+            catalogue::check(tx, keyring, options, &mut report)?;
             journals.check(tx, keyring, &known, &mut report)
         })?;
         Ok(report)

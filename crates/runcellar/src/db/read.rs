@@ -96,6 +96,13 @@ impl<'a> ReadTx<'a> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Returns whose records of a kind there are.
+    pub(crate) fn object_ids(&self, kind: Kind) -> Result<Vec<ObjectId>> {
+        let mut statement = self.transaction.prepare_cached("SELECT DISTINCT id FROM object WHERE kind = ?1")?;
+        let rows = statement.query_map([kind as u16], |row| Ok(ObjectId(array(row, 0)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Counts the records of a kind.
     pub(crate) fn count_objects(&self, kind: Kind) -> Result<u64> {
         let mut statement = self.transaction.prepare_cached("SELECT count(*) FROM object WHERE kind = ?1")?;
@@ -135,6 +142,58 @@ impl<'a> ReadTx<'a> {
     pub(crate) fn key_row(&self, id: KeyId) -> Result<Option<KeyRow>> {
         let mut statement = self.transaction.prepare_cached(&format!("{KEY_COLUMNS} WHERE id = ?1"))?;
         Ok(statement.query_row([id.0], key_from).optional()?)
+    }
+
+    /// Returns the keys of an owner.
+    pub(crate) fn keys_of(&self, owner: ObjectId) -> Result<Vec<KeyRow>> {
+        let mut statement = self.transaction.prepare_cached(&format!("{KEY_COLUMNS} WHERE owner = ?1"))?;
+        Ok(statement.query_map([owner.0], key_from)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Returns the owner of a key and what the key is for.
+    pub(crate) fn key_owner(&self, id: KeyId) -> Result<Option<(ObjectId, u8)>> {
+        let mut statement = self.transaction.prepare_cached("SELECT owner, purpose FROM key WHERE id = ?1")?;
+        Ok(statement.query_row([id.0], |row| Ok((ObjectId(array(row, 0)?), row.get(1)?))).optional()?)
+    }
+
+    /// Returns the devices whose changes stand here, each with the sequence of its last.
+    pub(crate) fn devices(&self) -> Result<Vec<(ObjectId, u64)>> {
+        // The distinct ids one seek at a time, as the rows of one device are many.
+        let sql = "SELECT id FROM object WHERE kind = ?1 AND id > ?2 ORDER BY id LIMIT 1";
+        let mut next = self.transaction.prepare_cached(sql)?;
+        let mut last =
+            self.transaction.prepare_cached("SELECT max(position) FROM object WHERE kind = ?1 AND id = ?2")?;
+        let (kind, mut devices, mut after) = (Kind::Change as u16, Vec::new(), Vec::new());
+        while let Some(id) = next.query_row(params![kind, after], |row| array(row, 0)).optional()? {
+            let seq: i64 = last.query_row(params![kind, id], |row| row.get(0))?;
+            devices.push((ObjectId(id), seq.cast_unsigned()));
+            after = id.to_vec();
+        }
+        Ok(devices)
+    }
+
+    /// Calls `each` with the sequence and the key of every change of a device after one, in order, until it returns
+    /// false. The changes are not opened.
+    pub(crate) fn changes_after(
+        &self,
+        device: ObjectId,
+        after: u64,
+        mut each: impl FnMut(u64, KeyId) -> Result<bool>,
+    ) -> Result<()> {
+        // The key id stands in clear behind magic, version and suite of the envelope.
+        let sql = "SELECT position, substr(body, 5, 16) FROM object WHERE kind = ?1 AND id = ?2 AND position > ?3 \
+                   ORDER BY position";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let mut rows = statement.query(params![Kind::Change as u16, device.0, after.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            let key = <[u8; 16]>::column_result(row.get_ref(1)?);
+            // A body too short for its header is damage, which `check` reports; it says nothing of any run.
+            let Ok(key) = key else { continue };
+            if !each(row.get::<_, i64>(0)?.cast_unsigned(), KeyId(key))? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Returns all rows of the key table.

@@ -153,6 +153,21 @@ impl<'a> WriteTx<'a> {
         Ok((old, new))
     }
 
+    /// Removes all records of a kind and owner that the root row covers, and the owner's keys with them.
+    pub(crate) fn remove_with_keys(&mut self, kind: Kind, owner: ObjectId) -> Result<()> {
+        for row in self.read.objects(kind, Some(owner))? {
+            self.sum.remove(&row.hash(self.integrity.secret()));
+        }
+        for row in self.read.keys_of(owner)? {
+            self.sum.remove(&row.hash(self.integrity.secret()));
+            self.keyring.forget(row.id);
+        }
+        let transaction = self.read.transaction();
+        transaction.execute("DELETE FROM object WHERE kind = ?1 AND id = ?2", params![kind as u16, owner.0])?;
+        transaction.execute("DELETE FROM key WHERE owner = ?1", [owner.0])?;
+        Ok(())
+    }
+
     /// Draws a key for an owner and stores its wrap under `wrapping`.
     pub(crate) fn draw_key(&mut self, owner: ObjectId, purpose: Purpose, wrapping: &OwnerKey) -> Result<Arc<OwnerKey>> {
         let epoch = self.read.epoch().id;

@@ -416,7 +416,7 @@ pub(crate) fn is_summarised(metrics: &[MetricDefinition], name: &str) -> bool {
     definition_of(metrics, name).is_some_and(|definition| !definition.summary.is_empty() && !is_statistic(definition))
 }
 
-fn definition_of<'a>(metrics: &'a [MetricDefinition], name: &str) -> Option<&'a MetricDefinition> {
+pub(crate) fn definition_of<'a>(metrics: &'a [MetricDefinition], name: &str) -> Option<&'a MetricDefinition> {
     let prefix = |definition: &&MetricDefinition| {
         definition.name.strip_suffix('*').is_some_and(|prefix| name.starts_with(prefix))
     };

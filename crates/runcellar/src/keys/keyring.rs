@@ -32,6 +32,8 @@ pub(crate) enum Purpose {
     Settings = 67,
     /// The private half of the ingest pair.
     Ingest = 68,
+    /// A block of the catalogue, which goes with its key.
+    Catalogue = 69,
 }
 
 /// A row of the key table.
@@ -68,6 +70,11 @@ impl Keyring {
     fn cache(&self) -> MutexGuard<'_, HashMap<KeyId, Arc<OwnerKey>>> {
         // A panic elsewhere leaves the map whole: it only ever gains entries.
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets a key that was dropped from the key table.
+    pub(crate) fn forget(&self, id: KeyId) {
+        self.cache().remove(&id);
     }
 
     /// Returns a key that was opened before.

@@ -1,16 +1,24 @@
 //! Reading runs: what the database has, and what live journals have beyond it.
 
+mod at_best;
+mod bind;
 pub mod filter;
+mod find;
+mod groups;
 mod history;
+mod list;
+mod look;
 mod own;
 mod runs;
 mod series;
 pub(crate) mod tail;
 
 pub use filter::Filter;
+pub use groups::{Group, GroupStatistics, Groups};
 pub use history::{History, HistoryColumn};
+pub use list::Listing;
 pub use own::ConsoleLine;
-pub use runs::{MetricInfo, RunInfo, Selection};
+pub use runs::{MetricInfo, RunInfo, Selection, parse_fields};
 pub use series::{Series, SeriesValues};
 
 use runcellar_format::ObjectId;

@@ -1,31 +1,23 @@
-//! Listing and finding runs.
-
-use std::borrow::Cow;
-use std::collections::HashMap;
+//! Runs as listings show them, which ones and in which order, and changing them from outside.
 
 use runcellar_format::ObjectId;
-use runcellar_format::record::{Body, FieldChange, FieldId, Project, RunState, SeriesEntry};
-use runcellar_format::seal::Kind;
+use runcellar_format::record::{FieldChange, FieldId, RunState, SeriesEntry};
 
-use super::filter::{Field, Fields, Filter, Scalar, compare_for_sort};
-use super::tail::{OpenJournals, View, with_run};
-use crate::db::ReadTx;
+use super::bind::seconds;
+use super::filter::{Field, Filter, split_list};
+use super::tail::with_run;
+use crate::catalogue::project_names;
 use crate::ingest::data::RunData;
 use crate::ingest::{fold, store};
-use crate::keys::Keyring;
 use crate::own::is_own;
 use crate::workspace::Inner;
-use crate::{Error, ErrorKind, Json, Result, Value, Workspace};
-
-/// The least length of an id's prefix that finds a run.
-const PREFIX_MIN: usize = 4;
-/// Choices that an ambiguous name is answered with.
-const CHOICES_MAX: usize = 5;
+use crate::{Error, Json, Result, Value, Workspace};
 
 /// A run as listings show it.
 #[derive(Debug, Clone)]
 pub struct RunInfo {
     pub(crate) object: ObjectId,
+    pub(crate) project_object: ObjectId,
     /// The id.
     pub id: String,
     /// The name.
@@ -102,26 +94,20 @@ pub struct Selection {
     pub limit: Option<usize>,
     /// The ones that `rm` hid instead of those that show.
     pub removed: bool,
+    /// Fields whose values [`Workspace::list`] gives beside each run: those that a [`RunInfo`] does not hold.
+    pub also: Vec<Field>,
 }
 
 impl Selection {
-    /// Reads sort keys such as `summary.loss,-created`.
+    /// Reads sort keys such as `summary.loss,-max(acc)`.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] with the column of an unknown key.
+    /// [`crate::ErrorKind::Query`] with the column of an unknown key.
     pub fn order_by(mut self, text: &str) -> Result<Self> {
-        let mut column = 1;
         self.order.clear();
-        for part in text.split(',') {
-            let key = part.trim();
+        for (column, key) in list_of(text) {
             let (name, descending) = key.strip_prefix('-').map_or((key, false), |name| (name, true));
-            if !key.is_empty() {
-                let field = Field::parse(name).ok_or_else(|| {
-                    Error::query(column, format!("column {column}: unknown sort key {name:?}; config and summary keys are config.NAME and summary.NAME"))
-                })?;
-                self.order.push((field, descending));
-            }
-            column += part.chars().count() + 1;
+            self.order.push((read_field(column, name, "sort key")?, descending));
         }
         Ok(self)
     }
@@ -136,9 +122,32 @@ impl Selection {
     }
 }
 
+/// Reads fields parted by commas, such as `config.lr, max(acc)`.
+///
+/// # Errors
+/// [`crate::ErrorKind::Query`] with the column of an unknown field.
+pub fn parse_fields(text: &str) -> Result<Vec<Field>> {
+    list_of(text).map(|(column, name)| read_field(column, name, "field")).collect()
+}
+
+/// Returns the parts of a list that are not empty, each with its column.
+pub(super) fn list_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let column = |first: usize, part: &str| first + 1 + part.chars().take_while(|c| c.is_whitespace()).count();
+    let parts = split_list(text).into_iter().map(move |(first, part)| (column(first, part), part.trim()));
+    parts.filter(|(_, part)| !part.is_empty())
+}
+
+fn read_field(column: usize, name: &str, what: &str) -> Result<Field> {
+    Field::parse(name).ok_or_else(|| {
+        let hint = "config and summary keys are config.NAME and summary.NAME";
+        Error::query(column, format!("column {column}: unknown {what} {name:?}; {hint}"))
+    })
+}
+
 impl RunInfo {
-    fn of(view: &View, project: String) -> Result<RunInfo> {
-        let record = &view.data.record;
+    /// Reads what a record says, in a project of this name.
+    pub(crate) fn of(data: &RunData, project: String) -> Result<RunInfo> {
+        let record = &data.record;
         let mut config = Vec::with_capacity(record.config.len());
         for (key, value) in &record.config {
             let value = value
@@ -156,7 +165,8 @@ impl RunInfo {
         let shown = |name: &str| !fold::is_summarised(&record.metrics, name);
         let summary = record.summary.iter().filter(|(key, _)| shown(key));
         Ok(RunInfo {
-            object: view.data.object,
+            object: data.object,
+            project_object: ObjectId(record.project),
             id: record.id.clone(),
             name: record.name.value.clone(),
             project,
@@ -189,7 +199,7 @@ impl RunInfo {
     /// Returns how long it took, or has taken so far at `now_us`, in seconds.
     #[must_use]
     pub fn duration_secs(&self, now_us: i64) -> f64 {
-        self.finished.unwrap_or(now_us).saturating_sub(self.created).max(0) as f64 / 1e6
+        seconds(self.created, self.finished.unwrap_or(now_us))
     }
 }
 
@@ -198,191 +208,11 @@ pub(super) fn info_of(inner: &Inner, run: ObjectId) -> Result<RunInfo> {
     with_run(inner, run, |tx, keyring, view| {
         let project = ObjectId(view.data.record.project);
         let name = project_names(tx, keyring).remove(&project);
-        RunInfo::of(view, name.unwrap_or_else(|| view.data.record.start.project_name.clone()))
+        RunInfo::of(&view.data, name.unwrap_or_else(|| view.data.record.start.project_name.clone()))
     })
-}
-
-/// A run's fields at one moment, for a filter.
-struct AtTime<'a> {
-    run: &'a RunInfo,
-    now_us: i64,
-}
-
-fn text_scalar(text: &str) -> Option<Scalar<'_>> {
-    (!text.is_empty()).then_some(Scalar::Text(Cow::Borrowed(text)))
-}
-
-fn json_scalar(value: &Json) -> Scalar<'_> {
-    match value {
-        Json::Null | Json::Map(_) => Scalar::Null,
-        Json::Bool(value) => Scalar::Bool(*value),
-        Json::Int(value) => Scalar::Int(*value),
-        Json::Float(value) => Scalar::Float(*value),
-        Json::Text(value) => Scalar::Text(Cow::Borrowed(value)),
-        Json::List(items) => Scalar::List(items.iter().map(json_scalar).collect()),
-    }
-}
-
-fn value_scalar(value: &Value) -> Scalar<'_> {
-    match value {
-        Value::Float(value) => Scalar::Float(*value),
-        Value::Int(value) => Scalar::Int(*value),
-        Value::Bool(value) => Scalar::Bool(*value),
-        Value::Text(value) => Scalar::Text(Cow::Borrowed(value)),
-        // No summary holds one.
-        Value::Histogram(_) => Scalar::Null,
-    }
-}
-
-impl Fields for AtTime<'_> {
-    fn get(&self, field: &Field) -> Option<Scalar<'_>> {
-        let run = self.run;
-        match field {
-            Field::Id => text_scalar(&run.id),
-            Field::Name => text_scalar(&run.name),
-            Field::Project => text_scalar(&run.project),
-            Field::State => text_scalar(run.state.as_str()),
-            Field::Group => text_scalar(&run.group),
-            Field::JobType => text_scalar(&run.job_type),
-            Field::Notes => text_scalar(&run.notes),
-            Field::Created => Some(Scalar::Time(run.created)),
-            Field::Finished => run.finished.map(Scalar::Time),
-            Field::Duration => Some(Scalar::Float(run.duration_secs(self.now_us))),
-            Field::Tags => Some(Scalar::List(run.tags.iter().filter_map(|tag| text_scalar(tag)).collect())),
-            // Labels come with sync; until then no run has one.
-            Field::Labels => Some(Scalar::List(Vec::new())),
-            Field::Config(path) => run.config.at(path).map(json_scalar),
-            Field::Summary(key) => run.summary(key).map(value_scalar),
-        }
-    }
-}
-
-/// Reads every run, those of journals that are not ingested too. One that is damaged is told to the monitor.
-fn all_runs(workspace: &Workspace) -> Result<Vec<RunInfo>> {
-    let inner = &workspace.inner;
-    let journals = OpenJournals::open(inner)?;
-    inner.read(|tx, keyring| {
-        let projects = project_names(tx, keyring);
-        let mut views: Vec<View> = Vec::new();
-        let mut places = HashMap::new();
-        for row in tx.objects(Kind::Run, None)? {
-            match RunData::without_series(tx, keyring, &row) {
-                Ok(data) => {
-                    places.insert(data.object, views.len());
-                    views.push(View { data, tails: Vec::new() });
-                }
-                Err(error) => inner.monitor.warn(&format!("{error}; runcellar check says more")),
-            }
-        }
-        for (run, batch) in journals.tails(inner, tx, keyring, None)? {
-            let at = match places.get(&run) {
-                Some(at) => *at,
-                None => {
-                    let Some(start) = batch.start.as_deref() else { continue };
-                    places.insert(run, views.len());
-                    views.push(View::of_start(run, start)?);
-                    views.len() - 1
-                }
-            };
-            let Some(view) = views.get_mut(at) else { continue };
-            if !view.data.record.metrics.is_empty() && view.data.series.entries.is_empty() {
-                view.data.load_series(tx, keyring)?;
-            }
-            view.absorb(batch)?;
-        }
-        let name = |view: &View| {
-            let project = ObjectId(view.data.record.project);
-            projects.get(&project).cloned().unwrap_or_else(|| view.data.record.start.project_name.clone())
-        };
-        views.iter().map(|view| RunInfo::of(view, name(view))).collect()
-    })
-}
-
-fn project_names(tx: &ReadTx<'_>, keyring: &Keyring) -> HashMap<ObjectId, String> {
-    let name = |row: &crate::db::ObjectRow| Some(Project::from_body(&tx.open_object(keyring, row).ok()?).ok()?.name);
-    // A damaged project record costs the name only, which each run's start record repeats; `check` reports it.
-    let rows = tx.objects(Kind::Project, None).unwrap_or_default();
-    rows.iter().filter_map(|row| Some((row.key.id, name(row)?))).collect()
 }
 
 impl Workspace {
-    /// Lists runs.
-    ///
-    /// # Errors
-    /// If the workspace cannot be read.
-    pub fn runs(&self, selection: &Selection) -> Result<Vec<RunInfo>> {
-        let now_us = self.inner.io.wall_us();
-        let wanted = |run: &RunInfo| {
-            run.removed.is_some() == selection.removed
-                && selection.project.as_ref().is_none_or(|project| *project == run.project)
-                && selection.filter.as_ref().is_none_or(|filter| filter.matches(&AtTime { run, now_us }, now_us))
-        };
-        let mut runs: Vec<RunInfo> = all_runs(self)?.into_iter().filter(wanted).collect();
-        let latest_first = [(Field::Created, true)];
-        let order = if selection.order.is_empty() { &latest_first[..] } else { &selection.order };
-        runs.sort_by(|left, right| {
-            let (left_fields, right_fields) = (AtTime { run: left, now_us }, AtTime { run: right, now_us });
-            let by_keys = order.iter().map(|(field, descending)| {
-                compare_for_sort(left_fields.get(field).as_ref(), right_fields.get(field).as_ref(), *descending)
-            });
-            let by_keys = by_keys.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then);
-            by_keys.then_with(|| left.id.cmp(&right.id))
-        });
-        runs.truncate(selection.limit.unwrap_or(usize::MAX));
-        Ok(runs)
-    }
-
-    /// Finds a run by id, by a unique prefix of at least four characters of it, by a unique name, or as
-    /// `project/name`. Runs that `rm` hid are found by their whole id only.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Ambiguous`] with the choices.
-    pub fn find_run(&self, wanted: &str) -> Result<RunInfo> {
-        self.find(&all_runs(self)?, wanted, false).cloned()
-    }
-
-    /// Finds several runs at the cost of one, each as [`Workspace::find_run`] does; `removed` looks among the runs that
-    /// `rm` hid instead, and there finds one that shows by its whole id only.
-    ///
-    /// # Errors
-    /// As [`Workspace::find_run`], for the first that is not found.
-    pub fn find_runs(&self, wanted: &[impl AsRef<str>], removed: bool) -> Result<Vec<RunInfo>> {
-        let runs = all_runs(self)?;
-        wanted.iter().map(|wanted| self.find(&runs, wanted.as_ref(), removed).cloned()).collect()
-    }
-
-    fn find<'a>(&self, runs: &'a [RunInfo], wanted: &str, removed: bool) -> Result<&'a RunInfo> {
-        if let Some(run) = runs.iter().find(|run| run.id == wanted) {
-            return Ok(run);
-        }
-        let eligible = || runs.iter().filter(|run| run.removed.is_some() == removed);
-        let tests: [&dyn Fn(&&RunInfo) -> bool; 3] = [
-            &|run| run.name == wanted,
-            &|run| wanted.strip_prefix(&run.project).and_then(|rest| rest.strip_prefix('/')) == Some(&run.name),
-            &|run| wanted.len() >= PREFIX_MIN && run.id.starts_with(wanted),
-        ];
-        for test in tests {
-            let mut found = eligible().filter(test);
-            match (found.next(), found.next()) {
-                (Some(run), None) => return Ok(run),
-                (Some(_), Some(_)) => {
-                    let mut all: Vec<&RunInfo> = eligible().filter(test).collect();
-                    all.sort_by(|left, right| left.id.cmp(&right.id));
-                    let choices: Vec<String> = all
-                        .iter()
-                        .take(CHOICES_MAX)
-                        .map(|run| format!("{} ({}/{})", run.id, run.project, run.name))
-                        .collect();
-                    let message = format!("run {wanted}: it can be {}", choices.join(" or "));
-                    return Err(Error::new(ErrorKind::Ambiguous, message));
-                }
-                _ => {}
-            }
-        }
-        let what = if removed { "removed run" } else { "run" };
-        Err(Error::new(ErrorKind::NotFound, format!("no {what} {wanted} in {}", self.path().display())))
-    }
-
     /// Reads a run again, as it is now.
     ///
     /// # Errors

@@ -323,7 +323,7 @@ impl Workspace {
         let journals = OpenJournals::open(&self.inner)?;
         self.inner.read(|tx, keyring| {
             let view = view_of(&self.inner, journals, tx, keyring, run.object, true)?;
-            whole(tx, keyring, &view, run, metric)
+            whole(tx, keyring, &view, metric)
         })
     }
 
@@ -331,16 +331,17 @@ impl Workspace {
         if let Some(system) = self.system_series(run, metric)? {
             return Ok(system);
         }
-        with_run(&self.inner, run.object, |tx, keyring, view| whole(tx, keyring, view, run, metric))
+        with_run(&self.inner, run.object, |tx, keyring, view| whole(tx, keyring, view, metric))
     }
 }
 
-fn whole(tx: &ReadTx<'_>, keyring: &Keyring, view: &View, run: &RunInfo, metric: &str) -> Result<Series> {
+/// Reads every point of a metric.
+pub(super) fn whole(tx: &ReadTx<'_>, keyring: &Keyring, view: &View, metric: &str) -> Result<Series> {
     let number = view
         .data
         .series
         .number(metric)
-        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: no metric {metric:?}", run.id)))?;
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: no metric {metric:?}", view.data.record.id)))?;
     let mut found = Points::new();
     scan(tx, keyring, view, None, |series| series == number, |_, points| found.add(points))?;
     Ok(found.sorted(&Ranks::of(&view.data.record)?))

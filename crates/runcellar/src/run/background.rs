@@ -11,6 +11,7 @@ use runcellar_format::{JournalId, WriterId};
 use super::journal_file::SharedJournal;
 use super::registry;
 use super::writer::{State, Writer};
+use crate::catalogue;
 use crate::ingest::batch::{Batch, ROWS_MAX};
 use crate::ingest::progress::Progress;
 use crate::ingest::reader::{JournalFile, JournalReader};
@@ -116,6 +117,7 @@ impl Background {
         if self.is_original() {
             // Forked children left theirs to us.
             let _ = ingest::recover(writer.inner());
+            catalogue::fold_if_due(writer.inner());
         }
         let durable = self.shared.ingests() && ingested.is_ok() && !lost;
         if durable { Ok(()) } else { synced }

@@ -22,6 +22,7 @@ use std::time::Duration;
 use runcellar_format::keyslots::Keyslots;
 use runcellar_format::{SlotId, WorkspaceId};
 
+use crate::catalogue::{Cache, Known};
 use crate::db::{Db, ReadTx, WriteTx};
 use crate::io::Io;
 use crate::keys::Keyring;
@@ -54,6 +55,8 @@ pub(crate) struct Inner {
     slot: SlotId,
     creation: Option<Creation>,
     keyslots: Keyslots,
+    /// Off for handles that must not write.
+    pub(crate) may_write: bool,
     state: Forkable<State>,
 }
 
@@ -62,6 +65,7 @@ struct State {
     keyring: Keyring,
     db: Db,
     mirror: mirror::Mirror,
+    catalogue: Cache,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -128,6 +132,7 @@ impl Inner {
                 keyring: old.keyring.for_child(),
                 db: Db::open(&self.path.join(crate::db::FILE_NAME))?,
                 mirror: old.mirror.for_child(),
+                catalogue: Cache::default(),
             })
         })
     }
@@ -144,6 +149,15 @@ impl Inner {
     pub(crate) fn read<T>(&self, reading: impl FnOnce(&ReadTx<'_>, &Keyring) -> Result<T>) -> Result<T> {
         let state = self.state()?;
         state.db.read(|tx| reading(tx, &state.keyring))
+    }
+
+    /// Runs `reading` in one read transaction, with what this handle knows of the catalogue.
+    pub(crate) fn read_catalogue<T>(
+        &self,
+        reading: impl FnOnce(&ReadTx<'_>, &Keyring, &mut Known) -> Result<T>,
+    ) -> Result<T> {
+        let state = self.state()?;
+        state.db.read(|tx| reading(tx, &state.keyring, &mut state.catalogue.lock()))
     }
 
     /// Runs `writing` in one write transaction and then brings the mirror beside the key file up to date.

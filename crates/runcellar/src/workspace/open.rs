@@ -8,6 +8,7 @@ use runcellar_format::record::RootRow;
 use super::mirror::Mirror;
 use super::slots::{self, KeyslotsFile};
 use super::{Inner, KEYSLOTS, State, Workspace, create};
+use crate::catalogue::Cache;
 use crate::db::{Db, FILE_NAME};
 use crate::io::{self, Io, SystemIo};
 use crate::keys::{Keyring, Keys, Unlocked, unlock};
@@ -70,7 +71,9 @@ impl OpenOptions {
         let (file, root, unfinished) = slots::settle_file(&*self.io, path, &keyring, &db, file)?;
         let keyslots = file.keyslots;
         let directory = key_file.as_deref().and_then(Path::parent).map(Path::to_owned).or(self.keys.directory);
-        let state = State { db, mirror: Mirror::new(directory, keyslots.workspace), keyring };
+        let mirror = Mirror::new(directory, keyslots.workspace);
+        let may_write = self.recover && !db.is_read_only();
+        let state = State { db, mirror, keyring, catalogue: Cache::default() };
         let inner = Inner {
             io: self.io,
             monitor: self.monitor,
@@ -80,6 +83,7 @@ impl OpenOptions {
             slot,
             creation,
             keyslots,
+            may_write,
             state: Forkable::new(state),
         };
         create::restore_directories(&*inner.io, path);

@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
+use super::Scalar;
 use super::like::Pattern;
 use super::value::Number;
-use super::{Field, Fields, Scalar};
 
 /// A condition. Nested no deeper than [`FILTER_DEPTH_MAX`](super::FILTER_DEPTH_MAX), which the parser sees to.
 #[derive(Debug, Clone)]
@@ -12,7 +12,8 @@ pub(super) enum Expr {
     All(Vec<Expr>),
     Any(Vec<Expr>),
     Not(Box<Expr>),
-    Test(Field, Test),
+    /// What is asked of the field of this number among those of the filter.
+    Test(usize, Test),
 }
 
 /// What is asked of one field. `negated` is for `not` between field and operator: false, too, if the field is absent
@@ -64,15 +65,36 @@ pub(super) enum Literal {
 
 impl Expr {
     /// Returns whether the condition holds.
-    pub(super) fn holds(&self, fields: &dyn Fields, now_us: i64) -> bool {
+    pub(super) fn holds<'a>(&self, get: &dyn Fn(usize) -> Option<Scalar<'a>>, now_us: i64) -> bool {
         match self {
-            Expr::All(parts) => parts.iter().all(|part| part.holds(fields, now_us)),
-            Expr::Any(parts) => parts.iter().any(|part| part.holds(fields, now_us)),
-            Expr::Not(part) => !part.holds(fields, now_us),
+            Expr::All(parts) => parts.iter().all(|part| part.holds(get, now_us)),
+            Expr::Any(parts) => parts.iter().any(|part| part.holds(get, now_us)),
+            Expr::Not(part) => !part.holds(get, now_us),
             Expr::Test(field, test) => {
-                let value = fields.get(field).filter(|value| *value != Scalar::Null);
+                let value = get(*field).filter(|value| !matches!(value, Scalar::Null));
                 test.holds(value.as_ref(), now_us)
             }
+        }
+    }
+
+    /// Puts what `dear` fields decide last among the parts of each `and` and `or`: as soon as one part decides, the rest
+    /// is not looked at.
+    pub(super) fn put_last(&mut self, dear: &dyn Fn(usize) -> bool) {
+        match self {
+            Expr::All(parts) | Expr::Any(parts) => {
+                parts.iter_mut().for_each(|part| part.put_last(dear));
+                parts.sort_by_key(|part| part.reads(dear));
+            }
+            Expr::Not(part) => part.put_last(dear),
+            Expr::Test(..) => {}
+        }
+    }
+
+    fn reads(&self, which: &dyn Fn(usize) -> bool) -> bool {
+        match self {
+            Expr::All(parts) | Expr::Any(parts) => parts.iter().any(|part| part.reads(which)),
+            Expr::Not(part) => part.reads(which),
+            Expr::Test(field, _) => which(*field),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{lex, quote};
+use super::{lex, parse, quote};
 
 /// A field of a run that can be filtered and sorted by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,7 +35,50 @@ pub enum Field {
     Config(String),
     /// The summary of a metric, by its keys joined with dots.
     Summary(String),
+    /// A statistic over all points of a metric.
+    Statistic(Statistic, String),
+    /// The value of the second metric at the step where the first is best: largest if its definition says `maximize`,
+    /// smallest otherwise.
+    AtBest(String, String),
 }
+
+/// A figure over all points of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Statistic {
+    /// The smallest finite value.
+    Min,
+    /// The largest finite value.
+    Max,
+    /// The value at the lowest step.
+    First,
+    /// The value at the highest step.
+    Last,
+    /// The mean of the finite values.
+    Mean,
+}
+
+impl Statistic {
+    const ALL: [Statistic; 5] = [Statistic::Min, Statistic::Max, Statistic::First, Statistic::Last, Statistic::Mean];
+
+    /// Returns the word of the filter language.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Statistic::Min => "min",
+            Statistic::Max => "max",
+            Statistic::First => "first",
+            Statistic::Last => "last",
+            Statistic::Mean => "mean",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Statistic> {
+        Statistic::ALL.into_iter().find(|statistic| statistic.as_str() == name)
+    }
+}
+
+/// The name of the function that reads another metric at a best step.
+pub(super) const AT_BEST: &str = "at_best";
 
 static PLAIN: [Field; 12] = [
     Field::Id,
@@ -53,13 +96,9 @@ static PLAIN: [Field; 12] = [
 ];
 
 impl Field {
-    /// Returns the field of this name, written as in a filter: `created`, `config.lr`, `summary."val loss"`.
+    /// Returns the field of this name, written as in a filter: `created`, `config.lr`, `summary."val loss"`, `max(acc)`.
     pub fn parse(text: &str) -> Option<Field> {
-        let mut tokens = lex::lex(text).ok()?.into_iter();
-        match (tokens.next()?.kind, tokens.next()) {
-            (lex::Kind::Name(segments), None) => Field::from_segments(&segments),
-            _ => None,
-        }
+        parse::field(text).ok()
     }
 
     /// Returns the field named by these segments, which were unquoted before.
@@ -88,6 +127,8 @@ impl Field {
             Field::Labels => "labels",
             Field::Config(_) => "config",
             Field::Summary(_) => "summary",
+            Field::Statistic(statistic, _) => statistic.as_str(),
+            Field::AtBest(..) => AT_BEST,
         }
     }
 }
@@ -96,27 +137,54 @@ impl Field {
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.head())?;
-        let (Field::Config(path) | Field::Summary(path)) = self else {
-            return Ok(());
-        };
-        for segment in path.split('.') {
-            if !segment.is_empty() && segment.chars().all(lex::is_name_char) {
-                write!(f, ".{segment}")?;
-                continue;
+        match self {
+            Field::Config(path) | Field::Summary(path) => write_path(f, path),
+            Field::Statistic(_, metric) => write_argument(f, metric),
+            Field::AtBest(metric, key) => {
+                write_argument(f, metric)?;
+                write_path(f, key)
             }
-            f.write_str(".\"")?;
-            for c in segment.chars() {
-                match c {
-                    '"' | '\\' => write!(f, "\\{c}")?,
-                    '\n' => f.write_str("\\n")?,
-                    '\t' => f.write_str("\\t")?,
-                    _ => write!(f, "{c}")?,
-                }
-            }
-            f.write_str("\"")?;
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Writes a dot and each part of a path.
+fn write_path(f: &mut fmt::Formatter<'_>, path: &str) -> fmt::Result {
+    for segment in path.split('.') {
+        if !segment.is_empty() && segment.chars().all(lex::is_name_char) {
+            write!(f, ".{segment}")?;
+            continue;
+        }
+        f.write_str(".")?;
+        write_quoted(f, segment)?;
+    }
+    Ok(())
+}
+
+/// Writes the metric of a function in parentheses.
+fn write_argument(f: &mut fmt::Formatter<'_>, metric: &str) -> fmt::Result {
+    // What begins like a number, or is more than one name, would be read as something else.
+    let begins = metric.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
+    if begins && metric.split('.').all(|part| !part.is_empty() && part.chars().all(lex::is_name_char)) {
+        return write!(f, "({metric})");
+    }
+    f.write_str("(")?;
+    write_quoted(f, metric)?;
+    f.write_str(")")
+}
+
+fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_str("\"")?;
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => write!(f, "\\{c}")?,
+            '\n' => f.write_str("\\n")?,
+            '\t' => f.write_str("\\t")?,
+            _ => write!(f, "{c}")?,
+        }
+    }
+    f.write_str("\"")
 }
 
 /// Returns the message for a name that is no field, with the most likely remedy.
@@ -138,6 +206,9 @@ pub(super) fn unknown_field(segments: &[String]) -> String {
     };
     match likely {
         Some(likely) => format!("unknown field {} (did you mean {}?)", quote(&name), quote(&likely)),
+        None if path.is_empty() && (head == AT_BEST || Statistic::named(head).is_some()) => {
+            format!("{} is a function: {head}(METRIC)", quote(head))
+        }
         None => format!("unknown field {} (parameters are config.NAME, metrics are summary.NAME)", quote(&name)),
     }
 }
@@ -191,7 +262,12 @@ mod tests {
     fn every_field_is_read_back_from_its_display() {
         let paths =
             ["lr", "a.b", "val loss", "a..b", "", ".", "a/b-c_d.0", "\"\\\n\t'", "\u{e9}te\u{301}", "x@y:z", "-"];
-        let nested = paths.iter().flat_map(|p| [Field::Config((*p).to_owned()), Field::Summary((*p).to_owned())]);
+        let nested = paths.iter().flat_map(|p| {
+            let p = (*p).to_owned();
+            let of = |statistic| Field::Statistic(statistic, p.clone());
+            let functions = [of(Statistic::Mean), Field::AtBest(p.clone(), "a.b c".to_owned())];
+            [Field::Config(p.clone()), Field::Summary(p.clone())].into_iter().chain(functions)
+        });
         for field in PLAIN.iter().cloned().chain(nested) {
             assert_eq!(Field::parse(&field.to_string()), Some(field.clone()), "{field}");
         }
@@ -205,7 +281,13 @@ mod tests {
         {
             assert_eq!(Field::parse(text), None, "{text:?}");
         }
+        for text in ["max", "max(", "max()", "max(a", "max(a))", "max(a,b)", "max(a).b", "at_best(a)", "at_best(a) .b"]
+        {
+            assert_eq!(Field::parse(text), None, "{text:?}");
+        }
         assert_eq!(Field::parse(" created "), Some(Field::Created));
+        assert_eq!(Field::parse("max( val/loss )"), Some(Field::Statistic(Statistic::Max, "val/loss".into())));
+        assert_eq!(Field::parse("at_best('a b').c.'d e'"), Some(Field::AtBest("a b".into(), "c.d e".into())));
     }
 
     #[test]

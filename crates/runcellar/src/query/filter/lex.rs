@@ -25,8 +25,12 @@ pub(super) enum Kind {
     },
     Int(i64),
     Float(f64),
-    /// A number with a unit of time.
+    /// A number with a unit of time, or several.
     Seconds(f64),
+    /// A date, or a date and time, without quotes.
+    Date(String),
+    /// The segments of a name that follows a closing parenthesis and a dot.
+    Tail(Vec<String>),
     Relation(Relation),
     /// `(` or `[`.
     Open(char),
@@ -60,7 +64,14 @@ pub(super) fn lex(text: &str) -> Result<Vec<Token>, FilterError> {
             return Ok(tokens);
         };
         let start = lexer.at;
-        let kind = lexer.token(first)?;
+        let follows = tokens.last().is_some_and(|last: &Token| last.kind == Kind::Close(')') && last.end == start);
+        let kind = if first == '.' && follows {
+            lexer.at += 1;
+            let Kind::Name(segments) = lexer.name(true)? else { return Err(lexer.unexpected(first)) };
+            Kind::Tail(segments)
+        } else {
+            lexer.token(first)?
+        };
         tokens.push(Token { kind, start, end: lexer.at });
     }
 }
@@ -94,7 +105,7 @@ impl Lexer<'_> {
         match first {
             '\'' | '"' => self.quoted(first).map(|(text, escaped)| Kind::Text { text, escaped }),
             '-' | '/' => Err(self.unexpected(first)),
-            _ if is_name_char(first) => self.name(),
+            _ if is_name_char(first) => self.name(false),
             _ => self.sign(first),
         }
     }
@@ -128,12 +139,13 @@ impl Lexer<'_> {
         FilterError::at(self.at, format!("unexpected character {}{hint}", quote(found.encode_utf8(&mut [0; 4]))))
     }
 
-    fn name(&mut self) -> Result<Kind, FilterError> {
+    /// Reads a name; `quoted` says whether its first segment may be quoted, too.
+    fn name(&mut self, quoted: bool) -> Result<Kind, FilterError> {
         let mut segments = Vec::new();
         loop {
             let start = self.at;
             match self.peek(0) {
-                Some(mark @ ('\'' | '"')) if !segments.is_empty() => segments.push(self.quoted(mark)?.0),
+                Some(mark @ ('\'' | '"')) if quoted || !segments.is_empty() => segments.push(self.quoted(mark)?.0),
                 _ => {
                     self.skip(is_name_char);
                     if self.at == start {
@@ -199,10 +211,23 @@ impl Lexer<'_> {
             self.at += 1;
         }
         let source = self.since(start);
+        if begins_like_a_date(&source) {
+            // Clock times have colons, and offsets a sign.
+            self.skip(|c| is_name_char(c) || matches!(c, ':' | '.' | '+'));
+            return Ok(Kind::Date(self.since(start)));
+        }
         read_number(&source).ok_or_else(|| {
             FilterError::at(start, format!("bad number {} (dates and other text are quoted)", quote(&source)))
         })
     }
+}
+
+/// Returns whether a piece is four digits, a hyphen, two digits and a hyphen, and perhaps more.
+fn begins_like_a_date(source: &str) -> bool {
+    let bytes = source.as_bytes();
+    let digits =
+        |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|digits| digits.iter().all(u8::is_ascii_digit));
+    digits(0..4) && digits(5..7) && bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-')
 }
 
 /// Reads an integer, a float or a duration. An integer too large for an i64 becomes the nearest float.
@@ -210,22 +235,38 @@ fn read_number(source: &str) -> Option<Kind> {
     if let Ok(int) = source.parse() {
         return Some(Kind::Int(int));
     }
-    let unit_secs = match source.chars().next_back()? {
-        's' => Some(1.0),
-        'm' => Some(60.0),
-        'h' => Some(3_600.0),
-        'd' => Some(86_400.0),
-        'w' => Some(604_800.0),
-        _ => None,
-    };
-    // Every unit is one ASCII letter.
-    let digits = if unit_secs.is_some() { &source[..source.len() - 1] } else { source };
-    // `e+400` overflows to infinity, which is not what was written.
-    let value: f64 = digits.parse().ok().filter(|value: &f64| value.is_finite())?;
-    match unit_secs {
-        Some(unit_secs) => Some(value * unit_secs).filter(|secs| secs.is_finite()).map(Kind::Seconds),
-        None => Some(Kind::Float(value)),
+    if let Some(secs) = read_duration(source) {
+        return Some(Kind::Seconds(secs));
     }
+    // `e+400` overflows to infinity, which is not what was written.
+    source.parse().ok().filter(|value: &f64| value.is_finite()).map(Kind::Float)
+}
+
+/// Units of durations in seconds, the longest first.
+const UNITS: [(&str, f64); 7] =
+    [("w", 604_800.0), ("d", 86_400.0), ("h", 3_600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6)];
+
+/// Reads a duration in seconds, such as `90s`, `-1.5h` or `2h30m`: numbers with units, from longer to shorter ones.
+pub(super) fn read_duration(source: &str) -> Option<f64> {
+    let (sign, mut rest) = match source.strip_prefix(['-', '+']) {
+        Some(rest) => (if source.starts_with('-') { -1.0 } else { 1.0 }, rest),
+        None => (1.0, source),
+    };
+    let (mut secs, mut units) = (0.0, UNITS.as_slice());
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let at = units.iter().position(|(known, _)| *known == unit)?;
+        let number: f64 = number.parse().ok()?;
+        secs += number * units.get(at)?.1;
+        (units, rest) = (units.get(at + 1..)?, tail);
+    }
+    Some(sign * secs).filter(|secs| secs.is_finite())
 }
 
 #[cfg(test)]
@@ -260,13 +301,32 @@ mod tests {
             ("-2h", Kind::Seconds(-7_200.0)),
             ("7d", Kind::Seconds(604_800.0)),
             ("1w", Kind::Seconds(604_800.0)),
+            ("2h30m", Kind::Seconds(9_000.0)),
+            ("-1d12h", Kind::Seconds(-129_600.0)),
+            ("5ms", Kind::Seconds(0.005)),
+            ("1s2ms3us", Kind::Seconds(1.002_003)),
+            ("2026-01-31", Kind::Date("2026-01-31".to_owned())),
+            ("2026-01-31T10:00:00.5+02:00", Kind::Date("2026-01-31T10:00:00.5+02:00".to_owned())),
         ];
         for (source, expected) in cases {
             assert_eq!(kinds(source), [expected], "{source}");
         }
-        for source in
-            ["1x", "1e", "1.2.3", "5-3", "1_000", "0x10", "2026-01-31", "1e400", "1e305w", "1hd", "7\u{e9}", "1inf"]
-        {
+        for source in [
+            "1x",
+            "1e",
+            "1.2.3",
+            "5-3",
+            "1_000",
+            "0x10",
+            "2026-1-31",
+            "1e400",
+            "1hd",
+            "30m2h",
+            "1h1h",
+            "1h2",
+            "7\u{e9}",
+            "1inf",
+        ] {
             let error = lex(source).expect_err(source);
             assert_eq!((error.column, error.message.starts_with("bad number")), (1, true), "{source}");
         }

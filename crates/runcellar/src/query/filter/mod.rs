@@ -13,7 +13,12 @@
 //! A comparison with a field that is absent or of another type is false; this includes `!=`, `not in` and
 //! `not like`, whereas `not (...)` turns it true. `null` equals what is absent. A list compares true if any element
 //! does, and `!=` if none is equal. Comparisons with NaN are false, except `!=`. Times compare with RFC 3339 text,
-//! and with a duration counted from now.
+//! with dates that need no quotes (`2026-11-01`, `2026-11-01T10:00:00Z`), with durations counted from now (`-7d`), and
+//! with `now` and `now-2h30m`. A field of config or summary that stands alone asks whether it is true.
+//!
+//! A statistic of a metric is a field too: `min(METRIC)`, `max()`, `first()`, `last()`, `mean()`; and
+//! `at_best(METRIC).KEY` is the value of the metric KEY at the step where METRIC is best. A name that is more than a
+//! name is quoted inside the parentheses.
 
 mod eval;
 mod field;
@@ -26,7 +31,8 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use self::field::Field;
+pub use self::field::{Field, Statistic};
+pub(crate) use self::parse::split_list;
 pub use self::value::{Fields, Scalar, compare_for_sort};
 
 use std::error::Error;
@@ -56,13 +62,20 @@ impl Filter {
     /// # Errors
     /// [`FilterError`] at the first thing that is not understood, or beyond a limit.
     pub fn parse(text: &str) -> Result<Filter, FilterError> {
-        let (root, fields) = parse::parse(text)?;
+        let (mut root, fields) = parse::parse(text)?;
+        root.put_last(&|index| matches!(fields.get(index), Some(Field::AtBest(..))));
         Ok(Filter { root, fields })
     }
 
     /// Returns whether the condition holds for these fields, `now_us` being now in microseconds UTC since 1970.
     pub fn matches(&self, fields: &dyn Fields, now_us: i64) -> bool {
-        self.root.holds(fields, now_us)
+        self.root.holds(&|index| fields.get(self.fields.get(index)?), now_us)
+    }
+
+    /// Returns whether the condition holds, `get` giving the value of the field of a number among
+    /// [`fields`](Filter::fields).
+    pub(crate) fn holds<'a>(&self, get: &dyn Fn(usize) -> Option<Scalar<'a>>, now_us: i64) -> bool {
+        self.root.holds(get, now_us)
     }
 
     /// Lists the fields that [`matches`](Filter::matches) may read, each once, in order of first use.

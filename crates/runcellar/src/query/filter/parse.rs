@@ -1,7 +1,7 @@
 //! Builds a condition from the tokens of a filter, by recursive descent.
 
 use super::eval::{Expr, Literal, Relation, Test};
-use super::field::unknown_field;
+use super::field::{AT_BEST, Statistic, unknown_field};
 use super::lex::{self, Kind, Token};
 use super::like::Pattern;
 use super::{FILTER_BYTES_MAX, FILTER_DEPTH_MAX, FILTER_LIST_MAX, Field, FilterError, quote, time};
@@ -25,6 +25,44 @@ pub(super) fn parse(text: &str) -> Result<(Expr, Vec<Field>), FilterError> {
         return Err(parser.expected("\"and\" or \"or\""));
     }
     Ok((root, parser.fields))
+}
+
+/// Reads one field.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn field(text: &str) -> Result<Field, FilterError> {
+    let tokens = lex::lex(text)?;
+    let mut parser = Parser { text, tokens: &tokens, at: 0, fields: Vec::new() };
+    let (field, _) = parser.field("a field")?;
+    match parser.peek() {
+        None => Ok(field),
+        Some(_) => Err(parser.expected("nothing more")),
+    }
+}
+
+/// Parts a list at its commas, but not inside quotes or parentheses; each part with the index of its first character.
+pub(crate) fn split_list(text: &str) -> Vec<(usize, &str)> {
+    let (mut parts, mut start, mut first) = (Vec::new(), 0, 0);
+    let (mut quote, mut depth, mut escaped) = (None, 0_usize, false);
+    for (index, (at, c)) in text.char_indices().enumerate() {
+        match (quote, c) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(mark), _) if c == mark => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            (None, ',') if depth == 0 => {
+                parts.push((first, &text[start..at]));
+                (start, first) = (at + 1, index + 1);
+            }
+            _ => {}
+        }
+    }
+    parts.push((first, &text[start..]));
+    parts
 }
 
 struct Parser<'a> {
@@ -77,7 +115,7 @@ impl<'a> Parser<'a> {
 
     fn comparison(&mut self) -> Result<Expr, FilterError> {
         if self.eat_keyword("exists") {
-            return Ok(Expr::Test(self.field("a field")?, Test::Exists));
+            return Ok(Expr::Test(self.field("a field")?.1, Test::Exists));
         }
         let start = self.start();
         if let Some(literal) = self.eat_literal() {
@@ -88,29 +126,33 @@ impl<'a> Parser<'a> {
             if !self.eat_keyword("in") {
                 return Err(self.expected("\"in\" and a field"));
             }
-            return Ok(Expr::Test(self.field("a field")?, Test::Holds { literal, negated }));
+            return Ok(Expr::Test(self.field("a field")?.1, Test::Holds { literal, negated }));
         }
-        let field = self.field("a field")?;
+        let (field, number) = self.field("a field")?;
         let negated = self.eat_keyword("not");
         if self.eat_keyword("exists") {
-            let test = Expr::Test(field, Test::Exists);
+            let test = Expr::Test(number, Test::Exists);
             return Ok(if negated { Expr::Not(Box::new(test)) } else { test });
         }
         if self.eat_keyword("in") {
             let literals = self.list(&field)?;
-            return Ok(Expr::Test(field, Test::In { literals, negated }));
+            return Ok(Expr::Test(number, Test::In { literals, negated }));
         }
         if self.eat_keyword("like") {
             let pattern = self.pattern()?;
-            return Ok(Expr::Test(field, Test::Like { pattern, negated }));
+            return Ok(Expr::Test(number, Test::Like { pattern, negated }));
         }
         match self.peek() {
             Some(&Token { kind: Kind::Relation(relation), .. }) if !negated => {
                 self.at += 1;
                 let literal = self.operand(&field, relation)?;
-                Ok(Expr::Test(field, Test::Compare(relation, literal)))
+                Ok(Expr::Test(number, Test::Compare(relation, literal)))
             }
             _ if negated => Err(self.expected("\"in\", \"like\" or \"exists\"")),
+            // Alone it asks whether it is true, which the fields of a run itself never are.
+            _ if matches!(field, Field::Config(_) | Field::Summary(_)) && self.ends() => {
+                Ok(Expr::Test(number, Test::Compare(Relation::Equal, Literal::Bool(true))))
+            }
             _ => Err(self.expected("an operator")),
         }
     }
@@ -162,34 +204,90 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn field(&mut self, what: &str) -> Result<Field, FilterError> {
+    /// A field, and its number among those of the filter.
+    fn field(&mut self, what: &str) -> Result<(Field, usize), FilterError> {
         const KEYWORDS: [&str; 9] = ["and", "or", "not", "in", "like", "exists", "true", "false", "null"];
         let Some(Token { kind: Kind::Name(segments), start, .. }) = self.peek() else {
             return Err(self.expected(what));
         };
-        let Some(field) = Field::from_segments(segments) else {
-            if KEYWORDS.iter().any(|keyword| self.at_keyword(keyword)) {
-                return Err(self.expected(what));
+        let function = match segments.as_slice() {
+            [name] if self.tokens.get(self.at + 1).is_some_and(|next| next.kind == Kind::Open('(')) => Some(name),
+            _ => None,
+        };
+        let field = match function {
+            Some(name) if name == AT_BEST => {
+                let metric = self.argument()?;
+                let Some(Token { kind: Kind::Tail(key), .. }) = self.peek() else {
+                    return Err(self.expected("\".\" and the metric to read there"));
+                };
+                self.at += 1;
+                Field::AtBest(metric, key.join("."))
             }
-            return Err(FilterError::at(*start, unknown_field(segments)));
+            Some(name) if let Some(statistic) = Statistic::named(name) => Field::Statistic(statistic, self.argument()?),
+            _ => {
+                let Some(field) = Field::from_segments(segments) else {
+                    if KEYWORDS.iter().any(|keyword| self.at_keyword(keyword)) {
+                        return Err(self.expected(what));
+                    }
+                    return Err(FilterError::at(*start, unknown_field(segments)));
+                };
+                self.at += 1;
+                field
+            }
+        };
+        let number = match self.fields.iter().position(|known| *known == field) {
+            Some(number) => number,
+            None => {
+                self.fields.push(field.clone());
+                self.fields.len() - 1
+            }
+        };
+        Ok((field, number))
+    }
+
+    /// The metric of a function, whose name is the next token.
+    fn argument(&mut self) -> Result<String, FilterError> {
+        self.at += 2;
+        let metric = match self.peek().map(|token| &token.kind) {
+            Some(Kind::Name(segments)) => segments.join("."),
+            Some(Kind::Text { text, .. }) => text.clone(),
+            _ => return Err(self.expected("a metric")),
         };
         self.at += 1;
-        if !self.fields.contains(&field) {
-            self.fields.push(field.clone());
+        if self.eat(&Kind::Close(')')) { Ok(metric) } else { Err(self.expected("\")\"")) }
+    }
+
+    /// Returns whether a comparison may end here.
+    fn ends(&self) -> bool {
+        match self.peek().map(|token| &token.kind) {
+            None | Some(Kind::Close(_)) => true,
+            _ => self.at_keyword("and") || self.at_keyword("or"),
         }
-        Ok(field)
     }
 
     /// A value to compare this field with; a text becomes a time if the field holds one.
     fn value(&mut self, field: &Field) -> Result<Literal, FilterError> {
         let start = self.start();
-        match self.eat_literal() {
-            Some(Literal::Text(text)) if matches!(field, Field::Created | Field::Finished) => {
-                match time::parse(&text) {
-                    Ok(time_us) => Ok(Literal::Time(time_us)),
-                    Err(reason) => Err(FilterError::at(start, format!("{} is not a date: {reason}", quote(&text)))),
-                }
+        let is_time = matches!(field, Field::Created | Field::Finished);
+        if is_time && let Some(secs) = self.eat_now() {
+            return Ok(Literal::Seconds(secs));
+        }
+        let date = match self.peek() {
+            Some(Token { kind: Kind::Date(text), .. }) if !is_time => {
+                let message = format!("{} is a date: only created and finished compare with one", quote(text));
+                return Err(FilterError::at(start, message));
             }
+            Some(Token { kind: Kind::Date(text), .. }) => {
+                self.at += 1;
+                Some(Literal::Text(text.clone()))
+            }
+            _ => None,
+        };
+        match date.or_else(|| self.eat_literal()) {
+            Some(Literal::Text(text)) if is_time => match time::parse(&text) {
+                Ok(time_us) => Ok(Literal::Time(time_us)),
+                Err(reason) => Err(FilterError::at(start, format!("{} is not a date: {reason}", quote(&text)))),
+            },
             Some(literal) => Ok(literal),
             None => {
                 let mut error = self.expected("a value");
@@ -198,6 +296,26 @@ impl<'a> Parser<'a> {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Takes `now`, or `now` and a duration such as `now-2h30m` or `now +1h`.
+    fn eat_now(&mut self) -> Option<f64> {
+        let Some(Token { kind: Kind::Name(segments), .. }) = self.peek() else { return None };
+        let [name] = segments.as_slice() else { return None };
+        let rest = name.strip_prefix("now")?;
+        if !rest.is_empty() {
+            let secs = lex::read_duration(rest).filter(|_| rest.starts_with('-'))?;
+            self.at += 1;
+            return Some(secs);
+        }
+        self.at += 1;
+        match self.peek() {
+            Some(&Token { kind: Kind::Seconds(secs), .. }) => {
+                self.at += 1;
+                Some(secs)
+            }
+            _ => Some(0.0),
         }
     }
 

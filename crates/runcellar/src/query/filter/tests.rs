@@ -40,6 +40,9 @@ fn run() -> Run {
         ("summary.\"val loss\"", Scalar::Float(0.25)),
         ("summary.\u{e9}t\u{e9}", Scalar::Int(1)),
         ("summary.nan", Scalar::Float(f64::NAN)),
+        ("max(acc)", Scalar::Float(0.9)),
+        ("first(\"val loss\")", text("warm")),
+        ("at_best(acc).\"val loss\"", Scalar::Float(0.25)),
         ("summary.inf", Scalar::Float(f64::INFINITY)),
     ];
     Run(values.map(|(name, value)| (name.to_owned(), value)).into())
@@ -270,7 +273,7 @@ fn errors_point_at_the_column_and_say_what_was_expected() {
     refused("config.lr < null", 13, "null compares only with \"=\" and \"!=\"");
     refused("id = 'a' or null in tags", 13, "null is in no list (write FIELD = null)");
     refused("id = 'x", 6, "unclosed string");
-    refused("created > 2026-01-31", 11, "bad number \"2026-01-31\" (dates and other text are quoted)");
+    refused("created > 2026-1-31", 11, "bad number \"2026-1-31\" (dates and other text are quoted)");
     let error = Filter::parse("stat").expect_err("no field");
     assert_eq!(error.to_string(), "column 1: unknown field \"stat\" (did you mean \"state\"?)");
 }
@@ -312,7 +315,7 @@ fn text_and_lists_are_limited() {
 /// Method: random bytes, random tokens, and mutations of filters that are right, from a fixed seed.
 #[test]
 fn no_text_makes_it_panic() {
-    const WORDS: [&str; 40] = [
+    const WORDS: [&str; 46] = [
         "and",
         "or",
         "not",
@@ -349,12 +352,20 @@ fn no_text_makes_it_panic() {
         "tags",
         "created",
         "state",
+        "max",
+        "at_best",
+        "now",
+        "2026-01-31T10",
+        "2h30m",
+        ".b",
         "\u{e9}",
         "\u{301}",
         "\0",
         " ",
     ];
-    const RIGHT: [&str; 4] = [
+    const RIGHT: [&str; 6] = [
+        "at_best(val/acc).'train loss'.x < 0.1 and max(acc) >= 0.9 or not config.amp and mean(\"a b\") = null",
+        "created > now-2h30m and created < 2026-11-01T10:00:00.5+02:00 and duration in (1h30m, 5ms) or config.x",
         "config.lr > 1e-3 and not ('best' in tags or state not in ('failed', \"crashed\"))",
         "created > -7d and created < '2026-01-31T10:00:00.5+02:00' or duration >= 2h",
         "summary.\"val loss\" <= 0.5 or name like 'a\\%_%' and config.\u{e9}t\u{e9} exists",
@@ -408,4 +419,64 @@ fn no_text_makes_it_panic() {
         }
     }
     assert!(parsed > 1_000, "only {parsed} texts were right");
+}
+
+#[test]
+fn a_field_that_stands_alone_asks_whether_it_is_true() {
+    all_match("config.amp; not config.layers; config.amp and not config.none; (config.amp) or config.none");
+    none_match("config.layers; config.none; summary.inf; not config.amp; config.nothing");
+    refused("tags", 5, "expected an operator after \"tags\"");
+    refused("max(acc)", 9, "expected an operator after \")\"");
+    refused("config.amp config.lr", 12, "expected an operator after \"config.amp\", found \"config.lr\"");
+}
+
+#[test]
+fn statistics_of_metrics_are_fields() {
+    all_match("max(acc) > 0.5; max( acc )<1 and max(\"acc\") = 0.9; max(acc) in (0.9, 1); first('val loss') like 'w%'");
+    all_match("at_best(acc).'val loss' = 0.25; not min(acc) > 0; max(acc) exists; min(acc) = null");
+    none_match("min(acc) > 0; mean(acc) < 1; at_best(acc).loss > 0; at_best(loss).'val loss' > 0");
+    refused("max > 1", 1, "\"max\" is a function: max(METRIC)");
+    refused("max() > 1", 5, "expected a metric after \"(\", found \")\"");
+    refused("max(a, b) > 1", 6, "expected \")\" after \"a\", found \",\"");
+    refused("max(a) .b > 1", 8, "unexpected character \".\"");
+    refused("at_best(acc) > 1", 14, "expected \".\" and the metric to read there after \")\", found \">\"");
+    refused("max(acc).loss > 1", 9, "expected an operator after \")\", found \".loss\"");
+    refused("median(acc) > 1", 1, "unknown field \"median\" (parameters are config.NAME, metrics are summary.NAME)");
+    assert!(Filter::parse("config.amp and (max) = 1").is_err());
+}
+
+#[test]
+fn dates_need_no_quotes_and_times_count_from_now() {
+    all_match("created >= 2026-01-31; created < 2026-02-01T00:00:00Z and created = 2026-01-31T12:00:00+02:00");
+    all_match("created < now; created > now-7d; created > now -1w; created < now+1h; created > -1d23h30m");
+    all_match(
+        "duration > 1h29m; duration = 1h30m; duration >= 5400s and duration < 5400s1us; created in (2026-01-31T10:00:00)",
+    );
+    none_match("created > now; created > now-1h; duration > 1h30m1ms");
+    refused("created > 2026-02-30", 11, "\"2026-02-30\" is not a date: day 30 is not in 1 to 28");
+    refused("config.day = 2026-01-31", 14, "\"2026-01-31\" is a date: only created and finished compare with one");
+    refused("duration > 30m2h", 12, "bad number \"30m2h\" (dates and other text are quoted)");
+    refused("duration > now", 12, "expected a value after \">\", found \"now\" (text is quoted)");
+}
+
+#[test]
+fn what_is_dear_is_looked_at_last() {
+    struct Counting(std::cell::Cell<usize>);
+    impl Fields for Counting {
+        fn get(&self, field: &Field) -> Option<Scalar<'_>> {
+            if matches!(field, Field::AtBest(..)) {
+                self.0.set(self.0.get() + 1);
+            }
+            Some(Scalar::Int(1))
+        }
+    }
+    let reads = |filter: &str| {
+        let fields = Counting(std::cell::Cell::new(0));
+        Filter::parse(filter).expect(filter).matches(&fields, NOW_US);
+        fields.0.get()
+    };
+    assert_eq!(reads("at_best(a).b > 0 and config.x = 2"), 0);
+    assert_eq!(reads("(at_best(a).b > 0 or config.y = 1) and config.x = 2"), 0);
+    assert_eq!(reads("at_best(a).b > 0 or config.x = 1"), 0);
+    assert_eq!(reads("at_best(a).b > 0 and config.x = 1"), 1);
 }
