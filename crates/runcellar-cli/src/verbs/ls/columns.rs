@@ -86,6 +86,9 @@ pub(super) fn choose(runs: &[RunInfo], wanted: &[Field]) -> Vec<Chosen> {
         let numeric = runs.iter().filter_map(|run| run.summary(&key)).all(|value| !matches!(value, Value::Text(_)));
         columns.push(Chosen { head: column(key.clone(), numeric).priority(base), field: Field::Summary(key) });
     }
+    for field in wanted.iter().filter(|field| super::is_computed(field)) {
+        columns.push(Chosen { head: Column::right(field.to_string()).priority(keep::WANTED), field: field.clone() });
+    }
     columns.extend(last);
     columns
 }

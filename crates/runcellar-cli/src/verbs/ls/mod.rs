@@ -1,11 +1,12 @@
 //! `ls`: lists runs.
 
 mod columns;
+mod groups;
 
 pub(crate) use columns::{json_text, value_text};
 
 use runcellar::query::filter::Field;
-use runcellar::{Filter, RunInfo, RunState, Selection};
+use runcellar::{Filter, Json, Listing, RunInfo, RunState, Selection};
 
 use crate::failure::Failure;
 use crate::render::table::{Cell, Table};
@@ -20,13 +21,15 @@ const ROWS_DEFAULT: usize = 50;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Filters: FIELD OPERATOR VALUE, joined by and, or, not and parentheses. Fields are id name project state group \
-job_type notes created finished duration tags config.NAME summary.NAME; operators = != < <= > >= in like exists.
+job_type notes created finished duration tags config.NAME summary.NAME, and of a metric min(METRIC) max() first() \
+last() mean() and at_best(METRIC).KEY; operators = != < <= > >= in like exists.
 
 Examples:
   runcellar ls --project digits --sort summary.val/loss
   runcellar ls --where 'state = \"failed\" and created > -7d'
   runcellar ls --where 'config.lr in (0.1, 0.01) and \"best\" in tags' --json
-  runcellar ls --sort -summary.accuracy --limit 5")]
+  runcellar ls --sort '-max(accuracy),created' --limit 5
+  runcellar ls --group-by config.lr,config.model --of 'summary.loss,max(accuracy)'")]
 pub(crate) struct Args {
     /// Only runs that match this filter
     #[arg(long = "where", value_name = "FILTER")]
@@ -37,6 +40,12 @@ pub(crate) struct Args {
     /// At most so many runs; 0 for all [default: 50 in a table, all in JSON]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Group the runs by these fields, and show figures over all members of each group
+    #[arg(long, value_name = "FIELD,FIELD")]
+    group_by: Option<String>,
+    /// With --group-by: what figures are of [default: every number of the summary]
+    #[arg(long, value_name = "FIELD,FIELD", requires = "group_by")]
+    of: Option<String>,
     /// Only runs of this project
     #[arg(long)]
     project: Option<String>,
@@ -56,56 +65,76 @@ pub(crate) fn selection(filter: Option<&str>, project: Option<&str>) -> Result<S
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let mut selection = selection(args.filter.as_deref(), args.project.as_deref())?;
+    selection.removed = args.removed;
+    if let Some(by) = &args.group_by {
+        return groups::run(session, &selection, by, args);
+    }
     if let Some(keys) = &args.sort {
         selection = selection.order_by(keys).map_err(|error| Failure::query(error, keys))?;
     }
-    selection.removed = args.removed;
-    let workspace = session.open()?;
-    let mut runs = {
-        let _work = session.work("reading runs");
-        workspace.runs(&selection)?
-    };
-    let total = runs.len();
     let limit = args.limit.unwrap_or(if session.json { 0 } else { ROWS_DEFAULT });
-    if limit > 0 {
-        runs.truncate(limit);
-    }
+    selection.limit = Some(limit).filter(|limit| *limit > 0);
+    let wanted = wanted(&selection);
+    selection.also = wanted.iter().filter(|field| is_computed(field)).cloned().collect();
+    let workspace = session.open()?;
+    let listing = {
+        let _work = session.work("reading runs");
+        workspace.list(&selection)?
+    };
+    let (runs, total) = (&listing.runs, listing.total);
     let now = now_us();
     let shape: Vec<RunShape<'_>> = runs.iter().map(|run| RunShape::of(run, now)).collect();
     if session.json || !runs.is_empty() {
-        session.answer(&shape, || {
-            table(&runs, &wanted(&selection), now).render(session.display.width, session.display.color)
-        })?;
+        session
+            .answer(&shape, || table(&listing, &wanted, now).render(session.display.width, session.display.color))?;
     }
     if !session.json {
-        match (total, args.limit) {
-            (0, _) => session.note(if args.removed { "no removed runs" } else { "no runs" }),
-            (total, None) if total > runs.len() => {
-                session.note(&format!("the first {} of {total} runs; --limit 0 shows all", runs.len()));
-            }
-            _ => {}
-        }
+        say_what_is_left(session, total, runs.len(), args, "runs");
         session.remind_of_one_slot(&workspace);
     }
     Ok(())
 }
 
+/// Says below a table that it is empty, or that it is not all.
+fn say_what_is_left(session: &Session, total: usize, shown: usize, args: &Args, what: &str) {
+    match (total, args.limit) {
+        (0, _) => session.note(if args.removed { "no removed runs" } else { "no runs" }),
+        (total, None) if total > shown => {
+            session.note(&format!("the first {shown} of {total} {what}; --limit 0 shows all"));
+        }
+        _ => {}
+    }
+}
+
+/// Returns true for what a run does not hold, and listings give beside it.
+fn is_computed(field: &Field) -> bool {
+    matches!(field, Field::Statistic(..) | Field::AtBest(..))
+}
+
 /// Returns the fields that the user asked about: they stay in the table when others give way.
 fn wanted(selection: &Selection) -> Vec<Field> {
     let filtered = selection.filter.iter().flat_map(Filter::fields).cloned();
-    selection.order.iter().map(|(field, _)| field.clone()).chain(filtered).collect()
+    let mut all: Vec<Field> = Vec::new();
+    for field in selection.order.iter().map(|(field, _)| field.clone()).chain(filtered) {
+        if !all.contains(&field) {
+            all.push(field);
+        }
+    }
+    all
 }
 
-fn table(runs: &[RunInfo], wanted: &[Field], now: i64) -> Table {
-    let columns = columns::choose(runs, wanted);
+fn table(listing: &Listing, wanted: &[Field], now: i64) -> Table {
+    let computed: Vec<&Field> = wanted.iter().filter(|field| is_computed(field)).collect();
+    let columns = columns::choose(&listing.runs, wanted);
     let mut table = Table::new(columns.iter().map(|column| column.head.clone()).collect());
-    for run in runs {
-        table.push(columns.iter().map(|column| cell(run, &column.field, now)).collect());
+    for (run, also) in listing.runs.iter().zip(&listing.also) {
+        let computed = |field: &Field| also.get(computed.iter().position(|known| *known == field)?)?.as_ref();
+        table.push(columns.iter().map(|column| cell(run, &column.field, computed(&column.field), now)).collect());
     }
     table
 }
 
-fn cell(run: &RunInfo, field: &Field, now: i64) -> Cell {
+fn cell(run: &RunInfo, field: &Field, computed: Option<&Json>, now: i64) -> Cell {
     let dim = |text: String| Cell::new(text, Style::Dim);
     match field {
         Field::Id => Cell::new(run.id.as_str(), Style::Cyan),
@@ -122,6 +151,7 @@ fn cell(run: &RunInfo, field: &Field, now: i64) -> Cell {
         Field::Labels => Cell::default(),
         Field::Config(path) => run.config.at(path).map(json_text).unwrap_or_default().into(),
         Field::Summary(key) => run.summary(key).map(value_text).unwrap_or_default().into(),
+        Field::Statistic(..) | Field::AtBest(..) => computed.map(json_text).unwrap_or_default().into(),
     }
 }
 
