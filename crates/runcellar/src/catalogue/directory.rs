@@ -51,17 +51,17 @@ pub(super) fn changes_since(tx: &ReadTx<'_>, seen: &HashMap<ObjectId, u64>, runs
                 }
             };
             match owner {
-                Some((run, purpose)) if purpose < Purpose::ProjectRecord as u8 => {
-                    if !found.contains(&run) {
-                        if found.len() == runs_max {
-                            return Ok(false);
-                        }
-                        found.insert(run);
-                        changes.runs.push(run);
+                Some((run, purpose)) if purpose < Purpose::ProjectRecord as u8 && !found.contains(&run) => {
+                    if found.len() == runs_max {
+                        return Ok(false);
                     }
+                    found.insert(run);
+                    changes.runs.push(run);
                 }
-                Some((_, purpose)) if purpose < Purpose::Lookup as u8 => changes.projects = true,
-                // Of the workspace; or the key is gone, and with it whatever was said under it.
+                Some((_, purpose)) if (Purpose::ProjectRecord as u8..Purpose::Lookup as u8).contains(&purpose) => {
+                    changes.projects = true;
+                }
+                // Of a run that is known already, or of the workspace; or the key is gone, and with it what was said.
                 _ => {}
             }
             changes.reached.insert(device, seq);

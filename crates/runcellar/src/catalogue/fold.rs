@@ -64,7 +64,7 @@ fn is_due(inner: &Inner) -> Result<bool> {
 /// # Errors
 /// If the catalogue is damaged, or the workspace cannot be read or written.
 pub(crate) fn fold(inner: &Inner) -> Result<bool> {
-    let Some(plan) = inner.read(|tx, keyring| Plan::make(tx, keyring))? else { return Ok(false) };
+    let Some(plan) = inner.read(Plan::make)? else { return Ok(false) };
     inner.write(Some(FOLD_WAIT), |tx| plan.carry_out(tx))
 }
 

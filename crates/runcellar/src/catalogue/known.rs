@@ -190,11 +190,8 @@ impl Known {
     }
 
     fn read_again(&mut self, tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId) -> Result<()> {
-        let read = match tx.object(ObjectKey::new(Kind::Run, run, 0))? {
-            // A run that is gone is in no listing, whatever a block says.
-            None => None,
-            Some(row) => Some(self.info(tx, keyring, &row)),
-        };
+        // A run that is gone is in no listing, whatever a block says.
+        let read = tx.object(ObjectKey::new(Kind::Run, run, 0))?.map(|row| self.info(tx, keyring, &row));
         let fresh = match read {
             Some(Ok(info)) => {
                 self.unreadable.remove(&run.0);

@@ -8,7 +8,7 @@ use runcellar_format::catalogue::to_exact;
 
 use super::bind::json_of;
 use super::filter::{Field, Scalar, compare_for_sort};
-use super::list::select;
+use super::list::{select, sort};
 use super::look::look;
 use super::runs::{Selection, list_of};
 use crate::{Error, Json, Result, Value, Workspace};
@@ -142,7 +142,9 @@ impl Workspace {
     /// [`crate::ErrorKind::InvalidArgument`] for more than 100,000 groups; if the workspace cannot be read.
     pub fn group_runs(&self, selection: &Selection, by: &[Field], of: &[Field]) -> Result<Groups> {
         look(&self.inner, |look| {
-            let found = select(look, selection)?;
+            let mut found = select(look, selection)?;
+            // Floating-point sums depend on the order, and where the catalogue holds a run must not show.
+            sort(look, &mut found, &Selection::default())?;
             let of: Vec<Field> = match of {
                 [] => look.numeric_summaries(&found)?.into_iter().map(Field::Summary).collect(),
                 of => of.to_vec(),
@@ -205,11 +207,14 @@ fn scalar(value: &Json) -> Scalar<'_> {
     }
 }
 
+/// Takes one of the figures of a field.
+type Figure = fn(&GroupStatistics) -> Option<Json>;
+
 /// What groups are sorted by.
 enum Key {
     Runs,
     Group(usize),
-    Figure(usize, fn(&GroupStatistics) -> Option<Json>),
+    Figure(usize, Figure),
 }
 
 impl Groups {
@@ -243,7 +248,7 @@ impl Groups {
         if let Some(at) = whole.as_ref().and_then(|field| self.by.iter().position(|known| known == field)) {
             return Some(Key::Group(at));
         }
-        let figures: [(&str, fn(&GroupStatistics) -> Option<Json>); 6] = [
+        let figures: [(&str, Figure); 6] = [
             ("", |all| all.mean.map(Json::Float)),
             (".mean", |all| all.mean.map(Json::Float)),
             (".sd", |all| all.deviation.map(Json::Float)),

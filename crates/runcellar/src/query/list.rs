@@ -75,7 +75,7 @@ pub(super) fn select(look: &Look<'_>, selection: &Selection) -> Result<Vec<At>> 
 }
 
 /// Puts runs into the order that a selection asks for, and cuts them at its limit.
-fn sort(look: &Look<'_>, found: &mut Vec<At>, selection: &Selection) -> Result<()> {
+pub(super) fn sort(look: &Look<'_>, found: &mut Vec<At>, selection: &Selection) -> Result<()> {
     let latest_first = [(Field::Created, true)];
     let order = if selection.order.is_empty() { &latest_first[..] } else { &selection.order };
     let keys: Vec<Field> = order.iter().map(|(field, _)| field.clone()).collect();
