@@ -8,6 +8,7 @@ use runcellar_format::value::{Json, Value};
 use runcellar_format::{FormatError, ObjectId};
 
 use super::block::Block;
+use crate::own::is_own;
 use crate::query::RunInfo;
 
 /// The first 8 bytes of the run's object id, as an integer.
@@ -18,9 +19,6 @@ pub(super) const RUN_LAST: &str = "run.last";
 pub(crate) const CONFIG: &str = "config";
 /// The shape of the summary.
 const SUMMARY: &str = "summary";
-
-/// Metrics whose names begin so are the store's own: listings leave them out.
-const OWN_METRIC: char = '\0';
 
 /// The most leaves, summary keys and metrics of a run in a block. A run of more is read from its record.
 const RUN_CELLS_MAX: usize = 4_096;
@@ -125,7 +123,7 @@ pub(crate) fn put(writer: &mut BlockWriter, info: &RunInfo, series: &[SeriesEntr
     put_shaped(writer, Space::Config, CONFIG, config)?;
     let summary = summary.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
     put_shaped(writer, Space::Summary, SUMMARY, &Json::Map(summary))?;
-    for entry in series.iter().filter(|entry| entry.points > 0 && !entry.name.starts_with(OWN_METRIC)) {
+    for entry in series.iter().filter(|entry| entry.points > 0 && !is_own(&entry.name)) {
         put_statistics(writer, entry)?;
     }
     Ok(())

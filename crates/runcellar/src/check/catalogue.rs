@@ -12,6 +12,7 @@ use crate::catalogue::{Block, DIRECTORY, changed_since, info_at, open_directory,
 use crate::db::{ReadTx, WORKSPACE_OWNER};
 use crate::ingest::data::RunData;
 use crate::keys::Keyring;
+use crate::own::is_own;
 use crate::query::RunInfo;
 
 /// What is wrong with the catalogue hurts no run: listings read the records instead.
@@ -104,7 +105,7 @@ fn compare(
         // Two rows are the same if they are written alike: floats count by their bits.
         row(&found) == row(&info)
     });
-    let figures = data.series.entries.iter().filter(|entry| entry.points > 0 && !entry.name.starts_with('\0'));
+    let figures = data.series.entries.iter().filter(|entry| entry.points > 0 && !is_own(&entry.name));
     let same = same
         && figures.into_iter().all(|entry| {
             let points = block.main.named(Space::Points, &entry.name).find_map(|index| block.column(index)?.int(row));

@@ -241,7 +241,7 @@ fn text_scalar(text: &str) -> Option<Scalar<'_>> {
     (!text.is_empty()).then_some(Scalar::Text(Cow::Borrowed(text)))
 }
 
-fn json_scalar(value: &Json) -> Scalar<'_> {
+pub(super) fn json_scalar(value: &Json) -> Scalar<'_> {
     match value {
         Json::Null | Json::Map(_) => Scalar::Null,
         Json::Bool(value) => Scalar::Bool(*value),

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 
 use runcellar_format::catalogue::to_exact;
 
-use super::bind::json_of;
+use super::bind::{json_of, json_scalar, value_scalar};
 use super::filter::{Field, Scalar, compare_for_sort};
 use super::list::{select, sort};
 use super::look::look;
@@ -110,13 +110,7 @@ impl Figures {
 
 /// Returns the exact order of two numbers.
 fn order(left: &Value, right: &Value) -> Ordering {
-    let scalar = |value: &Value| match value {
-        Value::Int(int) => Scalar::Int(*int),
-        Value::Float(float) => Scalar::Float(*float),
-        Value::Bool(bool) => Scalar::Bool(*bool),
-        Value::Text(text) => Scalar::Text(text.clone().into()),
-    };
-    compare_for_sort(Some(&scalar(left)), Some(&scalar(right)), false)
+    compare_for_sort(Some(&value_scalar(left)), Some(&value_scalar(right)), false)
 }
 
 /// Returns a text that values have in common exactly if they are of one group: 1 and 1.0 are.
@@ -192,19 +186,8 @@ impl Workspace {
 }
 
 fn order_of(left: &Option<Json>, right: &Option<Json>, descending: bool) -> Ordering {
-    let (left, right) = (left.as_ref().map(scalar), right.as_ref().map(scalar));
+    let (left, right) = (left.as_ref().map(json_scalar), right.as_ref().map(json_scalar));
     compare_for_sort(left.as_ref(), right.as_ref(), descending)
-}
-
-fn scalar(value: &Json) -> Scalar<'_> {
-    match value {
-        Json::Null | Json::Map(_) => Scalar::Null,
-        Json::Bool(value) => Scalar::Bool(*value),
-        Json::Int(value) => Scalar::Int(*value),
-        Json::Float(value) => Scalar::Float(*value),
-        Json::Text(value) => Scalar::Text(value.as_str().into()),
-        Json::List(items) => Scalar::List(items.iter().map(scalar).collect()),
-    }
 }
 
 /// Takes one of the figures of a field.
