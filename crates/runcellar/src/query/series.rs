@@ -337,11 +337,10 @@ impl Workspace {
 
 /// Reads every point of a metric.
 pub(super) fn whole(tx: &ReadTx<'_>, keyring: &Keyring, view: &View, metric: &str) -> Result<Series> {
-    let number = view
-        .data
-        .series
-        .number(metric)
-        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: no metric {metric:?}", view.data.record.id)))?;
+    let number =
+        view.data.series.number(metric).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("run {}: no metric {metric:?}", view.data.record.id))
+        })?;
     let mut found = Points::new();
     scan(tx, keyring, view, None, |series| series == number, |_, points| found.add(points))?;
     Ok(found.sorted(&Ranks::of(&view.data.record)?))
