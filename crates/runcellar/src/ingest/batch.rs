@@ -112,16 +112,21 @@ impl Batch {
         Batch { writer, progress: base.clone(), base, ..Batch::default() }
     }
 
-    /// Empties the batch for the frames that follow, keeping what later frames refer to: names and the start.
-    pub(crate) fn next(&mut self) {
+    /// Takes out what is to be stored, and keeps what later frames refer to: names, shapes, the start.
+    pub(super) fn detach(&mut self) -> Batch {
         for metric in &self.metrics {
             if let Some(name) = self.names.get_mut(metric.index) {
                 name.place = None;
             }
         }
-        let (names, shapes) = (std::mem::take(&mut self.names), std::mem::take(&mut self.shapes));
-        let (progress, start) = (std::mem::take(&mut self.progress), self.start.take());
-        *self = Batch { names, shapes, start, heard: self.heard, ..Batch::after(self.writer, progress) };
+        let next = Batch {
+            names: std::mem::take(&mut self.names),
+            shapes: std::mem::take(&mut self.shapes),
+            start: self.start.clone(),
+            heard: self.heard,
+            ..Batch::after(self.writer, self.progress.clone())
+        };
+        std::mem::replace(self, next)
     }
 
     /// Forgets the names and shapes of a file before the next file of the writer is read.

@@ -69,6 +69,11 @@ impl JournalFile {
 }
 
 impl JournalReader {
+    /// Returns how many bytes there are beyond what was read; 0 if that cannot be told.
+    pub(crate) fn bytes_left(&self) -> u64 {
+        self.file.len().unwrap_or(0).saturating_sub(self.offset)
+    }
+
     /// Calls `each` for every whole frame that follows, until it returns false.
     ///
     /// Stops at the end, or at a frame that is still being written; a later call goes on there.

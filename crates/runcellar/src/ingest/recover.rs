@@ -6,16 +6,15 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use runcellar_format::record::RunState;
 use runcellar_format::seal::Kind;
 use runcellar_format::{JournalId, ObjectId, WriterId};
 
-use super::batch::Batch;
 use super::data::RunData;
 use super::reader::JournalFile;
-use super::{Extent, SeriesNumbers, ingest, journal_files, store, store_dead};
+use super::{Extent, Intake, Pace, journal_files, store};
 use crate::db::ReadTx;
 use crate::io::IoFile;
 use crate::keys::Keyring;
@@ -109,22 +108,46 @@ fn recover_files(inner: &Inner, files: &[(JournalId, PathBuf)], nameless: &mut V
         }
     }
     abandoned.sort_by_key(|left| (left.journal.header.writer, left.journal.header.first_sequence));
-    let mut rest = abandoned.into_iter().peekable();
-    while let Some(first) = rest.next() {
-        let (id, writer) = (first.journal.header.journal, first.journal.header.writer);
-        let mut files = vec![first];
-        while let Some(next) = rest.next_if(|next| next.journal.header.writer == writer) {
-            files.push(next);
-        }
-        match recover_writer(inner, writer, files) {
-            Ok(()) => {}
-            Err(error) if is_for_later(&error) => return Err(error),
-            // Another process is at it.
-            Err(error) if error.kind() == ErrorKind::State => {}
-            Err(error) => left(id, &error),
+    let mut writers: Vec<Vec<Abandoned>> = Vec::new();
+    for left in abandoned {
+        match writers.last_mut() {
+            Some(files) if files[0].journal.header.writer == left.journal.header.writer => files.push(left),
+            _ => writers.push(vec![left]),
         }
     }
-    Ok(())
+    recover_writers(inner, writers)
+}
+
+/// Recovers writers, each in one thread, as many at once as there are processors.
+fn recover_writers(inner: &Inner, writers: Vec<Vec<Abandoned>>) -> Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(writers.len());
+    let queue = Mutex::new((writers.into_iter(), Ok(())));
+    let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let work = || {
+        loop {
+            let next = match &mut *lock() {
+                (writers, Ok(())) => writers.next(),
+                _ => None,
+            };
+            let Some(files) = next else { return };
+            let (id, writer) = (files[0].journal.header.journal, files[0].journal.header.writer);
+            match recover_writer(inner, writer, files) {
+                Ok(()) => {}
+                Err(error) if is_for_later(&error) => lock().1 = Err(error),
+                // Another process is at it.
+                Err(error) if error.kind() == ErrorKind::State => {}
+                Err(error) => inner.monitor.warn(&format!("journal {id} is left as it is: {error}")),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // On a machine at its limit of threads this one does it all.
+            let (Ok(_) | Err(_)) = std::thread::Builder::new().name("runcellar".into()).spawn_scoped(scope, work);
+        }
+        work();
+    });
+    queue.into_inner().unwrap_or_else(PoisonError::into_inner).1
 }
 
 /// Returns true if nothing is lost by waiting: readers take rows from journals, and the next opener tries again.
@@ -169,13 +192,13 @@ fn or_not_ours<T>(error: Error) -> Result<Option<T>> {
 }
 
 fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Result<()> {
-    let (mut batch, mut known) = (next_batch(inner, writer)?, SeriesNumbers::default());
+    let mut intake = intake_of(inner, writer)?;
     let (mut whole, mut damaged) = (Vec::new(), Vec::new());
     for Abandoned { claim, journal } in files {
         let id = journal.header.journal;
         let ingested = inner.read(|tx, keyring| journal.unlock(tx, keyring)).and_then(|mut reader| {
-            batch.next_file();
-            ingest(inner, &mut reader, &mut batch, &mut known, Extent::All, None)?;
+            intake.next_file();
+            intake.ingest(inner, &mut reader, Extent::All, Pace::Ending)?;
             Ok(reader.damage.is_empty())
         });
         match ingested {
@@ -185,13 +208,13 @@ fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Res
             // Nor do its other files suffer from one that does not open, or whose names were never written.
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 damaged.push((claim, format!("journal {id}: {error}")));
-                batch = next_batch(inner, writer)?;
+                intake = intake_of(inner, writer)?;
             }
             Err(error) => return Err(error),
         }
     }
-    if !batch.is_empty() || !inner.read(|tx, keyring| is_settled(tx, keyring, writer))? {
-        store_dead(inner, &mut batch, None)?;
+    if !intake.is_empty() || !inner.read(|tx, keyring| is_settled(tx, keyring, writer))? {
+        intake.store(inner, None, true)?;
     }
     for (_, what) in &damaged {
         inner.monitor.warn(&format!("{what}; it is kept: runcellar check says more"));
@@ -199,8 +222,8 @@ fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Res
     whole.iter().try_for_each(|claim| claim.remove(inner))
 }
 
-fn next_batch(inner: &Inner, writer: WriterId) -> Result<Batch> {
-    Ok(Batch::after(writer, inner.read(|tx, keyring| store::progress_of(tx, keyring, writer))?))
+fn intake_of(inner: &Inner, writer: WriterId) -> Result<Intake> {
+    Ok(Intake::after(writer, inner.read(|tx, keyring| store::progress_of(tx, keyring, writer))?))
 }
 
 /// Returns true if the database knows how this writer ended.
@@ -228,7 +251,7 @@ fn recover_nameless(inner: &Inner, nameless: &[Nameless]) -> Result<()> {
         without_journal.retain(|writer| !with_journal.contains(writer));
     }
     for writer in without_journal {
-        match store_dead(inner, &mut next_batch(inner, writer)?, None) {
+        match intake_of(inner, writer)?.store(inner, None, true) {
             // It has gone on meanwhile.
             Err(error) if error.kind() == ErrorKind::State => {}
             outcome => outcome?,

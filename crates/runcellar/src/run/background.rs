@@ -5,25 +5,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use runcellar_format::JournalId;
 use runcellar_format::record::Close;
-use runcellar_format::{JournalId, WriterId};
 
 use super::journal_file::SharedJournal;
 use super::registry;
 use super::writer::{State, Writer};
 use crate::catalogue;
-use crate::ingest::batch::{Batch, ROWS_MAX};
+use crate::ingest::batch::ROWS_MAX;
 use crate::ingest::progress::Progress;
 use crate::ingest::reader::{JournalFile, JournalReader};
-use crate::ingest::{self, Extent, SeriesNumbers, store};
+use crate::ingest::{self, Extent, Intake, Pace, store};
 use crate::{Error, ErrorKind, Result};
 
 /// Pause between syncs: the most that a power cut loses.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Syncs between signs of life: a minute.
 const HEARTBEAT_EVERY_BEATS: u64 = 60;
-/// How long the background waits for the database before it tries again a second later.
-const INGEST_WAIT: Duration = Duration::from_millis(500);
 /// How often ingest begins anew because another process ingested the same journal.
 const INGEST_ATTEMPTS: usize = 4;
 
@@ -53,22 +51,15 @@ struct BackgroundShared {
 
 /// How far this writer's journals are ingested.
 struct IngestState {
-    batch: Batch,
+    intake: Intake,
     current: Option<(JournalId, JournalReader)>,
-    known: SeriesNumbers,
-}
-
-impl IngestState {
-    fn after(writer: WriterId, progress: Progress) -> IngestState {
-        IngestState { batch: Batch::after(writer, progress), current: None, known: SeriesNumbers::default() }
-    }
 }
 
 impl Background {
     /// Starts the thread. Without one (a machine at its limit of threads) rows are still written, and synced at
     /// `flush()` and `finish()`.
     pub(super) fn start(writer: Arc<Writer>, role: Role) -> Background {
-        let ingest = Mutex::new(IngestState::after(writer.id(), Progress::default()));
+        let ingest = Mutex::new(IngestState { intake: Intake::after(writer.id(), Progress::default()), current: None });
         let shared = Arc::new(BackgroundShared { writer, stop: AtomicBool::new(false), ingest, role });
         let thread = std::thread::Builder::new().name("runcellar".into()).spawn({
             let shared = shared.clone();
@@ -100,7 +91,7 @@ impl Background {
         self.stop();
         let synced = writer.sync();
         let ingested = match self.shared.ingests() {
-            true => self.shared.ingest(Extent::All, None).and_then(|()| self.shared.ingest_unwritten()),
+            true => self.shared.ingest(Extent::All, Pace::Ending).and_then(|()| self.shared.ingest_unwritten()),
             false => Ok(()),
         };
         let lost = writer.give_up(self.shared.progress().map_or(0, |progress| progress.sequence));
@@ -167,7 +158,7 @@ impl BackgroundShared {
                 }
             }
             if self.ingests() {
-                let outcome = self.ingest(Extent::WholeGroups, Some(INGEST_WAIT));
+                let outcome = self.ingest(Extent::WholeGroups, Pace::Running);
                 self.writer.lock().rows_waiting = 0;
                 if let Err(error) = outcome
                     && !matches!(error.kind(), ErrorKind::Busy | ErrorKind::ReadOnly)
@@ -187,7 +178,7 @@ impl BackgroundShared {
     }
 
     /// Ingests retired files whole and removes them, then the current file as far as `extent` says.
-    fn ingest(&self, extent: Extent, wait: Option<Duration>) -> Result<()> {
+    fn ingest(&self, extent: Extent, pace: Pace) -> Result<()> {
         let mut state = self.ingest_state();
         let mut attempts = 0;
         loop {
@@ -198,11 +189,12 @@ impl BackgroundShared {
             };
             let Some((journal, retired)) = next else { return Ok(()) };
             let whole = retired || extent == Extent::All;
-            let outcome = self.ingest_file(&mut state, &journal, whole, wait);
+            let outcome = self.ingest_file(&mut state, &journal, whole, pace);
             if let Err(error) = &outcome {
                 // The reader has passed frames that are not stored: begin anew from what the database has.
-                let progress = self.progress().unwrap_or_else(|_| state.batch.base.clone());
-                *state = IngestState::after(self.writer.id(), progress);
+                let progress = self.progress().unwrap_or_else(|_| state.intake.base().clone());
+                state.intake.restart(progress);
+                state.current = None;
                 attempts += 1;
                 match error.kind() {
                     // Another process took the writer for dead and was faster; go on from there.
@@ -224,41 +216,29 @@ impl BackgroundShared {
     }
 
     /// Ingests one file; returns true if it is damaged.
-    fn ingest_file(
-        &self,
-        state: &mut IngestState,
-        journal: &SharedJournal,
-        whole: bool,
-        wait: Option<Duration>,
-    ) -> Result<bool> {
+    fn ingest_file(&self, state: &mut IngestState, journal: &SharedJournal, whole: bool, pace: Pace) -> Result<bool> {
         let inner = self.writer.inner();
-        let IngestState { batch, current, known } = state;
+        let IngestState { intake, current } = state;
         if current.as_ref().is_none_or(|(open, _)| *open != journal.id) {
             let Some(file) = JournalFile::open(journal.file.clone())? else {
                 return Err(Error::damaged(format!("journal {}: it ends inside its header", journal.path.display())));
             };
-            batch.next_file();
+            intake.next_file();
             *current = Some((journal.id, inner.read(|tx, keyring| file.unlock(tx, keyring))?));
         }
         let Some((_, reader)) = current else { return Ok(false) };
         let extent = if whole { Extent::All } else { Extent::WholeGroups };
-        ingest::ingest(inner, reader, batch, known, extent, wait)?;
+        intake.ingest(inner, reader, extent, pace)?;
         Ok(!reader.damage.is_empty())
     }
 
     /// Brings what stands in no file into the database, which may have room where no journal could be made.
     fn ingest_unwritten(&self) -> Result<()> {
-        let (mut batch, mut known) = (Batch::after(self.writer.id(), self.progress()?), SeriesNumbers::default());
+        let mut intake = Intake::after(self.writer.id(), self.progress()?);
         for (sequence, plain) in self.writer.unwritten()? {
-            batch.take(sequence, &plain)?;
-            if batch.is_full() {
-                ingest::store_batch(self.writer.inner(), &mut batch, &mut known, None)?;
-            }
+            intake.take(self.writer.inner(), sequence, &plain)?;
         }
-        match batch.is_empty() {
-            true => Ok(()),
-            false => ingest::store_batch(self.writer.inner(), &mut batch, &mut known, None),
-        }
+        if intake.is_empty() { Ok(()) } else { intake.store(self.writer.inner(), None, false) }
     }
 
     /// Returns what the database has of this writer.

@@ -15,8 +15,7 @@ use super::writer::{JOURNAL_BYTES_MAX, Place, Writer, WriterOptions};
 use super::{OwnSeries, Run, Shared};
 use crate::capture::{Capture, CaptureOptions};
 use crate::environment::Launch;
-use crate::ingest;
-use crate::ingest::batch::Batch;
+use crate::ingest::Intake;
 use crate::ingest::progress::Progress;
 use crate::os::Forkable;
 use crate::{Error, HistoryPoint, Json, Result, Workspace, capture, io, os};
@@ -254,7 +253,7 @@ impl RunBuilder {
         let writer = Writer::new(inner.clone(), writer_id, key.clone(), start.clone(), options, Some(empty));
         if let Err(error) = writer.begin() {
             // The run is there and has no journal. If the disk takes that its writer is gone, it does not seem at work.
-            let _ = ingest::store_dead(inner, &mut Batch::after(writer_id, Progress::default()), Some(INIT_WAIT));
+            let _ = Intake::after(writer_id, Progress::default()).store(inner, Some(INIT_WAIT), true);
             return Err(error);
         }
         let background = Background::start(Arc::new(writer), Role::Original);

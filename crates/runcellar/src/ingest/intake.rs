@@ -1,0 +1,197 @@
+//! Driving ingest for one writer: read frames into a batch, make it ready, store it, and on.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use runcellar_format::WriterId;
+use runcellar_format::block::Level;
+
+use super::batch::Batch;
+use super::prepare;
+use super::progress::Progress;
+use super::reader::JournalReader;
+use super::series::SeriesNumbers;
+use super::store::{self, Stored};
+use crate::lineage::rewind;
+use crate::workspace::Inner;
+use crate::{Error, ErrorKind, Result};
+
+/// How long the background of a run waits for the database before it tries again a second later.
+const RUNNING_WAIT: Duration = Duration::from_millis(500);
+/// Unread bytes of a journal from which ingest has fallen behind its writer, and stores at the cheap level: some groups of
+/// 20 values a row.
+const BEHIND_BYTES: u64 = 4 << 20;
+/// Unread bytes from which a second thread pays: some groups.
+const AHEAD_BYTES: u64 = 2 << 20;
+
+/// How far a journal is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Only whole groups: the file is still being written, and its tail is read from the journal.
+    WholeGroups,
+    /// Everything that is there.
+    All,
+}
+
+/// Who waits for ingest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Nobody: the run goes on, and the processor is its own.
+    Running,
+    /// `finish()`, or whoever opens a workspace in which writers died.
+    Ending,
+}
+
+/// What ingest of one writer keeps from one call to the next.
+pub(crate) struct Intake {
+    batch: Batch,
+    known: SeriesNumbers,
+    /// True if groups were stored at the cheap level.
+    pub(crate) owes_best: bool,
+}
+
+impl Intake {
+    /// Goes on where the database stands.
+    pub(crate) fn after(writer: WriterId, progress: Progress) -> Intake {
+        Intake { batch: Batch::after(writer, progress), known: SeriesNumbers::default(), owes_best: false }
+    }
+
+    /// Goes on after an error, from what the database has.
+    pub(crate) fn restart(&mut self, progress: Progress) {
+        *self = Intake { owes_best: self.owes_best, ..Intake::after(self.batch.writer, progress) };
+    }
+
+    /// Returns what the database had before the batch at hand.
+    pub(crate) fn base(&self) -> &Progress {
+        &self.batch.base
+    }
+
+    /// Forgets the names of a file before the next file of the writer is read.
+    pub(crate) fn next_file(&mut self) {
+        self.batch.next_file();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Ingests what `reader` has from where it stands; what `extent` leaves is kept for the next call.
+    ///
+    /// After an error, the reader has passed frames that are not stored.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if another process ingested the same frames meanwhile.
+    pub(crate) fn ingest(
+        &mut self,
+        inner: &Inner,
+        reader: &mut JournalReader,
+        extent: Extent,
+        pace: Pace,
+    ) -> Result<()> {
+        if pace == Pace::Ending && reader.bytes_left() > AHEAD_BYTES {
+            self.read_ahead(inner, reader)?;
+        }
+        loop {
+            let full = self.fill(reader)?;
+            if self.batch.is_empty() || (!full && extent == Extent::WholeGroups) {
+                return Ok(());
+            }
+            let behind = pace == Pace::Running && reader.bytes_left() > BEHIND_BYTES;
+            let level = if behind { Level::Fast } else { Level::Best };
+            self.owes_best |= behind;
+            let wait = (pace == Pace::Running).then_some(RUNNING_WAIT);
+            store_batch(inner, self.batch.detach(), &mut self.known, level, wait, false)?;
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes in a frame that stands in no file, and stores the batch when it is full.
+    pub(crate) fn take(&mut self, inner: &Inner, sequence: u64, plain: &[u8]) -> Result<()> {
+        self.batch.take(sequence, plain)?;
+        if self.batch.is_full() { self.store(inner, None, false) } else { Ok(()) }
+    }
+
+    /// Stores what is at hand and, if the writer is `dead`, that it ended without a word.
+    pub(crate) fn store(&mut self, inner: &Inner, wait: Option<Duration>, dead: bool) -> Result<()> {
+        store_batch(inner, self.batch.detach(), &mut self.known, Level::Best, wait, dead)
+    }
+
+    /// Reads frames until the batch is full; returns whether it is.
+    fn fill(&mut self, reader: &mut JournalReader) -> Result<bool> {
+        let batch = &mut self.batch;
+        let mut full = batch.is_full();
+        if !full {
+            reader.read(|sequence, plain| {
+                batch.take(sequence, plain)?;
+                full = batch.is_full();
+                Ok(!full)
+            })?;
+        }
+        Ok(full)
+    }
+
+    /// Stores whole batches in another thread while the next one is read, so that two cores are used. Two batches are in
+    /// memory at once. Without another thread it does nothing.
+    fn read_ahead(&mut self, inner: &Inner, reader: &mut JournalReader) -> Result<()> {
+        let mut known = std::mem::take(&mut self.known);
+        let outcome = std::thread::scope(|scope| {
+            let (sender, receiver) = mpsc::sync_channel::<Batch>(0);
+            let known = &mut known;
+            let storing = std::thread::Builder::new().name("runcellar".into()).spawn_scoped(scope, move || {
+                receiver.into_iter().try_for_each(|batch| store_batch(inner, batch, known, Level::Best, None, false))
+            });
+            let Ok(storing) = storing else { return Ok(()) };
+            let mut read = Ok(());
+            loop {
+                match self.fill(reader) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        read = Err(error);
+                        break;
+                    }
+                }
+                // Nobody takes it: storing has failed, and says why.
+                if sender.send(self.batch.detach()).is_err() {
+                    break;
+                }
+            }
+            drop(sender);
+            let stored =
+                storing.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::State, "a thread of ingest panicked")));
+            stored.and(read)
+        });
+        self.known = known;
+        outcome
+    }
+}
+
+fn store_batch(
+    inner: &Inner,
+    mut batch: Batch,
+    known: &mut SeriesNumbers,
+    level: Level,
+    wait: Option<Duration>,
+    dead: bool,
+) -> Result<()> {
+    let hidden = rewind::take_hidden(inner, &mut batch)?;
+    let prepared = prepare::prepare(inner, &mut batch, known, level)?;
+    let stored = inner.write(wait, |tx| {
+        let stored = store::store(tx, &batch, prepared, known, dead)?;
+        if matches!(stored, Stored::Yes(_)) {
+            rewind::store_hidden(tx, batch.writer, hidden)?;
+        }
+        Ok(stored)
+    });
+    match stored? {
+        Stored::Yes(fresh) => {
+            known.add(fresh);
+            Ok(())
+        }
+        Stored::Stale(reached) => {
+            Err(Error::new(ErrorKind::State, format!("writer {}: ingested elsewhere up to {reached}", batch.writer)))
+        }
+    }
+}
