@@ -131,9 +131,10 @@ pub(super) fn last_group(
     Ok(None)
 }
 
-/// Returns true if a group is still there as it was read.
+/// Returns true if a group is still there as it was read, and shows.
 pub(super) fn is_there(tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData, entry: &GroupEntry) -> Result<bool> {
-    Ok(page_at(tx, keyring, data, page_of(entry.place))?.entries.contains(entry))
+    let is_hidden = data.rewinds()?.iter().any(|rewind| rewind.hides(entry.writer, entry.number));
+    Ok(!is_hidden && page_at(tx, keyring, data, page_of(entry.place))?.entries.contains(entry))
 }
 
 fn page_of(place: u32) -> u64 {

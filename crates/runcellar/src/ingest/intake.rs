@@ -1,5 +1,6 @@
 //! Driving ingest for one writer: read frames into a batch, make it ready, store it, and on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -34,10 +35,10 @@ pub(crate) enum Extent {
 }
 
 /// Who waits for ingest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// Nobody: the run goes on, and the processor is its own.
-    Running,
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pace<'a> {
+    /// Nobody, until this is set: the run goes on, and the processor is its own.
+    Running(&'a AtomicBool),
     /// `finish()`, or whoever opens a workspace in which writers died.
     Ending,
 }
@@ -46,7 +47,7 @@ pub(crate) enum Pace {
 pub(crate) struct Intake {
     batch: Batch,
     known: SeriesNumbers,
-    /// True if groups were stored at the cheap level.
+    /// True if groups were stored at the cheap level and not written anew since.
     pub(crate) owes_best: bool,
 }
 
@@ -75,7 +76,8 @@ impl Intake {
         self.batch.is_empty()
     }
 
-    /// Ingests what `reader` has from where it stands; what `extent` leaves is kept for the next call.
+    /// Ingests what `reader` has from where it stands; what `extent` leaves is kept for the next call. Returns false if it
+    /// was stopped before it had all of that.
     ///
     /// After an error, the reader has passed frames that are not stored.
     ///
@@ -86,23 +88,29 @@ impl Intake {
         inner: &Inner,
         reader: &mut JournalReader,
         extent: Extent,
-        pace: Pace,
-    ) -> Result<()> {
-        if pace == Pace::Ending && reader.bytes_left() > AHEAD_BYTES {
+        pace: Pace<'_>,
+    ) -> Result<bool> {
+        let (wait, stop) = match pace {
+            Pace::Running(stop) => (Some(RUNNING_WAIT), Some(stop)),
+            Pace::Ending => (None, None),
+        };
+        if stop.is_none() && reader.bytes_left() > AHEAD_BYTES {
             self.read_ahead(inner, reader)?;
         }
         loop {
+            if stop.is_some_and(|stop| stop.load(Ordering::Acquire)) {
+                return Ok(false);
+            }
             let full = self.fill(reader)?;
             if self.batch.is_empty() || (!full && extent == Extent::WholeGroups) {
-                return Ok(());
+                return Ok(true);
             }
-            let behind = pace == Pace::Running && reader.bytes_left() > BEHIND_BYTES;
+            let behind = stop.is_some() && reader.bytes_left() > BEHIND_BYTES;
             let level = if behind { Level::Fast } else { Level::Best };
             self.owes_best |= behind;
-            let wait = (pace == Pace::Running).then_some(RUNNING_WAIT);
             store_batch(inner, self.batch.detach(), &mut self.known, level, wait, false)?;
             if !full {
-                return Ok(());
+                return Ok(true);
             }
         }
     }

@@ -7,10 +7,12 @@
 //! drives all that for one writer.
 
 pub(crate) mod batch;
+mod compact;
 pub(crate) mod data;
 pub(crate) mod fold;
 pub(crate) mod groups;
 mod intake;
+mod parallel;
 pub(crate) mod prepare;
 pub(crate) mod progress;
 pub(crate) mod reader;
@@ -19,6 +21,7 @@ pub(crate) mod series;
 pub(crate) mod statistics;
 pub(crate) mod store;
 
+pub(crate) use compact::compact;
 pub(crate) use intake::{Extent, Intake, Pace};
 pub(crate) use recover::recover;
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use runcellar_format::record::RunState;
 use runcellar_format::seal::Kind;
@@ -14,7 +14,7 @@ use runcellar_format::{JournalId, ObjectId, WriterId};
 
 use super::data::RunData;
 use super::reader::JournalFile;
-use super::{Extent, Intake, Pace, journal_files, store};
+use super::{Extent, Intake, Pace, compact, journal_files, parallel, store};
 use crate::db::ReadTx;
 use crate::io::IoFile;
 use crate::keys::Keyring;
@@ -25,6 +25,9 @@ use crate::{Error, ErrorKind, Result};
 /// Journals that are held open at once: a process may have few descriptors, and a machine may leave thousands of files
 /// when it dies.
 const FILES_AT_ONCE: usize = 64;
+
+/// Groups of a dead writer that an opener writes anew: about a second's work.
+const COMPACTED_MAX: usize = 128;
 
 /// A file whose lock is ours: no live writer has it.
 struct Claim {
@@ -118,36 +121,19 @@ fn recover_files(inner: &Inner, files: &[(JournalId, PathBuf)], nameless: &mut V
     recover_writers(inner, writers)
 }
 
-/// Recovers writers, each in one thread, as many at once as there are processors.
+/// Recovers writers, each in one thread.
 fn recover_writers(inner: &Inner, writers: Vec<Vec<Abandoned>>) -> Result<()> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(writers.len());
-    let queue = Mutex::new((writers.into_iter(), Ok(())));
-    let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
-    let work = || {
-        loop {
-            let next = match &mut *lock() {
-                (writers, Ok(())) => writers.next(),
-                _ => None,
-            };
-            let Some(files) = next else { return };
-            let (id, writer) = (files[0].journal.header.journal, files[0].journal.header.writer);
-            match recover_writer(inner, writer, files) {
-                Ok(()) => {}
-                Err(error) if is_for_later(&error) => lock().1 = Err(error),
-                // Another process is at it.
-                Err(error) if error.kind() == ErrorKind::State => {}
-                Err(error) => inner.monitor.warn(&format!("journal {id} is left as it is: {error}")),
-            }
+    parallel::for_each(writers, |files| {
+        let (id, writer) = (files[0].journal.header.journal, files[0].journal.header.writer);
+        match recover_writer(inner, writer, files) {
+            Err(error) if is_for_later(&error) => return Err(error),
+            // Another process is at it.
+            Err(error) if error.kind() == ErrorKind::State => {}
+            Err(error) => inner.monitor.warn(&format!("journal {id} is left as it is: {error}")),
+            Ok(()) => {}
         }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            // On a machine at its limit of threads this one does it all.
-            let (Ok(_) | Err(_)) = std::thread::Builder::new().name("runcellar".into()).spawn_scoped(scope, work);
-        }
-        work();
-    });
-    queue.into_inner().unwrap_or_else(PoisonError::into_inner).1
+        Ok(())
+    })
 }
 
 /// Returns true if nothing is lost by waiting: readers take rows from journals, and the next opener tries again.
@@ -219,7 +205,9 @@ fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Res
     for (_, what) in &damaged {
         inner.monitor.warn(&format!("{what}; it is kept: runcellar check says more"));
     }
-    whole.iter().try_for_each(|claim| claim.remove(inner))
+    whole.iter().try_for_each(|claim| claim.remove(inner))?;
+    // What it stored cheaply while it ran. What is left stays readable, and a little larger.
+    compact(inner, writer, COMPACTED_MAX).map(drop)
 }
 
 fn intake_of(inner: &Inner, writer: WriterId) -> Result<Intake> {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use runcellar_format::block::{EncodedColumn, EncodedSpine};
 use runcellar_format::record::{
-    Body, Change, ChangeKind, FieldChange, FieldId, Project, RunHead, RunRecord, Start, WriterRow,
+    Body, Change, ChangeKind, FieldChange, FieldId, GroupEntry, Project, RunHead, RunRecord, Start, WriterRow,
 };
 use runcellar_format::seal::{Kind, OwnerKey, lookup_tag};
 use runcellar_format::{ObjectId, WriterId};
@@ -241,6 +242,29 @@ pub(super) fn store(
     data.store(tx)?;
     put_writer(tx, &key, batch.writer, &row)?;
     Ok(Stored::Yes(series.fresh))
+}
+
+/// Puts one group in the place of several of its writer, unless one of them is gone.
+pub(super) fn replace_groups(
+    tx: &mut WriteTx<'_>,
+    writer: WriterId,
+    old: &[GroupEntry],
+    entry: GroupEntry,
+    encoded: (&EncodedSpine, Vec<EncodedColumn>),
+) -> Result<()> {
+    let Some(mut row) = writer_row(tx, tx.keyring, writer)? else { return Ok(()) };
+    let mut data = load(tx, tx.keyring, ObjectId(row.run))?;
+    for entry in old {
+        if !groups::is_there(tx, tx.keyring, &data, entry)? {
+            return Ok(());
+        }
+    }
+    let gone: Vec<u32> = old.iter().map(|entry| entry.number).collect();
+    let made = groups::store_group(tx, &mut data, &mut row, entry, encoded, old)?;
+    let clock = tx.next_clock();
+    change_run(tx, &data, clock, ChangeKind::AddGroups, vec![groups_field(writer, made, &gone)?])?;
+    data.store(tx)?;
+    put_writer(tx, &*data.key()?, writer, &row)
 }
 
 fn change_run(

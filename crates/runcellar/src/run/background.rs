@@ -22,6 +22,10 @@ use crate::{Error, ErrorKind, Result};
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Syncs between signs of life: a minute.
 const HEARTBEAT_EVERY_BEATS: u64 = 60;
+/// Groups that are written anew at once while the run is at work: some ten milliseconds of work.
+const COMPACTED_AT_ONCE: usize = 4;
+/// Unread bytes of the journal up to which there is time for that.
+const IDLE_BYTES: u64 = 256 << 10;
 /// How often ingest begins anew because another process ingested the same journal.
 const INGEST_ATTEMPTS: usize = 4;
 
@@ -47,6 +51,17 @@ struct BackgroundShared {
     stop: AtomicBool,
     ingest: Mutex<IngestState>,
     role: Role,
+}
+
+/// How the reading of a file ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// There may be more in it.
+    Stopped,
+    /// All that it has is ingested.
+    Whole,
+    /// The same, and it has stretches that are no frames.
+    Damaged,
 }
 
 /// How far this writer's journals are ingested.
@@ -94,6 +109,10 @@ impl Background {
             true => self.shared.ingest(Extent::All, Pace::Ending).and_then(|()| self.shared.ingest_unwritten()),
             false => Ok(()),
         };
+        if self.shared.ingests() && ingested.is_ok() {
+            // Nothing is lost if this fails; what is stored is only larger than it might be.
+            let _ = ingest::compact(writer.inner(), writer.id(), usize::MAX);
+        }
         let lost = writer.give_up(self.shared.progress().map_or(0, |progress| progress.sequence));
         self.shared.release();
         let dropped = writer.dropped();
@@ -158,13 +177,14 @@ impl BackgroundShared {
                 }
             }
             if self.ingests() {
-                let outcome = self.ingest(Extent::WholeGroups, Pace::Running);
+                let outcome = self.ingest(Extent::WholeGroups, Pace::Running(&self.stop));
                 self.writer.lock().rows_waiting = 0;
                 if let Err(error) = outcome
                     && !matches!(error.kind(), ErrorKind::Busy | ErrorKind::ReadOnly)
                 {
                     self.writer.warn_once(format!("ingest waits: {error}"));
                 }
+                self.compact_if_idle();
             }
         }
     }
@@ -173,12 +193,23 @@ impl BackgroundShared {
         self.role != Role::Child
     }
 
+    /// Writes a few groups anew that were stored cheaply, if rows do not come faster than they are ingested.
+    fn compact_if_idle(&self) {
+        let mut state = self.ingest_state();
+        let is_behind = state.current.as_ref().is_some_and(|(_, reader)| reader.bytes_left() > IDLE_BYTES);
+        if state.intake.owes_best && !is_behind && !self.stop.load(Ordering::Acquire) {
+            // One that fails is tried again in a second, and at the end.
+            let left = ingest::compact(self.writer.inner(), self.writer.id(), COMPACTED_AT_ONCE).unwrap_or(true);
+            state.intake.owes_best = left;
+        }
+    }
+
     fn ingest_state(&self) -> MutexGuard<'_, IngestState> {
         self.ingest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ingests retired files whole and removes them, then the current file as far as `extent` says.
-    fn ingest(&self, extent: Extent, pace: Pace) -> Result<()> {
+    fn ingest(&self, extent: Extent, pace: Pace<'_>) -> Result<()> {
         let mut state = self.ingest_state();
         let mut attempts = 0;
         loop {
@@ -204,19 +235,25 @@ impl BackgroundShared {
                     _ => return outcome.map(|_| ()),
                 }
             }
-            if !whole {
+            if !whole || matches!(outcome, Ok(Reading::Stopped)) {
                 return Ok(());
             }
             state.current = None;
-            self.let_go(journal.id, outcome.unwrap_or(true));
+            self.let_go(journal.id, !matches!(outcome, Ok(Reading::Whole)));
             if !retired {
                 return Ok(());
             }
         }
     }
 
-    /// Ingests one file; returns true if it is damaged.
-    fn ingest_file(&self, state: &mut IngestState, journal: &SharedJournal, whole: bool, pace: Pace) -> Result<bool> {
+    /// Ingests one file.
+    fn ingest_file(
+        &self,
+        state: &mut IngestState,
+        journal: &SharedJournal,
+        whole: bool,
+        pace: Pace<'_>,
+    ) -> Result<Reading> {
         let inner = self.writer.inner();
         let IngestState { intake, current } = state;
         if current.as_ref().is_none_or(|(open, _)| *open != journal.id) {
@@ -226,10 +263,13 @@ impl BackgroundShared {
             intake.next_file();
             *current = Some((journal.id, inner.read(|tx, keyring| file.unlock(tx, keyring))?));
         }
-        let Some((_, reader)) = current else { return Ok(false) };
+        let Some((_, reader)) = current else { return Ok(Reading::Stopped) };
         let extent = if whole { Extent::All } else { Extent::WholeGroups };
-        intake.ingest(inner, reader, extent, pace)?;
-        Ok(!reader.damage.is_empty())
+        Ok(match intake.ingest(inner, reader, extent, pace)? {
+            false => Reading::Stopped,
+            true if reader.damage.is_empty() => Reading::Whole,
+            true => Reading::Damaged,
+        })
     }
 
     /// Brings what stands in no file into the database, which may have room where no journal could be made.
