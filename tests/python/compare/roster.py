@@ -34,6 +34,7 @@ OURS = Peer(
     "runcellar",
     "use_runcellar",
     imports="import runcellar",
+    environment=(("RUNCELLAR_CONSOLE", "off"), ("RUNCELLAR_SYSTEM", "off")),
     calls=100_000,
     selects=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import fcntl
@@ -82,6 +83,7 @@ def run(command: list[str], environment: dict[str, str], output: Path) -> Outcom
         if time.monotonic() > alive_until:
             lingered = True
             for child in family:
-                os.kill(child, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
         time.sleep(POLL_S)
     return Outcome(status, cpu, peak, lingered)
