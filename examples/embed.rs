@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use runcellar::query::Selection;
-use runcellar::{CheckOptions, ErrorKind, Json, Keys, Monitor, OpenOptions, Value, Workspace, json};
+use runcellar::{CheckOptions, ErrorKind, Json, Keys, Monitor, OpenOptions, Value, Window, Workspace, json};
 
 /// The library prints nothing; it tells a monitor.
 struct Stderr;
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("  {} points, from {:?} on", series.steps.len(), series.values.get(0));
 
         // Many metrics as a table.
-        let table = workspace.history(&run, None, Some((0, 3)), None)?;
+        let table = workspace.history(&run, None, Window::default().steps(0..3), None)?;
         let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
         println!("  steps {:?} of {names:?}", table.steps);
         assert_eq!(series.values.get(0).map(|value| matches!(value, Value::Float(_))), Some(true));

@@ -103,7 +103,8 @@ def test_points_thin_a_table(ws_dir: str) -> None:
             run.log({"x": step})
     table = rc.Workspace(ws_dir).run(run.id).history(points=10)
     assert table.sampled is True
-    assert len(table) == 10
+    assert 3 <= len(table) <= 10
+    assert table["x"][0] == 0
     assert table["x"][-1] == 999
 
 
@@ -143,10 +144,12 @@ def test_a_table_of_many_rows_streams_in_batches(ws_dir: str) -> None:
     count = 70_000
     with rc.init(dir=ws_dir) as run:
         for step in range(count):
-            run.log({"x": step, "f": step / 2})
-    table = rc.Workspace(ws_dir).run(run.id).history()
+            run.log({"x": step, "f": step / 2, "t": "text"})
+    stored = rc.Workspace(ws_dir).run(run.id)
+    assert stored.history().to_arrow()["x"].num_chunks == 2
+    table = stored.history(["x", "f"])
     arrow = table.to_arrow()
-    assert arrow["x"].num_chunks == 2
+    assert arrow["x"].num_chunks == 1
     assert np.array_equal(arrow["x"].to_numpy(), np.arange(count))
     frame = table.to_pandas()
     assert np.array_equal(frame["f"].to_numpy(), np.arange(count) / 2)

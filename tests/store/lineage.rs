@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use runcellar::{
     CheckOptions, ErrorKind, HistoryPoint, Lineage, Resume, RowValue, Run, RunInfo, RunState, Selection, Series, Value,
-    Workspace, json,
+    Window, Workspace, json,
 };
 
 use crate::support::child::Counter;
@@ -206,7 +206,12 @@ fn a_rewind_hides_what_came_after_its_step_and_destroys_nothing() {
     assert_points(&hidden, &(101..9_000).map(|step| (step, Value::Int(step))).collect::<Vec<_>>(), "hidden loss");
     assert_eq!(workspace.hidden_series(&run, "late").expect("reads").steps, [9_000]);
     assert!(
-        workspace.history(&run, None, None, None).expect("reads").columns.iter().all(|column| column.name == "loss")
+        workspace
+            .history(&run, None, Window::default(), None)
+            .expect("reads")
+            .columns
+            .iter()
+            .all(|column| column.name == "loss")
     );
     let known = lineage(&workspace, "run");
     assert_eq!(known.rewinds.iter().map(|rewind| (rewind.step, rewind.rows)).collect::<Vec<_>>(), [(100, 8_900)]);
@@ -335,7 +340,10 @@ fn ranks_fork_and_rewind_together() {
         .collect();
     assert_eq!((forks[0].id(), forks[0].step(), forks[1].step()), (forks[1].id(), 10, 10));
     let child = info(&workspace, forks[0].id());
-    assert_eq!(workspace.series_of_rank(&child, "loss", 1, None).expect("reads").steps, (0..10).collect::<Vec<_>>());
+    assert_eq!(
+        workspace.series_in(&child, "loss", Window::default().rank(1), None).expect("reads").steps,
+        (0..10).collect::<Vec<_>>()
+    );
     drop(forks);
     let back =
         |rank| workspace.run("p").launch(launch("c", rank)).resume_from(at(&parent, 4)).start().expect("rewinds");
@@ -346,7 +354,7 @@ fn ranks_fork_and_rewind_together() {
     }
     let read = info(&workspace, &parent);
     for rank in 0..2 {
-        let series = workspace.series_of_rank(&read, "loss", rank, None).expect("reads");
+        let series = workspace.series_in(&read, "loss", Window::default().rank(rank), None).expect("reads");
         assert_eq!(series.steps, (0..6).collect::<Vec<_>>());
         assert_eq!(series.values.get(5), Some(Value::Int(-1)));
     }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use runcellar::run::Run;
-use runcellar::{CheckOptions, ErrorKind, Resume, RunInfo, SYSTEM_EVERY, Value, Workspace};
+use runcellar::{CheckOptions, ErrorKind, Resume, RunInfo, SYSTEM_EVERY, Value, Window, Workspace};
 
 use crate::support::{Heard, Place};
 
@@ -34,17 +34,18 @@ fn system_metrics_are_read_by_name_and_are_in_no_other_view() {
     let look = |workspace: &Workspace, info: &RunInfo| {
         assert_eq!(names(workspace, info), ["loss"]);
         assert_eq!(info.summary, [("loss".to_owned(), Value::Float(1.0))]);
-        let history = workspace.history(info, None, None, None).expect("a table is read");
+        let history = workspace.history(info, None, Window::default(), None).expect("a table is read");
         assert_eq!((history.steps, history.columns.len()), (vec![0], 1));
         let cpu = workspace.series(info, "system/cpu", None).expect("read by its public name");
         assert!(!cpu.steps.is_empty() && cpu.steps[0] == 0);
         let table = workspace.system(info, None).expect("a table is read");
         assert_eq!(table.times, cpu.times);
         assert!(table.columns.iter().all(|column| column.name.starts_with("system/")));
-        let of_one = workspace.history(info, Some(&["system/cpu".to_owned()]), None, None).expect("read by keys");
+        let of_one =
+            workspace.history(info, Some(&["system/cpu".to_owned()]), Window::default(), None).expect("read by keys");
         assert_eq!(of_one.columns.len(), 1);
         let mixed = ["loss".to_owned(), "system/cpu".to_owned()];
-        let mixed = workspace.history(info, Some(&mixed), None, None).expect_err("they share no steps");
+        let mixed = workspace.history(info, Some(&mixed), Window::default(), None).expect_err("they share no steps");
         assert_eq!(mixed.kind(), ErrorKind::InvalidArgument);
         let missing = workspace.system(info, Some(&["system/none".to_owned()])).expect_err("not there");
         assert_eq!(missing.kind(), ErrorKind::NotFound);
@@ -104,7 +105,7 @@ fn a_metric_of_the_users_that_is_called_like_one_of_the_systems_is_the_users() {
     let cpu = workspace.series(&info, "system/cpu", None).expect("reads");
     assert_eq!((cpu.steps, cpu.values.get(0)), (vec![0], Some(Value::Float(-7.0))));
     assert_eq!(names(&workspace, &info), ["system/cpu"]);
-    let history = workspace.history(&info, Some(&["system/cpu".to_owned()]), None, None).expect("reads");
+    let history = workspace.history(&info, Some(&["system/cpu".to_owned()]), Window::default(), None).expect("reads");
     assert_eq!(history.columns[0].values.get(0), Some(Value::Float(-7.0)));
     assert_ne!(
         workspace.system(&info, Some(&["system/cpu".to_owned()])).expect("reads").columns[0].values.get(0),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use runcellar::{Resume, RowValue, RunState, Value, Workspace};
+use runcellar::{Resume, RowValue, RunState, Value, Window, Workspace};
 
 use crate::support::rows::{assert_points, same};
 use crate::support::{Place, child, count_from};
@@ -140,11 +140,11 @@ impl Model {
                 last_of_step.entry(step).or_default().insert(name, value);
             }
         }
-        let history = workspace.history(&run, None, None, None).expect("a table is read");
+        let history = workspace.history(&run, None, Window::default(), None).expect("a table is read");
         assert!(history.steps.iter().eq(last_of_step.keys()), "steps of the table");
         for column in &history.columns {
-            for (step, place) in history.steps.iter().zip(&column.rows) {
-                let found = place.map(|place| column.values.get(place).expect("as many values as places"));
+            for (row, step) in history.steps.iter().enumerate() {
+                let found = column.get(row);
                 let expected = last_of_step[step].get(column.name.as_str());
                 let fits = match (&found, expected) {
                     (Some(found), Some(expected)) => same(found, expected),

@@ -1,6 +1,6 @@
 //! Many writers of one run: ranks that a launcher starts, and writers of one step.
 
-use runcellar::{ErrorKind, Launch, Resume, Run, RunState, Selection, Value, Workspace};
+use runcellar::{ErrorKind, Launch, Resume, Run, RunState, Selection, Value, Window, Workspace};
 
 use crate::support::rows::assert_points;
 use crate::support::{Place, child};
@@ -16,7 +16,7 @@ fn start(workspace: &Workspace, launch: Launch) -> Run {
 /// Returns what one rank logged of `loss`, as (step, value).
 fn points_of(workspace: &Workspace, run: &str, rank: u32) -> Vec<(i64, Value)> {
     let run = workspace.find_run(run).expect("it is there");
-    let series = workspace.series_of_rank(&run, "loss", rank, None).expect("it reads");
+    let series = workspace.series_in(&run, "loss", Window::default().rank(rank), None).expect("it reads");
     assert!(series.ranks.as_ref().is_none_or(|ranks| ranks.iter().all(|found| *found == rank)));
     (0..series.steps.len()).map(|index| (series.steps[index], series.values.get(index).expect("a value"))).collect()
 }
@@ -49,10 +49,10 @@ fn ranks_of_one_launch_record_one_run_each_with_its_own_steps() {
     let all = workspace.series(&run, "loss", None).expect("reads");
     assert_eq!(all.steps, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]);
     assert_eq!(all.ranks.as_ref().map(Vec::len), Some(12));
-    let table = workspace.history(&run, None, None, None).expect("reads");
+    let table = workspace.history(&run, None, Window::default(), None).expect("reads");
     assert_eq!(table.ranks.as_deref().map(|ranks| &ranks[..4]), Some(&[0, 1, 2, 0][..]));
     assert_eq!(table.steps.len(), 13, "a row for each step and rank");
-    let of_one = workspace.history_of_rank(&run, 1, None, Some((1, 3)), None).expect("reads");
+    let of_one = workspace.history(&run, None, Window::default().steps(1..3).rank(1), None).expect("reads");
     assert_eq!((of_one.steps, of_one.ranks), (vec![1, 2], Some(vec![1, 1])));
     assert!(place.look().check(Default::default()).expect("checks").is_ok());
 }
@@ -66,7 +66,7 @@ fn a_run_of_one_rank_reads_as_ever() {
     run.finish().expect("finishes");
     let info = workspace.find_run(run.id()).expect("there");
     assert_eq!(workspace.series(&info, "loss", None).expect("reads").ranks, None);
-    assert_eq!(workspace.history(&info, None, None, None).expect("reads").ranks, None);
+    assert_eq!(workspace.history(&info, None, Window::default(), None).expect("reads").ranks, None);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn values_of_one_step_are_all_kept_whoever_writes_them() {
             values.sort_by_key(|value| if let Value::Int(value) = value { *value } else { -1 });
             assert_eq!(values, [0, 1, 2, 3, 9].map(Value::Int), "{when}");
         }
-        let table = workspace.history(&info, None, None, None).expect("reads");
+        let table = workspace.history(&info, None, Window::default(), None).expect("reads");
         let shown = runcellar::Series {
             steps: table.steps.clone(),
             values: table.columns[0].values.clone(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use runcellar::run::Run;
-use runcellar::{Histogram, Resume, RowValue, RunInfo, RunState, Value, Workspace};
+use runcellar::{Histogram, Resume, RowValue, RunInfo, RunState, Value, Window, Workspace};
 
 use crate::support::rows::{assert_points, same};
 use crate::support::{Place, child};
@@ -47,11 +47,11 @@ fn steps_come_in_any_order_and_size() {
         |run| points.iter().for_each(|(step, value)| run.log_at(*step, [("x", *value)]).expect("logs")),
         |workspace, run| {
             expect(workspace, run, "x", &by_step(&points));
-            let history = workspace.history(run, None, None, None).expect("a table is read");
+            let history = workspace.history(run, None, Window::default(), None).expect("a table is read");
             assert!(history.steps.is_sorted_by(|left, right| left < right));
             let at = |step: i64| {
                 let row = history.steps.iter().position(|known| *known == step).expect("a row");
-                history.columns[0].values.get(history.columns[0].rows[row].expect("a value")).expect("a value")
+                history.columns[0].get(row).expect("a value")
             };
             assert_eq!(
                 (at(5), at(-3), at(i64::MAX)),
@@ -164,7 +164,7 @@ fn a_row_of_ten_thousand_metrics_is_one_row() {
             }
         },
         |workspace, run| {
-            let history = workspace.history(run, None, None, None).expect("a table is read");
+            let history = workspace.history(run, None, Window::default(), None).expect("a table is read");
             assert_eq!((history.steps.len(), history.columns.len()), (3, names.len()));
             for (column, at) in history.columns.iter().zip(0_i64..) {
                 assert_eq!(column.name, names[at as usize]);
@@ -382,7 +382,7 @@ fn values_of_several_kinds_at_one_step_keep_their_order() {
         |workspace, run| {
             let points: Vec<_> = values.iter().map(|value| (7, value.clone())).collect();
             expect(workspace, run, "x", &points);
-            let history = workspace.history(run, None, None, None).expect("a table is read");
+            let history = workspace.history(run, None, Window::default(), None).expect("a table is read");
             let last = history.columns[0].values.get(0).expect("one row");
             assert!(same(&last, &Value::Float(-0.0)), "{last:?}");
         },

@@ -343,6 +343,32 @@ pub(crate) struct Datetimes<'py> {
     epoch: Bound<'py, PyAny>,
 }
 
+/// A time given as microseconds UTC since 1970, as a `datetime` (a naive one is local time, as everywhere in Python),
+/// or as text of RFC 3339.
+pub(crate) struct Time(pub(crate) i64);
+
+impl FromPyObject<'_, '_> for Time {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Time> {
+        let (value, py) = (value.to_owned(), value.py());
+        if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
+            return Ok(Time(value.extract()?));
+        }
+        if let Ok(text) = value.cast::<PyString>() {
+            let time = runcellar::query::parse_time(&text.to_cow()?);
+            return time.map(Time).map_err(|error| error::Failure::from(error).into());
+        }
+        if value.hasattr("astimezone")? {
+            let since = value.call_method1("astimezone", (PyTzInfo::utc(py)?,))?.sub(Datetimes::new(py)?.epoch)?;
+            let of = |name: &str| since.getattr(name)?.extract::<i64>();
+            return Ok(Time((of("days")? * 86_400 + of("seconds")?) * 1_000_000 + of("microseconds")?));
+        }
+        let message = format!("a time is an int of microseconds, a datetime or text, not {}", type_name(&value));
+        Err(error::unsupported(py, message))
+    }
+}
+
 impl<'py> Datetimes<'py> {
     pub(crate) fn new(py: Python<'py>) -> PyResult<Self> {
         let utc = PyTzInfo::utc(py)?;

@@ -6,7 +6,7 @@ use pyo3::types::PyTuple;
 use runcellar::histogram::{Histogram as Stored, binned};
 
 use crate::error;
-use crate::series;
+use crate::memory::Memory;
 
 /// How often values fell between edges.
 #[pyclass(frozen, eq, module = "runcellar")]
@@ -53,13 +53,13 @@ impl Histogram {
     /// Edges, one more than counts.
     #[getter]
     fn edges<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        series::floats(py, self.0.edges())
+        Memory::array(py, self.0.edges().to_vec())
     }
 
     /// How often values fell between each two edges.
     #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        series::floats(py, self.0.counts())
+        Memory::array(py, self.0.counts().to_vec())
     }
 
     /// Return the number of bins.

@@ -12,6 +12,7 @@ mod histogram;
 mod json;
 mod launch;
 mod log;
+mod memory;
 mod messages;
 mod open;
 mod run;

@@ -1,20 +1,21 @@
 //! From a series of the store to numpy arrays. numpy is imported here, on first use, and nowhere else.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyList};
+use pyo3::types::PyList;
 use runcellar::{Series, SeriesValues};
 
 use crate::convert;
 use crate::histogram::Histogram;
+use crate::memory::Memory;
 
 /// Makes a `runcellar.Series` with its three arrays.
 pub(crate) fn to_python<'py>(py: Python<'py>, series: Series) -> PyResult<Bound<'py, PyAny>> {
-    let steps = integers(py, &series.steps)?;
-    let times = integers(py, &series.times)?;
-    let values = match &series.values {
-        SeriesValues::Float(all) => floats(py, all)?,
-        SeriesValues::Int(all) => integers(py, all)?,
-        SeriesValues::Bool(all) => array(py, all.len(), "bool", |index| [u8::from(all[index])])?,
+    let steps = Memory::array(py, series.steps)?;
+    let times = Memory::array(py, series.times)?;
+    let values = match series.values {
+        SeriesValues::Float(all) => Memory::array(py, all)?,
+        SeriesValues::Int(all) => Memory::array(py, all)?,
+        SeriesValues::Bool(all) => Memory::array(py, all)?,
         SeriesValues::Text(all) => {
             objects(py, all.len(), |index| Ok(all[index].as_str().into_pyobject(py)?.into_any()))?
         }
@@ -23,42 +24,10 @@ pub(crate) fn to_python<'py>(py: Python<'py>, series: Series) -> PyResult<Bound<
         }
         SeriesValues::Mixed(all) => objects(py, all.len(), |index| convert::value_to_python(py, &all[index]))?,
     };
+    let ranks =
+        series.ranks.map(|all| Memory::array(py, all.into_iter().map(u32::cast_signed).collect())).transpose()?;
     let class = py.import("runcellar._series")?.getattr("Series")?;
-    let ranks = series.ranks.map(|all| array(py, all.len(), "int32", |index| all[index].to_ne_bytes())).transpose()?;
     class.call1((steps, values, times, series.sampled, ranks))
-}
-
-fn integers<'py>(py: Python<'py>, all: &[i64]) -> PyResult<Bound<'py, PyAny>> {
-    array(py, all.len(), "int64", |index| all[index].to_ne_bytes())
-}
-
-/// Makes an array of floats.
-pub(crate) fn floats<'py>(py: Python<'py>, all: &[f64]) -> PyResult<Bound<'py, PyAny>> {
-    array(py, all.len(), "float64", |index| all[index].to_bits().to_ne_bytes())
-}
-
-/// Makes the bytes of `len` elements.
-pub(crate) fn bytes<'py, const N: usize>(
-    py: Python<'py>,
-    len: usize,
-    element: impl Fn(usize) -> [u8; N],
-) -> PyResult<Bound<'py, PyByteArray>> {
-    PyByteArray::new_with(py, len * N, |out| {
-        for (index, place) in out.chunks_exact_mut(N).enumerate() {
-            place.copy_from_slice(&element(index));
-        }
-        Ok(())
-    })
-}
-
-/// Makes a writable array over memory of its own.
-fn array<'py, const N: usize>(
-    py: Python<'py>,
-    len: usize,
-    dtype: &str,
-    element: impl Fn(usize) -> [u8; N],
-) -> PyResult<Bound<'py, PyAny>> {
-    py.import("numpy")?.call_method1("frombuffer", (bytes(py, len, element)?, dtype))
 }
 
 fn objects<'py>(

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use runcellar::{RunInfo, Workspace};
+use runcellar::{RunInfo, Window, Workspace};
 
-use crate::convert::{self, Datetimes};
+use crate::convert::{self, Datetimes, Time};
 use crate::error::{self, Result};
 use crate::messages::Messages;
 use crate::series;
@@ -251,43 +251,42 @@ impl StoredRun {
 
     /// Read metrics as a table: a row a step, with the last value written there.
     ///
-    /// `steps` (a, b) takes those from a to before b; `points` at most so many rows, evenly spread.
-    /// `rank` takes only the rows of that rank of a distributed run.
-    #[pyo3(signature = (keys=None, steps=None, points=None, *, rank=None))]
+    /// `steps` (a, b) takes those from a to before b, `times` what was logged from then to before then, `rank` only the
+    /// rows of that rank of a distributed run; `points` at most so many rows, of which none hides a smallest or largest
+    /// value.
+    #[pyo3(signature = (keys=None, steps=None, points=None, *, times=None, rank=None))]
     fn history(
         &self,
         py: Python<'_>,
         keys: Option<&Bound<'_, PyAny>>,
-        steps: Option<(Option<i64>, Option<i64>)>,
+        steps: Option<Ends<i64>>,
         points: Option<i64>,
+        times: Option<Ends<Time>>,
         rank: Option<u32>,
     ) -> Result<Table> {
         let keys = keys.map(names).transpose()?;
-        let steps = steps.map(|(from, to)| (from.unwrap_or(i64::MIN), to.unwrap_or(i64::MAX)));
+        let window = window(steps, times, rank);
         let points = points.map(|points| count(py, "points", points)).transpose()?;
-        let history = self.detached(py, |workspace, info| match rank {
-            Some(rank) => workspace.history_of_rank(info, rank, keys.as_deref(), steps, points),
-            None => workspace.history(info, keys.as_deref(), steps, points),
-        })?;
+        let history = self.detached(py, |workspace, info| workspace.history(info, keys.as_deref(), window, points))?;
         Ok(Table::of_history(history))
     }
 
-    /// Read one metric, every point of it, or about `points` of them; unpacks into steps, values and times.
+    /// Read one metric, every point of it, or at most `points` of them; unpacks into steps, values and times.
     ///
-    /// `rank` takes only what that rank of a distributed run logged.
-    #[pyo3(signature = (key, points=None, *, rank=None))]
+    /// `steps`, `times` and `rank` are as for `history`.
+    #[pyo3(signature = (key, points=None, *, steps=None, times=None, rank=None))]
     fn series<'py>(
         &self,
         py: Python<'py>,
         key: &str,
         points: Option<i64>,
+        steps: Option<Ends<i64>>,
+        times: Option<Ends<Time>>,
         rank: Option<u32>,
     ) -> Result<Bound<'py, PyAny>> {
+        let window = window(steps, times, rank);
         let points = points.map(|points| count(py, "points", points)).transpose()?;
-        let series = self.detached(py, |workspace, info| match rank {
-            Some(rank) => workspace.series_of_rank(info, key, rank, points),
-            None => workspace.series(info, key, points),
-        })?;
+        let series = self.detached(py, |workspace, info| workspace.series_in(info, key, window, points))?;
         Ok(series::to_python(py, series)?)
     }
 
@@ -317,6 +316,27 @@ impl StoredRun {
         let info = self.info();
         format!("<runcellar.StoredRun {} ({}/{}, {})>", info.id, info.project, info.name, info.state.as_str())
     }
+}
+
+/// A range from its first end to before its second; None leaves one open.
+type Ends<T> = (Option<T>, Option<T>);
+
+fn window(steps: Option<Ends<i64>>, times: Option<Ends<Time>>, rank: Option<u32>) -> Window {
+    let (steps, times) = (steps.unwrap_or_default(), times.unwrap_or((None, None)));
+    let mut window = Window::default();
+    if let Some(from) = steps.0 {
+        window = window.steps(from..);
+    }
+    if let Some(before) = steps.1 {
+        window = window.steps(..before);
+    }
+    if let Some(Time(from)) = times.0 {
+        window = window.times(from..);
+    }
+    if let Some(Time(before)) = times.1 {
+        window = window.times(..before);
+    }
+    rank.map_or(window, |rank| window.rank(rank))
 }
 
 /// Reads one name, or several.

@@ -51,7 +51,7 @@ pub use lineage::{HistoryPoint, Lineage, RewindInfo};
 pub use monitor::{Monitor, Silent};
 pub use query::{
     ConsoleLine, Filter, Group, GroupStatistics, Groups, History, Listing, MetricInfo, RunInfo, Selection, Series,
-    SeriesValues,
+    SeriesValues, Window,
 };
 pub use run::{Resume, Run, RunBuilder};
 pub use runcellar_format::journal::RowValue;

@@ -14,3 +14,4 @@ pub(crate) mod restore;
 pub(crate) mod rm;
 pub(crate) mod show;
 pub(crate) mod tag;
+pub(crate) mod window;

@@ -94,6 +94,15 @@ pub enum Presence {
 }
 
 impl Presence {
+    /// Returns the rows that have a value; none if all have.
+    #[must_use]
+    pub fn rows(&self) -> Option<&[u32]> {
+        match self {
+            Presence::Dense => None,
+            Presence::Rows(rows) => Some(rows),
+        }
+    }
+
     /// Checks against the number of rows of the group and returns the number of values.
     pub(super) fn count(&self, rows: u32) -> Result<u32> {
         let malformed = |reason| FormatError::Malformed { what: "column presence", reason };

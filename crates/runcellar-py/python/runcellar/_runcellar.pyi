@@ -34,6 +34,7 @@ KNOWS_EXIT_STATUS: Final[bool]
 
 _State = Literal["running", "finished", "failed", "crashed", "killed"]
 _Path = str | os.PathLike[str]
+_Time = int | str | datetime
 
 def finish_all(state: str | None = None, exit_code: int | None = None) -> None:
     """End all open runs at the interpreter's end.
@@ -390,6 +391,7 @@ class StoredRun:
         steps: tuple[int | None, int | None] | None = None,
         points: int | None = None,
         *,
+        times: tuple[_Time | None, _Time | None] | None = None,
         rank: int | None = None,
     ) -> Table:
         """Read metrics as a table: a row a step, with the last value written there.
@@ -403,7 +405,11 @@ class StoredRun:
         steps : tuple of int, optional
             (a, b) for steps from a to before b; None leaves an end open.
         points : int, optional
-            At most so many rows, evenly spread, the last among them.
+            At most so many rows, or two a metric and one if that is more: of each stretch of rows
+            those with the smallest and largest value of each metric stay, and the last.
+        times : tuple of int, datetime or str, optional
+            (t0, t1) for what was logged from t0 to before t1: microseconds UTC since 1970, a
+            datetime (a naive one is local time), or text of RFC 3339.
         rank : int, optional
             Only the rows of this rank of a distributed run.
 
@@ -417,7 +423,15 @@ class StoredRun:
         NotFoundError
             For a metric that the run does not have.
         """
-    def series(self, key: str, points: int | None = None, *, rank: int | None = None) -> Series:
+    def series(
+        self,
+        key: str,
+        points: int | None = None,
+        *,
+        steps: tuple[int | None, int | None] | None = None,
+        times: tuple[_Time | None, _Time | None] | None = None,
+        rank: int | None = None,
+    ) -> Series:
         """Read one metric, every point of it.
 
         Parameters
@@ -425,7 +439,12 @@ class StoredRun:
         key : str
             The metric.
         points : int, optional
-            About so many points instead; the smallest, largest and last of each stretch stay.
+            At most so many points instead (three at least); the smallest, largest and last of
+            each stretch stay, so no spike is hidden. NaN is neither small nor large, infinities are.
+        steps : tuple of int, optional
+            (a, b) for steps from a to before b; None leaves an end open.
+        times : tuple of int, datetime or str, optional
+            (t0, t1) for what was logged from t0 to before t1; as for `history`.
         rank : int, optional
             Only what this rank of a distributed run logged.
 

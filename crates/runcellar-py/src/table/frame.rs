@@ -1,12 +1,12 @@
 //! Columns of one table, in the narrowest kind that holds them all.
 
+use arrow_buffer::{NullBuffer, ScalarBuffer};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyFloat, PyList, PyString, PyTuple};
 use runcellar::Json;
 
 use crate::convert::{Datetimes, json_to_python};
 use crate::json;
-use crate::series::bytes;
 
 /// Columns of equal length.
 pub(super) struct Frame {
@@ -21,17 +21,17 @@ pub(super) struct Column {
     pub(super) name: String,
     pub(super) cells: Cells,
     /// Which rows have a value; none if all have.
-    pub(super) present: Option<Vec<bool>>,
+    pub(super) present: Option<NullBuffer>,
 }
 
-/// The values of a column, one a row.
+/// The values of a column, one a row. Numbers lie in the buffers that Arrow takes as they are.
 pub(super) enum Cells {
-    Int(Vec<i64>),
-    Float(Vec<f64>),
+    Int(ScalarBuffer<i64>),
+    Float(ScalarBuffer<f64>),
     Bool(Vec<bool>),
     Text(Vec<String>),
     /// Microseconds UTC since 1970.
-    Time(Vec<i64>),
+    Time(ScalarBuffer<i64>),
     Texts(Vec<Vec<String>>),
     /// Values of several kinds, or nested ones; JSON text in Arrow and pandas.
     Json(Vec<Json>),
@@ -45,13 +45,13 @@ impl Frame {
         }
         let columns = self.columns.iter().map(|column| Column {
             name: column.name.clone(),
-            present: column.present.as_ref().map(|present| take(present, picks)),
+            present: column.present.as_ref().map(|_| picks.iter().map(|row| column.is_present(*row)).collect()),
             cells: match &column.cells {
-                Cells::Int(all) => Cells::Int(take(all, picks)),
-                Cells::Float(all) => Cells::Float(take(all, picks)),
+                Cells::Int(all) => Cells::Int(take(all, picks).into()),
+                Cells::Float(all) => Cells::Float(take(all, picks).into()),
                 Cells::Bool(all) => Cells::Bool(take(all, picks)),
                 Cells::Text(all) => Cells::Text(take(all, picks)),
-                Cells::Time(all) => Cells::Time(take(all, picks)),
+                Cells::Time(all) => Cells::Time(take(all, picks).into()),
                 Cells::Texts(all) => Cells::Texts(take(all, picks)),
                 Cells::Json(all) => Cells::Json(take(all, picks)),
             },
@@ -89,15 +89,15 @@ impl Column {
         }
         match sample {
             Some(Json::Bool(_)) if agree => column!(Bool, Cells::Bool),
-            Some(Json::Int(_)) if agree => column!(Int, Cells::Int),
-            Some(Json::Float(_)) if agree => column!(Float, Cells::Float),
+            Some(Json::Int(_)) if agree => column!(Int, |all: Vec<i64>| Cells::Int(all.into())),
+            Some(Json::Float(_)) if agree => column!(Float, |all: Vec<f64>| Cells::Float(all.into())),
             Some(Json::Text(_)) if agree => column!(Text, Cells::Text),
             _ => Column::optional(name, values, Cells::Json),
         }
     }
 
     pub(super) fn is_present(&self, row: usize) -> bool {
-        self.present.as_ref().is_none_or(|present| present.get(row).copied().unwrap_or(false))
+        self.present.as_ref().is_none_or(|present| row < present.len() && present.is_valid(row))
     }
 
     /// Makes the Python object of a cell; `None` where it is absent.
@@ -124,13 +124,14 @@ impl Column {
     /// Returns (name, kind, values, mask): numbers as bytes in native order, all else as a list; the mask has a
     /// byte a row, 1 where the value is absent.
     pub(super) fn parts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let mask = self.present.as_ref().map(|present| bytes(py, present.len(), |row| [u8::from(!present[row])]));
+        let mask = self.present.as_ref().map(|present| bytes(py, present.len(), |row| u8::from(present.is_null(row))));
         let mask = mask.transpose()?;
+        let numbers = |buffer: &arrow_buffer::Buffer| PyByteArray::new(py, buffer.as_slice()).into_any();
         let (kind, values) = match &self.cells {
-            Cells::Int(all) => ("int64", bytes(py, all.len(), |row| all[row].to_ne_bytes())?.into_any()),
-            Cells::Time(all) => ("time", bytes(py, all.len(), |row| all[row].to_ne_bytes())?.into_any()),
-            Cells::Float(all) => ("float64", bytes(py, all.len(), |row| all[row].to_bits().to_ne_bytes())?.into_any()),
-            Cells::Bool(all) => ("bool", bytes(py, all.len(), |row| [u8::from(all[row])])?.into_any()),
+            Cells::Int(all) => ("int64", numbers(all.inner())),
+            Cells::Time(all) => ("time", numbers(all.inner())),
+            Cells::Float(all) => ("float64", numbers(all.inner())),
+            Cells::Bool(all) => ("bool", bytes(py, all.len(), |row| u8::from(all[row]))?.into_any()),
             Cells::Text(all) => ("text", self.list(py, |row| Ok(PyString::new(py, &all[row]).into_any()))?),
             Cells::Texts(all) => ("list", self.list(py, |row| Ok(PyList::new(py, &all[row])?.into_any()))?),
             Cells::Json(all) => {
@@ -166,4 +167,12 @@ impl Column {
         }
         Ok(list.into_any())
     }
+}
+
+/// Makes `len` bytes.
+fn bytes<'py>(py: Python<'py>, len: usize, byte: impl Fn(usize) -> u8) -> PyResult<Bound<'py, PyByteArray>> {
+    PyByteArray::new_with(py, len, |out| {
+        out.iter_mut().enumerate().for_each(|(index, place)| *place = byte(index));
+        Ok(())
+    })
 }

@@ -21,7 +21,9 @@ pub(super) fn frame(runs: Vec<RunInfo>) -> Frame {
         Column::new("project", text(|run| &run.project)),
         Column::new("state", text(|run| run.state.as_str())),
         Column::new("created", Cells::Time(runs.iter().map(|run| run.created).collect())),
-        Column::optional("finished", runs.iter().map(|run| run.finished).collect(), Cells::Time),
+        Column::optional("finished", runs.iter().map(|run| run.finished).collect(), |all: Vec<i64>| {
+            Cells::Time(all.into())
+        }),
         Column::new("duration", Cells::Float(runs.iter().map(|run| run.duration_secs(now_us)).collect())),
         Column::new("tags", Cells::Texts(runs.iter().map(|run| run.tags.clone()).collect())),
         optional("group", |run| &run.group),

@@ -57,7 +57,7 @@ pub(crate) struct BlockRow {
 }
 
 /// Which row group of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct GroupKey {
     pub(crate) run: ObjectId,
     pub(crate) writer: WriterId,

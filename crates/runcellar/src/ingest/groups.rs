@@ -1,10 +1,10 @@
 //! Row groups in the database: reading them, and putting them and the pages that list them there.
 
-use runcellar_format::WriterId;
 use runcellar_format::block::{Column, ColumnEntry, EncodedColumn, EncodedSpine, GroupMain, Values, assemble_group};
 use runcellar_format::record::{Body, GroupEntry, GroupPage, PAGE_ENTRIES, WriterRow};
-use runcellar_format::seal::Kind;
+use runcellar_format::seal::{Kind, OwnerKey};
 use runcellar_format::sum::Sum;
+use runcellar_format::{WorkspaceId, WriterId};
 
 use super::data::RunData;
 use crate::db::{BlockRow, Cover, GroupKey, ObjectKey, ReadTx, WriteTx};
@@ -20,6 +20,23 @@ pub(crate) struct Group {
     pub(crate) columns: Vec<Column>,
 }
 
+/// Reads one part of a group, sealed.
+pub(crate) fn sealed_part(tx: &ReadTx<'_>, data: &RunData, group: GroupKey, part: u32) -> Result<BlockRow> {
+    let missing = || Error::damaged(format!("{}: missing", part_noun(group.number, part, &data.record.id)));
+    tx.block(group, part)?.ok_or_else(missing)
+}
+
+/// Opens a part under the key of its run.
+pub(crate) fn open_sealed(key: &OwnerKey, workspace: WorkspaceId, run: &str, row: &BlockRow) -> Result<Vec<u8>> {
+    let group = GroupKey { run: row.run, writer: row.writer, number: row.number };
+    let opened = key.open(&BlockRow::place(workspace, group, row.part), &row.body);
+    opened.map_err(|cause| crate::db::damaged_in_place(part_noun(row.number, row.part, run), cause))
+}
+
+fn part_noun(number: u32, part: u32, run: &str) -> String {
+    format!("block {number} part {part} of run {run}")
+}
+
 /// Opens one part of a group.
 pub(crate) fn open_part(
     tx: &ReadTx<'_>,
@@ -28,10 +45,7 @@ pub(crate) fn open_part(
     group: GroupKey,
     part: u32,
 ) -> Result<Vec<u8>> {
-    let noun = || format!("block {} part {part} of run {}", group.number, data.record.id);
-    let row = tx.block(group, part)?.ok_or_else(|| Error::damaged(format!("{}: missing", noun())))?;
-    let place = BlockRow::place(keyring.workspace(), group, part);
-    data.key()?.open(&place, &row.body).map_err(|cause| crate::db::damaged_in_place(noun(), cause))
+    open_sealed(&*data.key()?, keyring.workspace(), &data.record.id, &sealed_part(tx, data, group, part)?)
 }
 
 /// Returns the key of a group entry of a run.

@@ -2,8 +2,9 @@
 
 use runcellar_format::value::Value;
 
-use super::series::{SeriesValues, whole};
+use super::series::whole;
 use super::tail::View;
+use super::values::SeriesValues;
 use crate::Result;
 use crate::db::ReadTx;
 use crate::ingest::fold;

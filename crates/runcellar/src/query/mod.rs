@@ -2,6 +2,7 @@
 
 mod at_best;
 mod bind;
+mod cache;
 pub mod filter;
 mod find;
 mod groups;
@@ -10,22 +11,38 @@ mod list;
 mod look;
 mod own;
 mod runs;
+mod sample;
+mod scan;
 mod series;
 pub(crate) mod tail;
+mod values;
+mod window;
 
+pub(crate) use cache::ReadCache;
 pub use filter::Filter;
 pub use groups::{Group, GroupStatistics, Groups};
 pub use history::{History, HistoryColumn};
 pub use list::Listing;
 pub use own::ConsoleLine;
 pub use runs::{MetricInfo, RunInfo, Selection, parse_fields};
-pub use series::{Series, SeriesValues};
+pub use series::Series;
+pub use values::SeriesValues;
+pub use window::Window;
 
 use runcellar_format::ObjectId;
 use runcellar_format::record::Start;
 
-use crate::Result;
 use crate::workspace::Inner;
+use crate::{Error, ErrorKind, Result};
+
+/// Reads a date (its start in UTC) or a date-time of RFC 3339, as filters take it: microseconds UTC since 1970.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] with what is wrong.
+pub fn parse_time(text: &str) -> Result<i64> {
+    let invalid = |wrong| Error::new(ErrorKind::InvalidArgument, format!("time {text:?}: {wrong}"));
+    filter::time::parse(text).map_err(invalid)
+}
 
 /// Finds the run that a start record speaks of, which may be known under another object id by now.
 fn run_of_start(inner: &Inner, start: &Start) -> Result<ObjectId> {

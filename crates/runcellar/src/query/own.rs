@@ -6,16 +6,15 @@
 use std::collections::BTreeMap;
 
 use runcellar_format::WriterId;
-use runcellar_format::block::Presence;
 use runcellar_format::value::Value;
 
-use super::history::{History, join};
+use super::history::{History, Table};
 use super::runs::{MetricInfo, RunInfo, metric_info};
-use super::series::{Points, Series, scan};
+use super::scan::Scan;
+use super::series::{Series, cells};
 use super::tail::{View, with_run};
+use super::window::Window;
 use crate::capture::Stream;
-use crate::ingest::data::value_at;
-use crate::lineage::ranks::Ranks;
 use crate::own::{CONSOLE, stored_system_name, system_name};
 use crate::{Error, ErrorKind, Result, Workspace};
 
@@ -52,7 +51,8 @@ impl Workspace {
     /// # Errors
     /// [`ErrorKind::NotFound`] for one that the run does not have, or if the run cannot be read.
     pub fn system(&self, run: &RunInfo, keys: Option<&[String]>) -> Result<History> {
-        let series = with_run(&self.inner, run.object, |tx, keyring, view| {
+        let cache = self.inner.read_cache()?;
+        let (table, ranks) = with_run(&self.inner, run.object, |tx, keyring, view| {
             let all = system_series(view);
             let mut wanted = Vec::new();
             for (name, number) in &all {
@@ -65,26 +65,19 @@ impl Workspace {
                 let message = format!("run {}: no system metric {key:?}", run.id);
                 return Err(Error::new(ErrorKind::NotFound, message));
             }
-            let mut points: Vec<Points> = wanted.iter().map(|_| Points::new()).collect();
-            let place = |series: u32| wanted.binary_search_by_key(&series, |(number, _)| *number).ok();
-            scan(
-                tx,
-                keyring,
-                view,
-                None,
-                |series| place(series).is_some(),
-                |series, mut found| {
-                    if let Some(points) = place(series).and_then(|at| points.get_mut(at)) {
-                        found.steps = found.times;
-                        points.add(found);
-                    }
-                },
-            )?;
-            let ranks = Ranks::of(&view.data.record)?;
-            let sorted = points.into_iter().map(|points| points.sorted(&ranks));
-            Ok(wanted.iter().map(|(_, name)| (*name).to_owned()).zip(sorted).collect::<Vec<_>>())
+            let mut table = Table::new(wanted.iter().map(|(number, name)| {
+                let kinds = view.data.series.entries.get(*number as usize).map_or(0, |entry| entry.kinds);
+                (*number, (*name).to_owned(), kinds)
+            }));
+            let is_wanted = |series: u32| wanted.binary_search_by_key(&series, |(number, _)| *number).is_ok();
+            let scan = Scan::new(tx, keyring, view, Window::default(), cache)?;
+            scan.read(is_wanted, |mut rows| {
+                rows.steps.clone_from(&rows.times);
+                table.add(rows);
+            })?;
+            Ok((table, scan.ranks))
         })?;
-        let mut table = join(series, None);
+        let mut table = table.finish(&ranks);
         table.steps = (0..).take(table.times.len()).collect();
         Ok(table)
     }
@@ -96,28 +89,20 @@ impl Workspace {
     pub fn console(&self, run: &RunInfo) -> Result<Vec<ConsoleLine>> {
         // Of a line that was drawn again the last text stands, at the time of the first.
         let mut lines: BTreeMap<(WriterId, i64), (i64, i64, String)> = BTreeMap::new();
+        let cache = self.inner.read_cache()?;
         with_run(&self.inner, run.object, |tx, keyring, view| {
             let Some(number) = view.data.series.number(CONSOLE) else { return Ok(()) };
-            scan(
-                tx,
-                keyring,
-                view,
-                None,
+            let scan = Scan::new(tx, keyring, view, Window::default(), cache)?;
+            scan.read(
                 |series| series == number,
-                |_, found| {
-                    for (presence, values) in &found.columns {
-                        for index in 0..values.len() {
-                            let row = match presence {
-                                Presence::Dense => index,
-                                Presence::Rows(rows) => rows.get(index).map_or(usize::MAX, |row| *row as usize),
-                            };
-                            let (Some(step), Some(time)) = (found.steps.get(row), found.times.get(row)) else { break };
-                            let Some(Value::Text(text)) = value_at(values, index) else { continue };
-                            let line = lines.entry((found.writer, *step)).or_insert((*time, *time, String::new()));
-                            line.0 = line.0.min(*time);
-                            if *time >= line.1 {
-                                (line.1, line.2) = (*time, text);
-                            }
+                |found| {
+                    for (row, value) in found.columns.iter().flat_map(cells) {
+                        let (Some(step), Some(time)) = (found.steps.get(row), found.times.get(row)) else { break };
+                        let Value::Text(text) = value else { continue };
+                        let line = lines.entry((found.writer, *step)).or_insert((*time, *time, String::new()));
+                        line.0 = line.0.min(*time);
+                        if *time >= line.1 {
+                            (line.1, line.2) = (*time, text);
                         }
                     }
                 },

@@ -28,6 +28,7 @@ use crate::io::Io;
 use crate::keys::Keyring;
 use crate::monitor::Monitor;
 use crate::os::Forkable;
+use crate::query::ReadCache;
 use crate::{Error, Result};
 
 /// Name of the file whose existence makes a directory a workspace.
@@ -66,6 +67,7 @@ struct State {
     db: Db,
     mirror: mirror::Mirror,
     catalogue: Cache,
+    read_cache: ReadCache,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -133,8 +135,13 @@ impl Inner {
                 db: Db::open(&self.path.join(crate::db::FILE_NAME))?,
                 mirror: old.mirror.for_child(),
                 catalogue: Cache::default(),
+                read_cache: ReadCache::default(),
             })
         })
+    }
+
+    pub(crate) fn read_cache(&self) -> Result<&ReadCache> {
+        Ok(&self.state()?.read_cache)
     }
 
     pub(crate) fn keyslots(&self) -> &Keyslots {

@@ -14,6 +14,7 @@ use crate::io::{self, Io, SystemIo};
 use crate::keys::{Keyring, Keys, Unlocked, unlock};
 use crate::monitor::{Monitor, Silent};
 use crate::os::Forkable;
+use crate::query::ReadCache;
 use crate::{Error, ErrorKind, Result};
 
 /// How a workspace is opened.
@@ -73,7 +74,7 @@ impl OpenOptions {
         let directory = key_file.as_deref().and_then(Path::parent).map(Path::to_owned).or(self.keys.directory);
         let mirror = Mirror::new(directory, keyslots.workspace);
         let may_write = self.recover && !db.is_read_only();
-        let state = State { db, mirror, keyring, catalogue: Cache::default() };
+        let state = State { db, mirror, keyring, catalogue: Cache::default(), read_cache: ReadCache::default() };
         let inner = Inner {
             io: self.io,
             monitor: self.monitor,

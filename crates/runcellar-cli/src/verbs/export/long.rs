@@ -32,7 +32,8 @@ pub(super) fn write(job: &Job<'_>, out: &mut impl Write) -> Result<u64, Failure>
     for (index, run) in job.runs.iter().enumerate() {
         work.reached("exporting runs", index, job.runs.len());
         for metric in job.workspace.metrics(run)? {
-            rows += write_series(job, out, run, &metric.name, &job.workspace.series(run, &metric.name, None)?)?;
+            let series = job.workspace.series_in(run, &metric.name, job.window, None)?;
+            rows += write_series(job, out, run, &metric.name, &series)?;
         }
         if job.system {
             for metric in job.workspace.system_metrics(run)? {

@@ -10,13 +10,14 @@ mod wide;
 use std::io::Write;
 use std::path::PathBuf;
 
-use runcellar::{RunInfo, Workspace};
+use runcellar::{RunInfo, Window, Workspace};
 
 use crate::failure::Failure;
 use crate::files::NewFile;
 use crate::output;
 use crate::session::Session;
 use crate::verbs::ls;
+use crate::verbs::window::WindowArgs;
 
 /// Write the points of runs as CSV or JSON lines
 #[derive(Debug, clap::Args)]
@@ -53,6 +54,8 @@ pub(crate) struct Args {
     /// Write the lines of the console, too
     #[arg(long, conflicts_with = "wide")]
     console: bool,
+    #[command(flatten)]
+    window: WindowArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -79,6 +82,7 @@ struct Job<'a> {
     session: &'a Session,
     workspace: &'a Workspace,
     runs: &'a [RunInfo],
+    window: Window,
     format: Format,
     system: bool,
     console: bool,
@@ -99,6 +103,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         session,
         workspace: &workspace,
         runs: &runs,
+        window: args.window.read()?,
         format: args.format(),
         system: args.system,
         console: args.console,

@@ -34,7 +34,8 @@ pub(super) fn write(job: &Job<'_>, out: &mut impl Write) -> Result<u64, Failure>
         work.reached("exporting runs", index, job.runs.len());
         let metrics = job.workspace.metrics(run)?;
         for range in stretches(&metrics) {
-            let table = job.workspace.history(run, None, range, None)?;
+            let window = range.map_or(job.window, |(from, before)| job.window.steps(from..before));
+            let table = job.workspace.history(run, None, window, None)?;
             match job.format {
                 Format::Csv => csv_rows(job, out, run, &table, &columns)?,
                 Format::Jsonl => json_rows(out, run, &table)?,
@@ -102,7 +103,7 @@ fn csv_rows(
         write!(out, "{step},{}", rfc3339_us(*time))?;
         for column in &places {
             out.write_all(b",")?;
-            if let Some(value) = column.and_then(|column| column.values.get((*column.rows.get(row)?)?)) {
+            if let Some(value) = column.and_then(|column| column.get(row)) {
                 csv::value(out, &value, job.tame)?;
             }
         }
@@ -128,8 +129,7 @@ impl Serialize for Row<'_> {
         out.serialize_entry("step", &self.step)?;
         out.serialize_entry("time", &Time(self.time))?;
         for column in &self.table.columns {
-            let place = column.rows.get(self.row).copied().flatten();
-            if let Some(value) = place.and_then(|place| column.values.get(place)) {
+            if let Some(value) = column.get(self.row) {
                 out.serialize_entry(&title(&column.name), &Scalar(&value))?;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use runcellar::{ErrorKind, MetricInfo, RunInfo, Selection, Series, Workspace};
+use runcellar::{ErrorKind, MetricInfo, RunInfo, Selection, Series, Window, Workspace};
 
 use crate::failure::{Code, Failure, listed};
 use crate::render::svg::SERIES_MAX;
@@ -29,8 +29,14 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Reads the line: all points of it, or about `points`.
-    pub(super) fn read(self, workspace: &Workspace, runs: &[RunInfo], points: Option<usize>) -> Result<Line, Failure> {
-        let series = workspace.series(&runs[self.run], &self.metric, points)?;
+    pub(super) fn read(
+        self,
+        workspace: &Workspace,
+        runs: &[RunInfo],
+        window: Window,
+        points: Option<usize>,
+    ) -> Result<Line, Failure> {
+        let series = workspace.series_in(&runs[self.run], &self.metric, window, points)?;
         let sampled = series.sampled && (series.steps.len() as u64) < self.points;
         Ok(Line { run: self.run, metric: self.metric, series, sampled })
     }

@@ -18,6 +18,7 @@ use crate::render::png::png;
 use crate::render::svg::{Panel, SvgOptions, Theme, svg};
 use crate::session::Session;
 use crate::shapes::Scalar;
+use crate::verbs::window::WindowArgs;
 use lines::{Group, Line};
 
 /// Plots drawn on a terminal, and charts in one picture, if no metric was named.
@@ -70,6 +71,8 @@ pub(crate) struct Args {
     /// Height in lines of the terminal, or in pixels of a picture
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=10_000))]
     height: Option<u32>,
+    #[command(flatten)]
+    window: WindowArgs,
     /// Pixels of a PNG for each of --width and --height, 0.5 to 8 [default: 2]
     #[arg(long, value_name = "N", value_parser = scale)]
     scale: Option<f32>,
@@ -128,6 +131,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         return Err(Failure::usage("--dark and --scale are of pictures: -o FILE.png"));
     }
     let filter = args.filter.as_deref().map(|text| crate::verbs::ls::selection(Some(text), None)).transpose()?;
+    let window = args.window.read()?;
     let workspace = session.open()?;
     let (runs, lines, named) = {
         let work = session.work("reading metrics");
@@ -139,7 +143,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         let total = wanted.len();
         for (index, line) in wanted.into_iter().enumerate() {
             work.reached("reading metrics", index, total);
-            lines.push(line.read(&workspace, &runs, points)?);
+            lines.push(line.read(&workspace, &runs, window, points)?);
         }
         (runs, lines, !metrics.is_empty())
     };

@@ -25,7 +25,7 @@ mod field;
 mod lex;
 mod like;
 mod parse;
-mod time;
+pub(super) mod time;
 mod value;
 
 #[cfg(test)]

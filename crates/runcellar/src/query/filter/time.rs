@@ -10,7 +10,7 @@
 ///
 /// # Errors
 /// What is wrong, to follow the text in a message.
-pub(super) fn parse(text: &str) -> Result<i64, String> {
+pub(in crate::query) fn parse(text: &str) -> Result<i64, String> {
     let mut cursor = Cursor(text.as_bytes());
     let year = cursor.digits(4, "year", 0, 9999)?;
     cursor.expect(b"-", "\"-\" after the year")?;

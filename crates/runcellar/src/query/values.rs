@@ -1,0 +1,232 @@
+//! Values of a series, and how they are ordered.
+
+use std::cmp::Ordering;
+
+use runcellar_format::block::Values;
+use runcellar_format::histogram::Histogram;
+use runcellar_format::value::Value;
+
+use crate::ingest::data::value_at;
+
+/// Values of a series, in the narrowest form that holds them all exactly.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SeriesValues {
+    /// Floats; integers among them are exact.
+    Float(Vec<f64>),
+    /// Integers.
+    Int(Vec<i64>),
+    /// Truth values.
+    Bool(Vec<bool>),
+    /// Texts.
+    Text(Vec<String>),
+    /// Histograms.
+    Histogram(Vec<Histogram>),
+    /// Values of several kinds.
+    Mixed(Vec<Value>),
+}
+
+/// Integers up to this are exact as floats.
+const EXACT_MAX: u64 = 1 << 53;
+
+impl Default for SeriesValues {
+    fn default() -> Self {
+        SeriesValues::Float(Vec::new())
+    }
+}
+
+impl SeriesValues {
+    /// Returns the number of values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            SeriesValues::Float(all) => all.len(),
+            SeriesValues::Int(all) => all.len(),
+            SeriesValues::Bool(all) => all.len(),
+            SeriesValues::Text(all) => all.len(),
+            SeriesValues::Histogram(all) => all.len(),
+            SeriesValues::Mixed(all) => all.len(),
+        }
+    }
+
+    /// Returns true if there is no value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the `index`-th value.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Value> {
+        Some(match self {
+            SeriesValues::Float(all) => Value::Float(*all.get(index)?),
+            SeriesValues::Int(all) => Value::Int(*all.get(index)?),
+            SeriesValues::Bool(all) => Value::Bool(*all.get(index)?),
+            SeriesValues::Text(all) => Value::Text(all.get(index)?.clone()),
+            SeriesValues::Histogram(all) => Value::from(all.get(index)?.clone()),
+            SeriesValues::Mixed(all) => all.get(index)?.clone(),
+        })
+    }
+
+    /// Returns the values at `picks` in their order.
+    #[must_use]
+    pub(crate) fn pick(&self, picks: &[usize]) -> SeriesValues {
+        fn take<T: Clone>(all: &[T], picks: &[usize]) -> Vec<T> {
+            picks.iter().filter_map(|pick| all.get(*pick).cloned()).collect()
+        }
+        match self {
+            SeriesValues::Float(all) => SeriesValues::Float(take(all, picks)),
+            SeriesValues::Int(all) => SeriesValues::Int(take(all, picks)),
+            SeriesValues::Bool(all) => SeriesValues::Bool(take(all, picks)),
+            SeriesValues::Text(all) => SeriesValues::Text(take(all, picks)),
+            SeriesValues::Histogram(all) => SeriesValues::Histogram(take(all, picks)),
+            SeriesValues::Mixed(all) => SeriesValues::Mixed(take(all, picks)),
+        }
+    }
+
+    /// Makes room for so many values of a kind that is expected.
+    pub(super) fn reserve(&mut self, count: usize) {
+        match self {
+            SeriesValues::Float(all) => all.reserve_exact(count),
+            SeriesValues::Int(all) => all.reserve_exact(count),
+            SeriesValues::Bool(all) => all.reserve_exact(count),
+            SeriesValues::Text(all) => all.reserve_exact(count),
+            SeriesValues::Histogram(all) => all.reserve_exact(count),
+            SeriesValues::Mixed(all) => all.reserve_exact(count),
+        }
+    }
+
+    pub(super) fn append(&mut self, values: Values) {
+        match (&mut *self, values) {
+            (SeriesValues::Float(all), Values::Float(more)) => all.extend(more),
+            (SeriesValues::Int(all), Values::Int(more)) => all.extend(more),
+            (SeriesValues::Bool(all), Values::Bool(more)) => all.extend(more),
+            (SeriesValues::Text(all), Values::Text(more)) => all.extend(more),
+            (SeriesValues::Histogram(all), Values::Histogram(more)) => all.extend(more),
+            (this, values) if this.is_empty() => {
+                *this = match values {
+                    Values::Float(all) => SeriesValues::Float(all),
+                    Values::Int(all) => SeriesValues::Int(all),
+                    Values::Bool(all) => SeriesValues::Bool(all),
+                    Values::Text(all) => SeriesValues::Text(all),
+                    Values::Histogram(all) => SeriesValues::Histogram(all),
+                };
+            }
+            (this, values) => this.append_mixed((0..values.len()).filter_map(|index| value_at(&values, index))),
+        }
+    }
+
+    /// Appends values that stay where they are.
+    pub(super) fn append_copy(&mut self, values: &Values) {
+        match (&mut *self, values) {
+            (SeriesValues::Float(all), Values::Float(more)) => all.extend_from_slice(more),
+            (SeriesValues::Int(all), Values::Int(more)) => all.extend_from_slice(more),
+            (this, values) => this.append(values.clone()),
+        }
+    }
+
+    pub(super) fn append_mixed(&mut self, values: impl Iterator<Item = Value>) {
+        if !matches!(self, SeriesValues::Mixed(_)) {
+            *self = SeriesValues::Mixed((0..self.len()).filter_map(|index| self.get(index)).collect());
+        }
+        if let SeriesValues::Mixed(all) = self {
+            all.extend(values);
+        }
+    }
+
+    /// Brings values of several kinds into the narrowest form: floats of integers and floats if that loses nothing.
+    pub(super) fn narrowed(self) -> SeriesValues {
+        fn all<T>(values: &[Value], one: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+            values.iter().map(one).collect()
+        }
+        let SeriesValues::Mixed(values) = &self else { return self };
+        let int = |value: &Value| if let Value::Int(int) = value { Some(*int) } else { None };
+        let bool = |value: &Value| if let Value::Bool(bool) = value { Some(*bool) } else { None };
+        let text = |value: &Value| if let Value::Text(text) = value { Some(text.clone()) } else { None };
+        let float = |value: &Value| match value {
+            Value::Float(float) => Some(*float),
+            Value::Int(int) if int.unsigned_abs() <= EXACT_MAX => Some(*int as f64),
+            _ => None,
+        };
+        None.or_else(|| all(values, int).map(SeriesValues::Int))
+            .or_else(|| all(values, float).map(SeriesValues::Float))
+            .or_else(|| all(values, bool).map(SeriesValues::Bool))
+            .or_else(|| all(values, text).map(SeriesValues::Text))
+            .unwrap_or(self)
+    }
+}
+
+/// Orders two values as numbers, exactly; `None` if one of them is none: text, a histogram, or NaN. -0.0 is below 0.0, and
+/// infinities are the ends.
+pub(super) fn compare(left: &Value, right: &Value) -> Option<Ordering> {
+    match (number(left)?, number(right)?) {
+        (Number::Float(left), Number::Float(right)) => Some(left.total_cmp(&right)),
+        (Number::Int(left), Number::Int(right)) => Some(left.cmp(&right)),
+        (Number::Int(left), Number::Float(right)) => Some(compare_int(left, right)),
+        (Number::Float(left), Number::Int(right)) => Some(compare_int(right, left).reverse()),
+    }
+}
+
+enum Number {
+    Float(f64),
+    Int(i64),
+}
+
+fn number(value: &Value) -> Option<Number> {
+    match value {
+        Value::Float(float) => Some(Number::Float(*float)).filter(|_| !float.is_nan()),
+        Value::Int(int) => Some(Number::Int(*int)),
+        Value::Bool(bool) => Some(Number::Int((*bool).into())),
+        Value::Text(_) | Value::Histogram(_) => None,
+    }
+}
+
+/// Compares an integer with a float that is not NaN.
+fn compare_int(int: i64, float: f64) -> Ordering {
+    // Saturates far outside the integers, where it decides; a fraction decides what is left.
+    let whole = i128::from(int).cmp(&(float.trunc() as i128));
+    whole.then_with(|| 0.0.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mixed_numbers_become_floats_only_if_that_loses_nothing() {
+        let mut values = SeriesValues::default();
+        values.append(Values::Int(vec![1, 2]));
+        values.append(Values::Float(vec![0.5]));
+        assert_eq!(values.narrowed(), SeriesValues::Float(vec![1.0, 2.0, 0.5]));
+        let mut exact = SeriesValues::Int(vec![(1 << 53) + 1]);
+        exact.append(Values::Float(vec![0.5]));
+        assert!(matches!(exact.narrowed(), SeriesValues::Mixed(_)));
+        let one_kind = SeriesValues::Mixed(vec![Value::Int(i64::MAX)]);
+        assert_eq!(one_kind.narrowed(), SeriesValues::Int(vec![i64::MAX]));
+    }
+
+    #[test]
+    fn numbers_of_several_kinds_are_ordered_exactly() {
+        let rising = [
+            Value::Float(f64::NEG_INFINITY),
+            Value::Int(i64::MIN),
+            Value::Float(-0.5),
+            Value::Float(-0.0),
+            Value::Float(0.0),
+            Value::Float(0.5),
+            Value::Bool(true),
+            Value::Float(9_007_199_254_740_992.0),
+            Value::Int((1 << 53) + 1),
+            Value::Int(i64::MAX),
+            Value::Float(9_223_372_036_854_775_808.0),
+            Value::Float(f64::INFINITY),
+        ];
+        for (low, left) in rising.iter().enumerate() {
+            for (high, right) in rising.iter().enumerate() {
+                assert_eq!(compare(left, right), Some(low.cmp(&high)), "{left:?} and {right:?}");
+            }
+        }
+        assert_eq!(compare(&Value::Int(0), &Value::Float(f64::NAN)), None);
+        assert_eq!(compare(&Value::Text("a".into()), &Value::Int(0)), None);
+        assert_eq!(compare(&Value::Int(0), &Value::Float(-0.0)), Some(Ordering::Equal));
+    }
+}
