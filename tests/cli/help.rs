@@ -16,8 +16,22 @@ fn every_verb_explains_itself_with_an_example() {
     let help = home.ok(["--help"]);
     assert!(help.starts_with("Encrypted, local-first records"), "{help}");
     let verbs = [
-        "init", "ls", "show", "plot", "export", "tag", "note", "rm", "restore", "check", "key", "config", "doctor",
+        "init",
+        "ls",
+        "show",
+        "plot",
+        "export",
+        "tag",
+        "note",
+        "rm",
+        "restore",
+        "check",
+        "key",
+        "config",
+        "doctor",
         "du",
+        "completions",
+        "man",
     ];
     for verb in verbs {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb} is listed");

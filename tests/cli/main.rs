@@ -15,6 +15,7 @@ mod ls;
 mod pipes;
 mod plot;
 mod rm;
+mod shell;
 mod show;
 mod support;
 mod tag_and_note;

@@ -71,6 +71,8 @@ enum Verb {
     Config(verbs::config::Args),
     Doctor(verbs::doctor::Args),
     Du(verbs::du::Args),
+    Completions(verbs::completions::Args),
+    Man(verbs::man::Args),
 }
 
 impl Cli {
@@ -92,6 +94,8 @@ impl Cli {
             Verb::Config(args) => verbs::config::run(&session, &args),
             Verb::Doctor(args) => verbs::doctor::run(&session, &args),
             Verb::Du(args) => verbs::du::run(&session, &args),
+            Verb::Completions(args) => verbs::completions::run(&args),
+            Verb::Man(args) => verbs::man::run(&session, &args),
         }
     }
 }

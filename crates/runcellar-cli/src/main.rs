@@ -5,6 +5,7 @@
 //! everything else to stderr; `failure` holds the exit codes. What must never be here: SQL, keys, bytes of files.
 
 mod cli;
+mod complete;
 mod failure;
 mod files;
 mod interrupt;
@@ -23,6 +24,12 @@ use clap::Parser as _;
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    // Before anything else has a thread: the question lies in a variable, which is then taken away.
+    match complete::answer() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => return Failure::from(error).report(),
+    }
     interrupt::install();
     let outcome = cli::Cli::try_parse().map_err(Failure::from).and_then(|cli| cli.run());
     match outcome {

@@ -1,6 +1,7 @@
 //! One file a verb: its options, what it asks of the store, and what it answers.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod du;
@@ -8,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;
+pub(crate) mod man;
 pub(crate) mod note;
 pub(crate) mod plot;
 pub(crate) mod restore;

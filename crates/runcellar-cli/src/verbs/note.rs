@@ -1,5 +1,8 @@
 //! `note`: replaces the notes of a run.
 
+use clap_complete::engine::ArgValueCompleter;
+
+use crate::complete;
 use crate::failure::Failure;
 use crate::render::visible;
 use crate::session::Session;
@@ -13,7 +16,7 @@ Examples:
   runcellar note brave-otter-12 ''                takes the notes away")]
 pub(crate) struct Args {
     /// The run
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     run: String,
     /// The notes
     #[arg(value_name = "TEXT", allow_hyphen_values = true)]

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use clap_complete::engine::ArgValueCompleter;
+
+use crate::complete;
 use crate::failure::Failure;
 use crate::render::visible;
 use crate::session::Session;
@@ -15,7 +18,7 @@ Examples:
   runcellar restore brave-otter-12")]
 pub(crate) struct Args {
     /// The runs to show again
-    #[arg(required = true, value_name = "RUN")]
+    #[arg(required = true, value_name = "RUN", add = ArgValueCompleter::new(complete::removed_runs))]
     runs: Vec<String>,
 }
 

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use clap_complete::engine::ArgValueCompleter;
+
+use crate::complete;
 use crate::failure::Failure;
 use crate::render::visible;
 use crate::session::Session;
@@ -18,7 +21,7 @@ Examples:
   runcellar ls --removed")]
 pub(crate) struct Args {
     /// The runs to hide
-    #[arg(required = true, value_name = "RUN")]
+    #[arg(required = true, value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     runs: Vec<String>,
 }
 

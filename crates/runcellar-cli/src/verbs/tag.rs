@@ -1,5 +1,8 @@
 //! `tag`: adds tags to a run and takes tags away.
 
+use clap_complete::engine::ArgValueCompleter;
+
+use crate::complete;
 use crate::failure::{Failure, listed};
 use crate::render::visible;
 use crate::session::Session;
@@ -12,7 +15,7 @@ Examples:
   runcellar tag brave-otter-12 --remove best")]
 pub(crate) struct Args {
     /// The run
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     run: String,
     /// Tags to add
     #[arg(value_name = "TAG", required_unless_present = "remove")]

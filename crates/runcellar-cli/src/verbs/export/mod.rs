@@ -10,8 +10,10 @@ mod wide;
 use std::io::Write;
 use std::path::PathBuf;
 
+use clap_complete::engine::ArgValueCompleter;
 use runcellar::{RunInfo, Window, Workspace};
 
+use crate::complete;
 use crate::failure::Failure;
 use crate::files::NewFile;
 use crate::output;
@@ -31,7 +33,7 @@ Examples:
   runcellar export --where 'state = \"finished\"' --wide -o digits.csv")]
 pub(crate) struct Args {
     /// The runs [default: all that show]
-    #[arg(value_name = "RUN", conflicts_with_all = ["filter", "project"])]
+    #[arg(value_name = "RUN", conflicts_with_all = ["filter", "project"], add = ArgValueCompleter::new(complete::runs))]
     runs: Vec<String>,
     /// Only runs that match this filter
     #[arg(long = "where", value_name = "FILTER")]

@@ -6,8 +6,10 @@ mod smooth;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use clap_complete::engine::ArgValueCompleter;
 use runcellar::{RunInfo, Series, SeriesValues, Value};
 
+use crate::complete;
 use crate::failure::{Failure, listed};
 use crate::files::NewFile;
 use crate::output::{self, Display};
@@ -45,7 +47,7 @@ Examples:
   runcellar plot --where 'config.lr < 0.1' --metric val/loss --x relative -o loss.png")]
 pub(crate) struct Args {
     /// The run, then metrics of it or further runs
-    #[arg(value_name = "RUN|METRIC", required_unless_present = "filter")]
+    #[arg(value_name = "RUN|METRIC", required_unless_present = "filter", add = ArgValueCompleter::new(complete::runs))]
     names: Vec<String>,
     /// Draw this metric; may be repeated [default: all]
     #[arg(short, long = "metric", value_name = "METRIC")]

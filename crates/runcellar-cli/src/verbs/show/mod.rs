@@ -3,8 +3,10 @@
 mod page;
 mod spark;
 
+use clap_complete::engine::ArgValueCompleter;
 use runcellar::{ConsoleLine, MetricInfo, RunInfo, Workspace};
 
+use crate::complete;
 use crate::failure::Failure;
 use crate::render::visible;
 use crate::session::{Session, now_us};
@@ -21,7 +23,7 @@ Examples:
   runcellar show brave-otter-12 --console | tail")]
 pub(crate) struct Args {
     /// The run
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     run: String,
     /// Show the system metrics, too
     #[arg(long)]
