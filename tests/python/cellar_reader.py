@@ -77,10 +77,13 @@ TYPES = {
     "GroupEntry": "place:u32 writer:id number:u32 first_sequence:u64 last_sequence:u64 rows:u32"
     " points:u64 first_step:i64 last_step:i64 first_time:i64 last_time:i64 parts:u32 best:bool sum:hash",
     "GroupPage": "entries:[GroupEntry",
+    "GroupRange": "writer:id first:u32 last:u32",
     "Launched": "job:text restart:u32",
     "Launches": "writers:[id,u64,u32",
     "MetricDefinition": "name:text summary:[text step_metric:text goal:text hidden:bool",
     "Project": "name:text created:i64 extra:Extra",
+    "Rewind": "time:i64 step:i64 launch:id writers:[id hidden:[GroupRange",
+    "Rewinds": "all:[Rewind",
     "RootRow": "lineage:id device:id next_device_seq:u64 counter:u64 sum:hash keyslots_version:u64"
     " keyslots_hash:hash inode:u64 clock:u64",
     "RunHead": "version:u64 points:u64 rows:u64 series:u32 next_group:u32 sum:hash",
@@ -427,6 +430,8 @@ def take(run, writer, kind, content, names):
         step, time, values = content
         session.ended = max(session.ended, time)
         if not values or not all(names.get(index, "").startswith("\0") for index in values):
+            if any(writer in rewind.writers and step > rewind.step for rewind in run.rewinds):
+                return
             run.next_step = max(run.next_step, step + 1)
         for index, value in values.items():
             if index not in names:
@@ -460,6 +465,8 @@ def as_run(record, obj):
     """Makes of a run record what journals are folded into."""
     record.object, record.series, record.points = obj, [], {}
     launches = field(record, 3, "Launches")
+    rewinds = field(record, 2, "Rewinds")
+    record.rewinds = rewinds.all if rewinds else []
     record.launches = {writer: launch for writer, *launch in launches.writers} if launches else {}
     record.tags = {tag.add_id: tag.name for tag in record.tags}
     record.sessions = {session.writer: session for session in record.sessions}
@@ -556,6 +563,8 @@ class Workspace:
             compare(pages.get(obj, 0), body("RunHead", texts[4, obj][0]).sum, f"run {run.id}")
             run.series = [entry.name for text in texts.get((5, obj), []) for entry in body("SeriesPage", text).entries]
             for entry in [entry for text in texts.get((6, obj), []) for entry in body("GroupPage", text).entries]:
+                ranges = [(r.writer, r.first, r.last) for rewind in run.rewinds for r in rewind.hidden]
+                hidden = any(entry.writer == of and first <= entry.number <= last for of, first, last in ranges)
                 sql = "SELECT part, body FROM block WHERE run = ? AND writer = ? AND number = ?"
                 parts = dict(db.execute(sql, (obj, entry.writer, entry.number)))
                 place = obj, entry.writer, u32(entry.number)
@@ -566,7 +575,7 @@ class Workspace:
                     where = {"part": entry.writer, "at": entry.number, "sub": number}
                     return unseal(self.key(parts[number][4:20]), self.id, 7, obj, parts[number], **where)
 
-                for series, step, time, value in group(part):
+                for series, step, time, value in () if hidden else group(part):
                     run.points.setdefault(run.series[series], []).append((step, time, entry.writer, value))
 
     def journal(self, path):

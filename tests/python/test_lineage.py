@@ -169,3 +169,95 @@ def test_auto_goes_on_with_the_run_of_the_script_that_crashed(ws_dir: str, tmp_p
     stored = rc.Workspace(ws_dir).run(first[0])
     assert stored.config == {"start": 2}
     assert stored.series("loss").steps.tolist() == [0, 1, 2]
+
+
+def test_a_fork_begins_with_the_history_of_another_run(ws_dir: str) -> None:
+    parent = rc.init("p", dir=ws_dir, config={"lr": 0.1, "net": {"layers": 3}}, name="calm-fox")
+    for step in range(6000):
+        parent.log({"loss": 1 / (step + 1), "text": f"t{step}"} if step % 7 == 0 else {"loss": step})
+    # The parent is at work still: half of it stands in its journal only.
+    child = rc.Workspace(ws_dir)  # a reader of the same workspace does not disturb
+    assert child.run("calm-fox").state == "running"
+    script = (
+        "import sys, runcellar as rc\n"
+        "with rc.init(dir=sys.argv[1], fork_from='calm-fox?_step=5000', config={'lr': 0.2}) as run:\n"
+        "    print(run.id, run.project, run.step, run.resumed, run.config.net.layers, run.config['lr'])\n"
+        "    run.log({'loss': -1.0})\n"
+    )
+    command = [sys.executable, "-c", script, ws_dir]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert out[1:] == ["p", "5001", "False", "3", "0.2"]
+    ws = rc.Workspace(ws_dir)
+    forked = ws.run(out[0])
+    assert forked.forked_from == f"{parent.id}?_step=5000"
+    assert forked.rewinds == []
+    steps, values, _times = forked.series("loss")
+    assert steps.tolist() == list(range(5002))
+    assert values[-1] == -1.0
+    assert forked.summary == {"loss": -1.0, "text": "t4998"}
+    assert_reads_alike(ws_dir, out[0])
+    parent.finish()
+    assert len(ws.run(parent.id).series("loss")) == 6000
+    assert_reads_alike(ws_dir, parent.id)
+    assert ws.check().ok
+
+
+def test_a_rewound_run_goes_on_from_a_step_and_keeps_what_it_hides(ws_dir: str) -> None:
+    with rc.init("p", dir=ws_dir, id="run") as run:
+        for step in range(5000):
+            run.log({"loss": float(step)})
+        with pytest.raises(TimeoutError, match="being recorded"):
+            rewind_elsewhere(ws_dir)
+    with rc.init(dir=ws_dir, resume_from="run?_step=99") as run:
+        assert (run.id, run.project, run.step, run.resumed) == ("run", "p", 100, True)
+        run.log({"loss": -1.0})
+    stored = rc.Workspace(ws_dir).run("run")
+    assert stored.series("loss").values.tolist() == [*map(float, range(100)), -1.0]
+    assert stored.summary["loss"] == -1.0
+    hidden = stored.series("loss", hidden=True)
+    assert hidden.steps.tolist() == list(range(100, 5000))
+    (told,) = stored.rewinds
+    assert (told["step"], told["rows"]) == (99, 4900)
+    assert_reads_alike(ws_dir, "run")
+    with pytest.raises(ValueError, match="hidden"):
+        stored.series("loss", 10, hidden=True)
+
+
+def rewind_elsewhere(ws_dir: str) -> None:
+    """Rewind a run from another process, whose error is raised here."""
+    script = (
+        "import sys, runcellar as rc\n"
+        "try:\n"
+        "    rc.init(dir=sys.argv[1], resume_from='run?_step=3')\n"
+        "except rc.BusyError as error:\n"
+        "    sys.exit(str(error))\n"
+    )
+    command = [sys.executable, "-c", script, ws_dir]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise rc.BusyError(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"fork_from": "run?_step=x"}, ValueError, "not a number"),
+        ({"fork_from": "run?step=1"}, ValueError, "_step=N"),
+        ({"fork_from": "nowhere?_step=1"}, KeyError, "nowhere"),
+        ({"resume_from": "nowhere?_step=1"}, KeyError, "nowhere"),
+        ({"fork_from": "run", "resume_from": "run"}, ValueError, "one of them"),
+        ({"fork_from": "run", "id": "run"}, rc.ExistsError, "there already"),
+        ({"resume_from": "run?_step=1", "id": "other"}, ValueError, "two runs"),
+        ({"resume_from": "run?_step=1", "resume": "never"}, ValueError, "never"),
+        ({"fork_from": "run", "resume": "must"}, ValueError, "new run"),
+        ({"id": "run?_step=1"}, ValueError, "not allowed"),
+    ],
+)
+def test_bad_points_are_refused(
+    ws_dir: str, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with rc.init("p", dir=ws_dir, id="run") as run:
+        run.log({"loss": 1})
+    with pytest.raises(error, match=message):
+        rc.init("p", dir=ws_dir, **options)
+    assert len(rc.Workspace(ws_dir).runs()) == 1

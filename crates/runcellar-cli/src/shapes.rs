@@ -3,7 +3,7 @@
 //! Floats are exact and keep a `.` or `e`, so that 1.0 does not become an integer; NaN and the infinities, which JSON
 //! does not have, are the texts `"NaN"`, `"Infinity"` and `"-Infinity"`.
 
-use runcellar::{ConsoleLine, Json, KeySlot, MetricInfo, RunInfo, Value};
+use runcellar::{ConsoleLine, Json, KeySlot, Lineage, MetricInfo, RunInfo, Value};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
 use crate::render::number::exact_number;
@@ -134,6 +134,24 @@ pub(crate) struct ShowShape<'a> {
     exit_code: Option<i32>,
     dropped: u64,
     system: Vec<MetricShape<'a>>,
+    forked_from: Option<PointShape<'a>>,
+    rewinds: Vec<RewindShape>,
+    ranks: u32,
+}
+
+/// What a run was forked from.
+#[derive(serde::Serialize)]
+struct PointShape<'a> {
+    run: &'a str,
+    step: Option<i64>,
+}
+
+/// A run was rewound.
+#[derive(serde::Serialize)]
+struct RewindShape {
+    time: Time,
+    step: i64,
+    rows: u64,
 }
 
 /// A line of the console, as `show --console` answers.
@@ -173,6 +191,7 @@ impl<'a> ShowShape<'a> {
         run: &'a RunInfo,
         metrics: &'a [MetricInfo],
         system: &'a [MetricInfo],
+        lineage: &'a Lineage,
         now_us: i64,
     ) -> ShowShape<'a> {
         let metric = |metric: &'a MetricInfo| MetricShape {
@@ -193,6 +212,13 @@ impl<'a> ShowShape<'a> {
             exit_code: run.exit_code,
             dropped: run.dropped,
             system: system.iter().map(metric).collect(),
+            forked_from: lineage.forked_from.as_ref().map(|point| PointShape { run: &point.run, step: point.step }),
+            rewinds: lineage
+                .rewinds
+                .iter()
+                .map(|rewind| RewindShape { time: Time(rewind.time), step: rewind.step, rows: rewind.rows })
+                .collect(),
+            ranks: lineage.ranks,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runcellar::run::Removal;
-use runcellar::{Json, MetricDefinition, Resume, Run, RunState};
+use runcellar::{HistoryPoint, Json, MetricDefinition, Resume, Run, RunState};
 
 use crate::convert::{self, Flat, Refusal};
 use crate::error::{self, Result};
@@ -84,7 +84,7 @@ fn switch(workspace: &runcellar::Workspace, given: Option<bool>, setting: &str) 
 impl Recorder {
     #[new]
     #[pyo3(signature = (*, project, name, config, tags, notes, group, job_type, id, resume, dir, key_file, disabled,
-                        strict, program, runtime, directory, system))]
+                        strict, program, runtime, directory, system, fork_from, resume_from))]
     #[allow(clippy::too_many_arguments, reason = "a constructor with keywords only")]
     fn new(
         py: Python<'_>,
@@ -105,6 +105,8 @@ impl Recorder {
         runtime: String,
         directory: Option<PathBuf>,
         system: Option<bool>,
+        fork_from: Option<&str>,
+        resume_from: Option<&str>,
     ) -> Result<Self> {
         let config = match config {
             None => Json::Map(Vec::new()),
@@ -131,14 +133,18 @@ impl Recorder {
             _ => Resume::Must,
         });
         let launch = launch::of_next_run()?;
+        let point = |text: Option<&str>| text.map(str::parse::<HistoryPoint>).transpose();
+        let (fork_from, resume_from) = (point(fork_from)?, point(resume_from)?);
         let workspace = open::open(py, dir, key_file, Missing::Create, &messages)?;
         let created = open::creation_line(&workspace);
         let run = py.detach(|| -> runcellar::Result<Run> {
             let project = match project {
                 Some(project) => project,
-                None => match workspace.setting("project.default")? {
-                    Json::Text(project) => project,
-                    _ => "default".to_owned(),
+                // What goes on with a run stays in its project.
+                None => match (fork_from.as_ref().or(resume_from.as_ref()), workspace.setting("project.default")?) {
+                    (Some(point), _) => workspace.find_run(&point.run)?.project,
+                    (None, Json::Text(project)) => project,
+                    (None, _) => "default".to_owned(),
                 },
             };
             let mut builder = workspace
@@ -154,6 +160,12 @@ impl Recorder {
                 .strict(strict);
             if let Some(resume) = resume {
                 builder = builder.resume(resume);
+            }
+            if let Some(point) = fork_from {
+                builder = builder.fork_from(point);
+            }
+            if let Some(point) = resume_from {
+                builder = builder.resume_from(point);
             }
             if let Some(launch) = launch.clone() {
                 builder = builder.launch(launch);

@@ -208,6 +208,28 @@ impl StoredRun {
         text_or_none(&self.info().host)
     }
 
+    /// What it was forked from, as `init` takes it; None if it was not.
+    #[getter]
+    fn forked_from(&self, py: Python<'_>) -> Result<Option<String>> {
+        let lineage = self.detached(py, |workspace, info| workspace.lineage(info))?;
+        Ok(lineage.forked_from.map(|point| point.to_string()))
+    }
+
+    /// How often it was rewound, in order, as dicts.
+    #[getter]
+    fn rewinds<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        let lineage = self.detached(py, |workspace, info| workspace.lineage(info))?;
+        let (list, times) = (PyList::empty(py), Datetimes::new(py)?);
+        for rewind in lineage.rewinds {
+            let dict = PyDict::new(py);
+            dict.set_item("time", times.at(rewind.time)?)?;
+            dict.set_item("step", rewind.step)?;
+            dict.set_item("rows", rewind.rows)?;
+            list.append(dict)?;
+        }
+        Ok(list)
+    }
+
     /// The tags, as a set that writes through.
     #[getter]
     fn tags<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -273,8 +295,9 @@ impl StoredRun {
 
     /// Read one metric, every point of it, or at most `points` of them; unpacks into steps, values and times.
     ///
-    /// `steps`, `times` and `rank` are as for `history`.
-    #[pyo3(signature = (key, points=None, *, steps=None, times=None, rank=None))]
+    /// `steps`, `times` and `rank` are as for `history`; `hidden` takes only what rewinds hide.
+    #[pyo3(signature = (key, points=None, *, steps=None, times=None, rank=None, hidden=false))]
+    #[allow(clippy::too_many_arguments, reason = "keywords of one call")]
     fn series<'py>(
         &self,
         py: Python<'py>,
@@ -283,10 +306,18 @@ impl StoredRun {
         steps: Option<Ends<i64>>,
         times: Option<Ends<Time>>,
         rank: Option<u32>,
+        hidden: bool,
     ) -> Result<Bound<'py, PyAny>> {
+        if hidden && (points.is_some() || steps.is_some() || times.is_some() || rank.is_some()) {
+            let message = "hidden: all hidden points are read; nothing else is to be given";
+            return Err(error::invalid(py, message).into());
+        }
         let window = window(steps, times, rank);
         let points = points.map(|points| count(py, "points", points)).transpose()?;
-        let series = self.detached(py, |workspace, info| workspace.series_in(info, key, window, points))?;
+        let series = self.detached(py, |workspace, info| match hidden {
+            true => workspace.hidden_series(info, key),
+            false => workspace.series_in(info, key, window, points),
+        })?;
         Ok(series::to_python(py, series)?)
     }
 

@@ -94,6 +94,11 @@ class Histogram:
         """Return what pickling needs to make it again."""
 
 @type_check_only
+class RewindInfo(TypedDict):
+    time: datetime
+    step: int
+    rows: int
+
 class MetricInfo(TypedDict):
     """One metric of a run."""
 
@@ -130,6 +135,8 @@ class Recorder:
         runtime: str,
         directory: _Path | None,
         system: bool | None,
+        fork_from: str | None,
+        resume_from: str | None,
     ) -> Recorder: ...
     @property
     def id(self) -> str:
@@ -376,6 +383,12 @@ class StoredRun:
     @property
     def host(self) -> str | None:
         """Name of the host it was started on."""
+    @property
+    def forked_from(self) -> str | None:
+        """What it was forked from, such as ``"3fk2...?_step=100"``; None if it was not."""
+    @property
+    def rewinds(self) -> list[RewindInfo]:
+        """How often it was rewound, in order: time, last step that shows, rows that it hides."""
     def metrics(self) -> list[MetricInfo]:
         """List the metrics.
 
@@ -447,6 +460,8 @@ class StoredRun:
             (t0, t1) for what was logged from t0 to before t1; as for `history`.
         rank : int, optional
             Only what this rank of a distributed run logged.
+        hidden : bool, optional
+            True for the points that rewinds hide, and only these.
 
         Returns
         -------

@@ -271,6 +271,8 @@ def init(
     mode: Mode | None = None,
     save_code: bool | None = None,
     strict: bool = False,
+    fork_from: str | None = None,
+    resume_from: str | None = None,
     system: bool | None = None,
 ) -> Run:
     """Start a run and make it the active one.
@@ -324,6 +326,15 @@ def init(
         what the run's processes take of them, every 15 seconds. By default ``RUNCELLAR_SYSTEM`` (on
         or off), else the workspace's setting ``system``, which is on.
 
+    fork_from : str, optional
+        ``"ID?_step=N"``: a new run that begins with the history of another up to and including step
+        N, or with all of it without ``?_step=N``. It takes over config and metric definitions, too,
+        and owns its copy. ID is whatever `Workspace.run` finds.
+    resume_from : str, optional
+        ``"ID?_step=N"``: go on with a run after step N. What it logged beyond N is hidden, not lost:
+        ``series(key, hidden=True)`` and `Workspace.as_of` read it. A run that is being recorded is
+        refused.
+
     Returns
     -------
     Run
@@ -336,7 +347,9 @@ def init(
     ExistsError
         If a run of that id is there and is not to be resumed.
     NotFoundError
-        If it is to be resumed and is not there.
+        If it is to be resumed or forked and is not there, or was removed.
+    BusyError
+        If it is to go on from an earlier step and is being recorded.
     InvalidArgumentError, UnsupportedTypeError
         For a value of an argument that cannot be used; the message says which.
 
@@ -352,7 +365,7 @@ def init(
     if resume not in _RESUME:
         expected = "'never', 'allow', 'must' or 'auto'"
         raise InvalidArgumentError(f"resume {resume!r}: {expected} is expected")
-    if _RESUME[resume] == "must" and id is None and not _has_launcher():
+    if _RESUME[resume] == "must" and not (id or fork_from or resume_from or _has_launcher()):
         raise InvalidArgumentError("resume='must': the id of the run is needed, too")
     if save_code:
         warn("save_code: this version records the git commit, and no code besides it")
@@ -381,6 +394,8 @@ def init(
         program=_program(),
         runtime="python " + ".".join(map(str, sys.version_info[:3])),
         directory=_current_directory(),
+        fork_from=fork_from,
+        resume_from=resume_from,
         system=_switch(system, "RUNCELLAR_SYSTEM"),
     )
     run._config = None

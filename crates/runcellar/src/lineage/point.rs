@@ -29,6 +29,15 @@ impl FromStr for HistoryPoint {
     }
 }
 
+impl std::fmt::Display for HistoryPoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.step {
+            Some(step) => write!(f, "{}?_step={step}", self.run),
+            None => f.write_str(&self.run),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +48,9 @@ mod tests {
         assert_eq!("abc".parse::<HistoryPoint>().expect("good"), point("abc", None));
         assert_eq!("abc?_step=17".parse::<HistoryPoint>().expect("good"), point("abc", Some(17)));
         assert_eq!("p/what?_step=-1".parse::<HistoryPoint>().expect("good"), point("p/what", Some(-1)));
+        for text in ["abc", "abc?_step=-3"] {
+            assert_eq!(text.parse::<HistoryPoint>().expect("good").to_string(), text);
+        }
         for bad in ["abc?_step=", "abc?_step=1.5", "abc?step=1", "abc?", "abc?_step=9223372036854775808"] {
             assert!(bad.parse::<HistoryPoint>().expect_err("bad").to_string().contains(bad), "{bad}");
         }

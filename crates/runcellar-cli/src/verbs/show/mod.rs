@@ -40,6 +40,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         return console(session, &workspace, &run);
     }
     let (metrics, system) = (workspace.metrics(&run)?, workspace.system_metrics(&run)?);
+    let lineage = workspace.lineage(&run)?;
     let now = now_us();
     let sparks = |metrics: &[MetricInfo]| match session.json || session.display.ascii {
         true => Ok(Vec::new()),
@@ -52,9 +53,9 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let of_system = if args.system { sparks(&system)? } else { Vec::new() };
     let paged = || {
         let system = if args.system { system.as_slice() } else { &[] };
-        page::page(&run, (&metrics, &of_metrics), (system, &of_system), now, session.display)
+        page::page((&run, &lineage), (&metrics, &of_metrics), (system, &of_system), now, session.display)
     };
-    session.answer(&ShowShape::of(&run, &metrics, &system, now), paged)
+    session.answer(&ShowShape::of(&run, &metrics, &system, &lineage, now), paged)
 }
 
 /// Writes the lines of the console as they were, or as JSON with what is known of each.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use runcellar::{Json, MetricInfo, RunInfo, RunState, Value};
+use runcellar::{HistoryPoint, Json, Lineage, MetricInfo, RunInfo, RunState, Value};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::failure::listed;
@@ -19,7 +19,7 @@ const COMMIT_DIGITS: usize = 12;
 /// Returns the page: header, config, metrics, what else the summary holds, and system metrics, each metric with its
 /// sparkline.
 pub(super) fn page(
-    run: &RunInfo,
+    (run, lineage): (&RunInfo, &Lineage),
     (metrics, sparks): (&[MetricInfo], &[String]),
     (system, system_sparks): (&[MetricInfo], &[String]),
     now: i64,
@@ -27,6 +27,7 @@ pub(super) fn page(
 ) -> String {
     let mut page = Page { text: String::new(), display };
     page.header(run, now);
+    page.lineage(lineage);
     page.config(&run.config);
     page.metrics("metrics", "steps", metrics, sparks);
     let is_last_of_metric =
@@ -36,6 +37,11 @@ pub(super) fn page(
     page.summary(&rest);
     page.metrics("system", "samples", system, system_sparks);
     page.text
+}
+
+/// Returns a time as people read it.
+fn date(time: i64) -> String {
+    time::rfc3339_us(time).replace('T', " ").chars().take(19).collect::<String>() + " UTC"
 }
 
 struct Page {
@@ -68,7 +74,6 @@ impl Page {
         let id = self.paint(Style::Cyan, &visible(&run.id));
         self.field("id", &id);
         self.field("project", &visible(&run.project));
-        let date = |time: i64| time::rfc3339_us(time).replace('T', " ").chars().take(19).collect::<String>() + " UTC";
         let ago = self.paint(Style::Dim, &format!("  {}", time::ago(now, run.created)));
         self.field("created", &format!("{}{ago}", date(run.created)));
         let took = number::duration(run.duration_secs(now));
@@ -113,6 +118,20 @@ impl Page {
         if run.dropped > 0 {
             let count = self.paint(Style::Yellow, &format!("{} values could not be kept", run.dropped));
             self.field("dropped", &count);
+        }
+    }
+
+    fn lineage(&mut self, lineage: &Lineage) {
+        if let Some(HistoryPoint { run, step }) = &lineage.forked_from {
+            let rest = step.map_or(String::new(), |step| format!(" at step {step}"));
+            self.field("forked", &format!("from {}{rest}", visible(run)));
+        }
+        for rewind in &lineage.rewinds {
+            let hidden = self.paint(Style::Dim, &format!("  {} rows hidden", rewind.rows));
+            self.field("rewound", &format!("{} to step {}{hidden}", date(rewind.time), rewind.step));
+        }
+        if lineage.ranks > 1 {
+            self.field("ranks", &lineage.ranks.to_string());
         }
     }
 
