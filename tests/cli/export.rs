@@ -172,3 +172,26 @@ fn what_cannot_be_exported_is_named() {
     let outcome = home.run(["export", "--where", "id = 'absent'"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "run,project,metric,step,time,value\n"));
 }
+
+#[test]
+fn ranks_have_a_column_where_it_is_asked_for() {
+    let home = Home::with_workspace();
+    let workspace = home.workspace();
+    let launch = |rank| runcellar::Launch { job: "j".into(), joins: true, rank, ..Default::default() };
+    let ranks: Vec<_> = (0..2).map(|rank| workspace.run("p").launch(launch(rank)).start().expect("starts")).collect();
+    let id = ranks[0].id().to_owned();
+    ranks.iter().for_each(|run| log_all(run, "loss", &[0.5]));
+    drop(ranks);
+    let plain = home.ok(["export"]);
+    assert!(plain.starts_with("run,project,metric,step,time,value\n"), "{plain}");
+    let long = home.ok(["export", "--rank-column"]);
+    let lines: Vec<&str> = long.lines().collect();
+    assert_eq!(lines[0], "run,project,metric,step,time,value,rank");
+    assert!(lines[1].ends_with(",0.5,0") && lines[2].ends_with(",0.5,1"), "{long}");
+    let wide = home.ok(["export", "--wide", "--rank-column"]);
+    assert!(wide.starts_with("run,project,step,time,rank,loss\n"), "{wide}");
+    assert_eq!(wide.lines().count(), 3, "a row for each step and rank");
+    let json = home.ok(["export", "--wide", "--format", "jsonl"]);
+    assert!(json.lines().nth(1).is_some_and(|line| line.contains("\"rank\":1")), "{json}");
+    assert_eq!(home.json(["show", &id])["ranks"], 2);
+}

@@ -21,11 +21,14 @@ struct Row<'a> {
     step: i64,
     time: Time,
     value: Scalar<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank: Option<u32>,
 }
 
 pub(super) fn write(job: &Job<'_>, out: &mut impl Write) -> Result<u64, Failure> {
     if job.format == Format::Csv {
-        out.write_all(b"run,project,metric,step,time,value\n")?;
+        out.write_all(b"run,project,metric,step,time,value")?;
+        out.write_all(if job.rank_column { b",rank\n" } else { b"\n" })?;
     }
     let work = job.session.work("exporting");
     let mut rows = 0;
@@ -89,6 +92,9 @@ fn csv_rows(job: &Job<'_>, out: &mut impl Write, run: &RunInfo, metric: &str, se
         out.write_all(&head)?;
         write!(out, "{step},{},", rfc3339_us(*time))?;
         csv::value(out, &value, job.tame)?;
+        if job.rank_column {
+            write!(out, ",{}", rank_at(series, index).unwrap_or(0))?;
+        }
         out.write_all(b"\n")?;
     }
     Ok(())
@@ -97,10 +103,16 @@ fn csv_rows(job: &Job<'_>, out: &mut impl Write, run: &RunInfo, metric: &str, se
 fn json_rows(out: &mut impl Write, run: &RunInfo, metric: &str, series: &Series) -> Result<(), Failure> {
     for (index, (step, time)) in series.steps.iter().zip(&series.times).enumerate() {
         let Some(value) = series.values.get(index) else { break };
-        let row =
-            Row { run: &run.id, project: &run.project, metric, step: *step, time: Time(*time), value: Scalar(&value) };
+        let rank = rank_at(series, index);
+        let (step, time, value) = (*step, Time(*time), Scalar(&value));
+        let row = Row { run: &run.id, project: &run.project, metric, step, time, value, rank };
         output::write_json(out, &row)?;
         out.write_all(b"\n")?;
     }
     Ok(())
+}
+
+/// Returns the rank that logged a point, if the run has several.
+fn rank_at(series: &Series, index: usize) -> Option<u32> {
+    series.ranks.as_ref()?.get(index).copied()
 }

@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// One row a step, one column a metric
     #[arg(long)]
     wide: bool,
+    /// Add a column of ranks: which process of a distributed run logged it
+    #[arg(long)]
+    rank_column: bool,
     /// Write system metrics, too
     #[arg(long, conflicts_with = "wide")]
     system: bool,
@@ -86,6 +89,7 @@ struct Job<'a> {
     runs: &'a [RunInfo],
     window: Window,
     format: Format,
+    rank_column: bool,
     system: bool,
     console: bool,
     /// Text goes to a terminal and must not drive it.
@@ -107,6 +111,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         runs: &runs,
         window: args.window.read()?,
         format: args.format(),
+        rank_column: args.rank_column,
         system: args.system,
         console: args.console,
         tame: output.is_none() && session.display.terminal,

@@ -14,6 +14,8 @@ use crate::shapes::{Scalar, Time};
 
 /// The columns before the metrics.
 const FIXED: [&str; 4] = ["run", "project", "step", "time"];
+/// The column after these, if it is asked for.
+const RANK: &str = "rank";
 /// Points that are held at once: some tens of MiB.
 const POINTS_AT_ONCE: u64 = 2_000_000;
 
@@ -23,9 +25,12 @@ pub(super) fn write(job: &Job<'_>, out: &mut impl Write) -> Result<u64, Failure>
     let columns = if job.format == Format::Csv { columns(job)? } else { Vec::new() };
     if job.format == Format::Csv {
         out.write_all(FIXED.join(",").as_bytes())?;
+        if job.rank_column {
+            write!(out, ",{RANK}")?;
+        }
         for column in &columns {
             out.write_all(b",")?;
-            csv::text(out, &title(column), job.tame)?;
+            csv::text(out, &title(column, job.rank_column), job.tame)?;
         }
         out.write_all(b"\n")?;
     }
@@ -59,9 +64,14 @@ fn columns(job: &Job<'_>) -> Result<Vec<String>, Failure> {
     Ok(all)
 }
 
+/// Returns the rank of a row, if the run has several.
+fn rank_at(table: &History, row: usize) -> Option<u32> {
+    table.ranks.as_ref()?.get(row).copied()
+}
+
 /// Returns the name of a metric's column: its own, unless a fixed column has it.
-fn title(metric: &str) -> String {
-    if FIXED.contains(&metric) { format!("metric.{metric}") } else { metric.to_owned() }
+fn title(metric: &str, with_rank: bool) -> String {
+    if FIXED.contains(&metric) || (with_rank && metric == RANK) { format!("metric.{metric}") } else { metric.to_owned() }
 }
 
 /// Cuts the steps of a run into ranges (from, before) of about as many points as are held at once; `None` is all of
@@ -101,6 +111,9 @@ fn csv_rows(
     for (row, (step, time)) in table.steps.iter().zip(&table.times).enumerate() {
         out.write_all(&head)?;
         write!(out, "{step},{}", rfc3339_us(*time))?;
+        if job.rank_column {
+            write!(out, ",{}", rank_at(table, row).unwrap_or(0))?;
+        }
         for column in &places {
             out.write_all(b",")?;
             if let Some(value) = column.and_then(|column| column.get(row)) {
@@ -128,9 +141,12 @@ impl Serialize for Row<'_> {
         out.serialize_entry("project", &self.run.project)?;
         out.serialize_entry("step", &self.step)?;
         out.serialize_entry("time", &Time(self.time))?;
+        if let Some(rank) = rank_at(self.table, self.row) {
+            out.serialize_entry(RANK, &rank)?;
+        }
         for column in &self.table.columns {
             if let Some(value) = column.get(self.row) {
-                out.serialize_entry(&title(&column.name), &Scalar(&value))?;
+                out.serialize_entry(&title(&column.name, self.table.ranks.is_some()), &Scalar(&value))?;
             }
         }
         out.end()
