@@ -71,7 +71,11 @@ fn rank_at(table: &History, row: usize) -> Option<u32> {
 
 /// Returns the name of a metric's column: its own, unless a fixed column has it.
 fn title(metric: &str, with_rank: bool) -> String {
-    if FIXED.contains(&metric) || (with_rank && metric == RANK) { format!("metric.{metric}") } else { metric.to_owned() }
+    if FIXED.contains(&metric) || (with_rank && metric == RANK) {
+        format!("metric.{metric}")
+    } else {
+        metric.to_owned()
+    }
 }
 
 /// Cuts the steps of a run into ranges (from, before) of about as many points as are held at once; `None` is all of
