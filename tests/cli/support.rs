@@ -251,4 +251,8 @@ impl Io for Clock {
     fn identity(&self, path: &Path) -> IoResult<FileIdentity> {
         SystemIo.identity(path)
     }
+
+    fn modified_us(&self, path: &Path) -> IoResult<i64> {
+        SystemIo.modified_us(path)
+    }
 }

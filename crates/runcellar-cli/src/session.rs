@@ -67,12 +67,7 @@ impl Session {
 
     /// Returns how a workspace is opened here.
     pub(crate) fn options(&self) -> OpenOptions {
-        OpenOptions {
-            keys: self.environment.keys.clone(),
-            homeless: self.environment.homeless,
-            monitor: self.talker.clone(),
-            ..OpenOptions::default()
-        }
+        OpenOptions { monitor: self.talker.clone(), ..self.environment.options() }
     }
 
     /// Returns where `init` makes a workspace.

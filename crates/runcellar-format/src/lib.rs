@@ -16,6 +16,7 @@ mod error;
 pub mod fuzz;
 pub mod histogram;
 mod id;
+pub mod ingester;
 pub mod journal;
 pub mod keyslots;
 pub mod mirror;

@@ -32,13 +32,8 @@ pub(crate) fn open(
     if environment.keys.passphrase.is_some() {
         warn_of_passphrase(py)?;
     }
-    let options = OpenOptions {
-        create: missing == Missing::Create,
-        homeless: environment.homeless,
-        monitor: messages.clone(),
-        keys: environment.keys.clone(),
-        ..OpenOptions::default()
-    };
+    let options =
+        OpenOptions { create: missing == Missing::Create, monitor: messages.clone(), ..environment.options() };
     let workspace = py.detach(|| {
         let path = environment.find(dir.as_deref())?;
         options.open(&path)

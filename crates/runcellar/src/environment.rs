@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::keys::Keys;
-use crate::{Error, ErrorKind, OpenOptions, Result};
+use crate::{Error, ErrorKind, FileSystemMode, OpenOptions, Result};
 
 /// Name of the directory that is searched for from the current directory upwards.
 pub const DIRECTORY_NAME: &str = ".runcellar";
@@ -23,16 +23,19 @@ pub struct Environment {
     pub fallback: Option<PathBuf>,
     /// Keys and where they are kept.
     pub keys: Keys,
+    /// What the workspace's file system is taken for.
+    pub file_system: FileSystemMode,
     /// True if the environment names no home directory and the user database had to be asked.
     pub homeless: bool,
 }
 
 impl Environment {
     /// Reads `RUNCELLAR_DIR`, `RUNCELLAR_KEY_FILE`, `RUNCELLAR_KEY_FD`, `RUNCELLAR_PASSPHRASE`,
-    /// `RUNCELLAR_CONFIG_DIR`, `XDG_CONFIG_HOME`, `XDG_DATA_HOME` and `HOME` through `var`.
+    /// `RUNCELLAR_CONFIG_DIR`, `RUNCELLAR_FILE_SYSTEM`, `XDG_CONFIG_HOME`, `XDG_DATA_HOME` and `HOME` through `var`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] if `RUNCELLAR_KEY_FD` is no number or the passphrase is not UTF-8.
+    /// [`ErrorKind::InvalidArgument`] if `RUNCELLAR_KEY_FD` is no number, the passphrase is not UTF-8, or
+    /// `RUNCELLAR_FILE_SYSTEM` is neither `auto`, `local` nor `network`.
     pub fn from_vars(var: impl Fn(&str) -> Option<OsString>, current: PathBuf) -> Result<Self> {
         let path = |name: &str| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
@@ -62,8 +65,21 @@ impl Environment {
             passphrase,
             ..Keys::default()
         };
+        let file_system = match var("RUNCELLAR_FILE_SYSTEM").filter(|value| !value.is_empty()) {
+            None => FileSystemMode::Auto,
+            Some(text) => match text.to_str() {
+                Some("auto") => FileSystemMode::Auto,
+                Some("local") => FileSystemMode::Local,
+                Some("network") => FileSystemMode::Network,
+                _ => {
+                    let text = text.to_string_lossy();
+                    let message = format!("RUNCELLAR_FILE_SYSTEM: expected auto, local or network, found {text:?}");
+                    return Err(Error::invalid(message));
+                }
+            },
+        };
         let fallback = data.map(|data| data.join("runcellar"));
-        Ok(Environment { dir: path("RUNCELLAR_DIR"), current, fallback, keys, homeless })
+        Ok(Environment { dir: path("RUNCELLAR_DIR"), current, fallback, keys, file_system, homeless })
     }
 
     /// Finds the directory of the workspace to open or, on first use, to create: `explicit`; else the one that
@@ -91,7 +107,8 @@ impl Environment {
     /// Returns options to open a workspace with the keys of this environment.
     #[must_use]
     pub fn options(&self) -> OpenOptions {
-        OpenOptions { keys: self.keys.clone(), homeless: self.homeless, ..OpenOptions::default() }
+        let (keys, file_system) = (self.keys.clone(), self.file_system);
+        OpenOptions { keys, homeless: self.homeless, file_system, ..OpenOptions::default() }
     }
 
     /// Returns the directory that `init` makes a workspace: `explicit`, else the one that `RUNCELLAR_DIR` names, else
@@ -232,6 +249,19 @@ mod tests {
         assert!(siblings.joins && siblings.job != "torchelastic none");
         let error = launch(&[("TORCHELASTIC_RUN_ID", "j"), ("RANK", "one")]).expect_err("not a number");
         assert_eq!(error.to_string(), "RANK: \"one\" is not a number");
+    }
+
+    #[test]
+    fn a_file_system_can_be_said_and_nothing_else_there() {
+        for (text, expected) in
+            [("", FileSystemMode::Auto), ("local", FileSystemMode::Local), ("network", FileSystemMode::Network)]
+        {
+            let found = environment(&[("RUNCELLAR_FILE_SYSTEM", text)]);
+            assert_eq!((found.file_system, found.options().file_system), (expected, expected));
+        }
+        let var = |name: &str| (name == "RUNCELLAR_FILE_SYSTEM").then(|| OsString::from("nfs"));
+        let error = Environment::from_vars(var, "/".into()).expect_err("unknown");
+        assert_eq!(error.to_string(), "RUNCELLAR_FILE_SYSTEM: expected auto, local or network, found \"nfs\"");
     }
 
     #[test]

@@ -145,6 +145,10 @@ impl Io for Hooked {
     fn identity(&self, path: &Path) -> Result<FileIdentity> {
         self.ask(Call::Identity, path, || SystemIo.identity(path))
     }
+
+    fn modified_us(&self, path: &Path) -> Result<i64> {
+        self.ask(Call::Identity, path, || SystemIo.modified_us(path))
+    }
 }
 
 struct HookedFile {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use runcellar::io::Io;
-use runcellar::{Keys, Monitor, OpenOptions, Result, Workspace};
+use runcellar::{FileSystemMode, Keys, Monitor, OpenOptions, Result, Workspace};
 
 /// A temporary directory with a workspace and a directory of keys in it.
 pub(crate) struct Place {
@@ -53,7 +53,7 @@ impl Place {
     }
 
     pub(crate) fn options(&self) -> OpenOptions {
-        OpenOptions { keys: self.keys(), create: true, ..OpenOptions::default() }
+        OpenOptions { keys: self.keys(), create: true, file_system: file_system(), ..OpenOptions::default() }
     }
 
     pub(crate) fn try_open(&self) -> Result<Workspace> {
@@ -86,6 +86,19 @@ impl Place {
     pub(crate) fn journal_files(&self) -> Vec<PathBuf> {
         list(&self.journals())
     }
+}
+
+/// Returns what `RUNCELLAR_TEST_FILE_SYSTEM` says that workspaces lie on: all of these tests hold for `network`, too.
+pub(crate) fn file_system() -> FileSystemMode {
+    match std::env::var("RUNCELLAR_TEST_FILE_SYSTEM").as_deref() {
+        Ok("network") => FileSystemMode::Network,
+        Ok("local") => FileSystemMode::Local,
+        _ => FileSystemMode::Auto,
+    }
+}
+
+pub(crate) fn is_network() -> bool {
+    file_system() == FileSystemMode::Network
 }
 
 /// Lists the files in a directory by name.

@@ -154,6 +154,10 @@ impl Io for PowerIo {
     fn identity(&self, path: &Path) -> Result<FileIdentity> {
         SystemIo.identity(path)
     }
+
+    fn modified_us(&self, path: &Path) -> Result<i64> {
+        SystemIo.modified_us(path)
+    }
 }
 
 struct PowerFile {

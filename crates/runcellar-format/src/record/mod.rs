@@ -8,6 +8,7 @@ mod catalogue;
 mod change;
 mod head;
 mod lineage;
+mod process;
 mod run;
 
 pub use catalogue::{CatalogueBlock, CatalogueDirectory};
@@ -17,6 +18,7 @@ pub use lineage::{
     DIRECTORY_FIELD, GroupRange, LAUNCH_FIELD, Launched, Launches, ORIGIN_FIELD, Origin, REWINDS_FIELD, Rewind,
     Rewinds, extra_body, set_extra_body,
 };
+pub use process::ProcessField;
 pub use run::{
     Close, Event, MetricDefinition, Project, RunRecord, RunState, Session, Settings, SlotInfo, Stamped, Start, Tag,
     Tokens,

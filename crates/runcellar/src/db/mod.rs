@@ -4,6 +4,7 @@
 //! [`ReadTx`] and [`WriteTx`] read and write rows, and `WriteTx` keeps the keyed sum of the root row in step, so no
 //! row can change without it. docs/FORMAT.md, "cellar.db".
 
+mod copy;
 mod fork;
 mod read;
 mod rows;
@@ -11,6 +12,7 @@ mod schema;
 mod usage;
 mod write;
 
+pub(crate) use copy::{WorkingCopy, fold_in, has_companions};
 pub(crate) use read::{ReadTx, damaged_in_place};
 pub(crate) use rows::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow, Summed};
 pub(crate) use schema::create;
@@ -19,7 +21,7 @@ pub(crate) use write::{Cover, WORKSPACE_OWNER, WriteTx};
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runcellar_format::record::RootRow;
@@ -27,6 +29,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::keys::Keyring;
 use crate::{Error, ErrorKind, Result};
+use copy::Stamp;
 use fork::Slot;
 
 /// Name of the database in a workspace.
@@ -35,20 +38,38 @@ pub(crate) const FILE_NAME: &str = "cellar.db";
 /// for milliseconds; only a stopped process holds it this long.
 const BUSY_WAIT: Duration = Duration::from_secs(20);
 
+/// How a process uses cellar.db.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// On a local disk: a WAL database that many processes read and write at once.
+    Shared,
+    /// On a network file system: a file that nobody changes, and that another takes the place of. Only read.
+    Published,
+    /// A copy that is no one else's, written in a turn and then published.
+    Private,
+}
+
 /// An open database.
 pub(crate) struct Db {
     path: PathBuf,
     slot: &'static Slot,
+    access: Access,
     read_only: bool,
+    /// Which file the connection to a published database reads.
+    published: Mutex<Option<Stamp>>,
 }
 
 impl Db {
     /// Opens the database of a workspace and compares its schema with the known one before any query.
-    pub(crate) fn open(path: &Path) -> Result<Db> {
+    pub(crate) fn open(path: &Path, access: Access) -> Result<Db> {
         refuse_unsafe_sqlite(rusqlite::version_number())?;
-        let mut db = Db { path: path.to_owned(), slot: fork::take_slot()?, read_only: false };
+        let (path, slot) = (path.to_owned(), fork::take_slot()?);
+        let mut db = Db { path, slot, access, read_only: false, published: Mutex::default() };
         let read_only = db.lock()?.is_readonly("main")?;
-        db.read_only = read_only;
+        db.read_only = match access {
+            Access::Published => !crate::os::can_write(db.path.parent().unwrap_or(Path::new("."))),
+            Access::Shared | Access::Private => read_only,
+        };
         Ok(db)
     }
 
@@ -60,11 +81,33 @@ impl Db {
     fn lock(&self) -> Result<Guard<'_>> {
         // A panic inside a transaction rolled it back, so the connection is as good as new.
         let mut guard = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.access == Access::Published {
+            let there = copy::stamp(&self.path)?;
+            let mut known = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.replace(there) != Some(there) {
+                *guard = None;
+            }
+        }
         if guard.is_none() {
-            // A fork closed it; this process goes on with a new one.
-            *guard = Some(open_connection(&self.path)?);
+            // The first use, or a fork closed it, or another file was published.
+            *guard = Some(match self.access {
+                Access::Shared => open_connection(&self.path)?,
+                Access::Published => open_immutable(&self.path)?,
+                Access::Private => copy::open_private(&self.path)?,
+            });
         }
         Ok(Guard(guard))
+    }
+
+    /// Returns whether a shared database is in WAL mode. It is not after it was written on a network file system.
+    pub(crate) fn is_wal(&self) -> Result<bool> {
+        let mode: String = self.lock()?.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        Ok(mode == "wal")
+    }
+
+    /// Makes a shared database one of WAL mode.
+    pub(crate) fn make_wal(&self) -> Result<()> {
+        schema::to_wal(&*self.lock()?, &self.path)
     }
 
     /// Runs `reading` in one read transaction: it sees one state of the database throughout.
@@ -84,7 +127,7 @@ impl Db {
         wait: Option<Duration>,
         writing: impl FnOnce(&mut WriteTx<'_>) -> Result<T>,
     ) -> Result<(T, RootRow)> {
-        if self.read_only {
+        if self.read_only || self.access == Access::Published {
             return Err(Error::new(ErrorKind::ReadOnly, "the workspace cannot be written"));
         }
         let mut connection = self.lock()?;
@@ -93,6 +136,10 @@ impl Db {
         let outcome = transaction.map_err(Error::from).and_then(|transaction| {
             schema::migrate(&transaction)?;
             let mut tx = WriteTx::begin(&transaction, keyring, io)?;
+            if self.access == Access::Private {
+                // Each published file has another inode, by which nothing can be told.
+                tx.root_mut().inode = 0;
+            }
             let value = writing(&mut tx)?;
             let root = tx.finish()?;
             transaction.commit()?;
@@ -146,7 +193,14 @@ fn open_connection(path: &Path) -> Result<Connection> {
             schema::verify(&connection)?;
             Ok(connection)
         }
-        Err(error) if matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::Io) => open_immutable(path, error),
+        Err(error) if matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::Io) => {
+            // A medium that cannot be written has no place for SQLite's shared memory. The file is taken as unchanging,
+            // which is right if no `-wal` waits beside it.
+            match copy::has_wal(path) || !path.is_file() {
+                true => Err(error),
+                false => open_immutable(path),
+            }
+        }
         Err(error) => Err(error),
     }
 }
@@ -167,13 +221,8 @@ fn prepare(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Opens a database on a medium that cannot be written. SQLite's shared memory cannot be made there, so the file is
-/// taken as unchanging, which is right if no `-wal` waits beside it.
-fn open_immutable(path: &Path, error: Error) -> Result<Connection> {
-    let wal = path.with_extension("db-wal");
-    if std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) || !path.is_file() {
-        return Err(error);
-    }
+/// Opens a database that nobody changes.
+fn open_immutable(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let escaped: String = path
         .to_string_lossy()

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::{Access, copy};
 use crate::{Error, ErrorKind, Result};
 
 /// "RCEL": tells `file(1)` and us that a SQLite file is a workspace's.
@@ -27,9 +28,16 @@ const STATEMENTS: [&str; 6] = [
 ];
 
 /// Makes the database of a new workspace in an empty file, and runs `fill` in the transaction that makes
-/// the tables. When this returns, the file is whole, durable and closed.
-pub(crate) fn create(path: &Path, fill: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<()>) -> Result<()> {
-    let mut connection = Connection::open(path)?;
+/// the tables. When this returns, the file is whole and closed; a shared one is durable, too.
+pub(crate) fn create(
+    path: &Path,
+    access: Access,
+    fill: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut connection = match access {
+        Access::Shared => Connection::open(path)?,
+        Access::Published | Access::Private => copy::connect_privately(path)?,
+    };
     connection.execute_batch("PRAGMA page_size = 4096; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;")?;
     let transaction = connection.transaction()?;
     for statement in STATEMENTS {
@@ -39,11 +47,19 @@ pub(crate) fn create(path: &Path, fill: impl FnOnce(&rusqlite::Transaction<'_>) 
     transaction.pragma_update(None, "user_version", USER_VERSION)?;
     fill(&transaction)?;
     transaction.commit()?;
+    if access == Access::Shared {
+        to_wal(&connection, path)?;
+    }
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(())
+}
+
+/// Makes a database one of WAL mode, which it keeps.
+pub(super) fn to_wal(connection: &Connection, path: &Path) -> Result<()> {
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(Error::new(ErrorKind::Io, format!("{}: SQLite's WAL mode is not to be had here", path.display())));
     }
-    connection.close().map_err(|(_, error)| error)?;
     Ok(())
 }
 

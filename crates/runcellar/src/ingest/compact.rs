@@ -80,7 +80,7 @@ fn rewrite(inner: &Inner, writer: WriterId, entries: &[GroupEntry]) -> Result<()
     let named = |cause| Error::format(format_args!("writer {writer}"), cause);
     let (entry, spine, columns) = prepare::encode(writer, &group, Level::Best).map_err(named)?;
     drop(group);
-    inner.write(None, |tx| store::replace_groups(tx, writer, entries, entry, (&spine, columns)))
+    inner.write_one(None, |tx| store::replace_groups(tx, writer, entries, entry, (&spine, columns)))
 }
 
 #[cfg(test)]

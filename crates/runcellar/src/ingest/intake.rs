@@ -186,7 +186,7 @@ fn store_batch(
 ) -> Result<()> {
     let hidden = rewind::take_hidden(inner, &mut batch)?;
     let prepared = prepare::prepare(inner, &mut batch, known, level)?;
-    let stored = inner.write(wait, |tx| {
+    let stored = inner.write_one(wait, |tx| {
         let stored = store::store(tx, &batch, prepared, known, dead)?;
         if matches!(stored, Stored::Yes(_)) {
             rewind::store_hidden(tx, batch.writer, hidden)?;

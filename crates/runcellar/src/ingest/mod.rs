@@ -12,6 +12,7 @@ pub(crate) mod data;
 pub(crate) mod fold;
 pub(crate) mod groups;
 mod intake;
+mod liveness;
 mod parallel;
 pub(crate) mod prepare;
 pub(crate) mod progress;
@@ -23,6 +24,7 @@ pub(crate) mod store;
 
 pub(crate) use compact::compact;
 pub(crate) use intake::{Extent, Intake, Pace};
+pub(crate) use liveness::starts_of_run;
 pub(crate) use recover::recover;
 
 use std::collections::HashSet;

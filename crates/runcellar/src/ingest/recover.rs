@@ -1,18 +1,20 @@
 //! What dead writers left: their journals are ingested by the next opener, and their runs marked.
 //!
-//! A journal whose lock is free has no writer. The lock is taken before anything is read and held until the file is
+//! A journal whose lock is free has no writer; on a network file system it takes more to tell ([`super::liveness`]). The lock is taken before anything is read and held until the file is
 //! gone; should it be lost all the same (closing any descriptor of a file drops the process's lock on it), two
 //! processes may ingest one journal, and the sequence in the database lets each frame in once.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use runcellar_format::record::RunState;
 use runcellar_format::seal::Kind;
 use runcellar_format::{JournalId, ObjectId, WriterId};
 
 use super::data::RunData;
+use super::liveness::{Standing, Watch};
 use super::reader::JournalFile;
 use super::{Extent, Intake, Pace, compact, journal_files, parallel, store};
 use crate::db::ReadTx;
@@ -25,6 +27,8 @@ use crate::{Error, ErrorKind, Result};
 /// Journals that are held open at once: a process may have few descriptors, and a machine may leave thousands of files
 /// when it dies.
 const FILES_AT_ONCE: usize = 64;
+/// How long this waits for the turn on a network file system: not at all, as whoever has it may be at the same journals.
+const RECOVER_WAIT: Duration = Duration::ZERO;
 
 /// Groups of a dead writer that an opener writes anew: about a second's work.
 const COMPACTED_MAX: usize = 128;
@@ -61,6 +65,8 @@ impl Claim {
 struct Abandoned {
     claim: Claim,
     journal: JournalFile,
+    /// False if the writer is only presumed to be dead.
+    proven: bool,
 }
 
 /// A journal that does not say whose it was.
@@ -73,9 +79,9 @@ struct Nameless {
 /// Ingests the journals that dead writers left, and marks their runs. Damage in one is told to the monitor and leaves
 /// the file where it is.
 pub(crate) fn recover(inner: &Inner) -> Result<()> {
-    let mut nameless = Vec::new();
+    let (watch, mut nameless) = (Watch::new(inner), Vec::new());
     for files in journal_files(inner)?.chunks(FILES_AT_ONCE) {
-        match recover_files(inner, files, &mut nameless) {
+        match recover_files(inner, files, &watch, &mut nameless) {
             Err(error) if is_for_later(&error) => return Ok(()),
             outcome => outcome?,
         }
@@ -89,7 +95,12 @@ pub(crate) fn recover(inner: &Inner) -> Result<()> {
 
 /// Recovers what is left of some of the journals. That those of a writer come in pieces costs nothing but order, as gaps
 /// are filled by whoever finds their frames.
-fn recover_files(inner: &Inner, files: &[(JournalId, PathBuf)], nameless: &mut Vec<Nameless>) -> Result<()> {
+fn recover_files(
+    inner: &Inner,
+    files: &[(JournalId, PathBuf)],
+    watch: &Watch<'_>,
+    nameless: &mut Vec<Nameless>,
+) -> Result<()> {
     let left = |id: JournalId, error: &Error| inner.monitor.warn(&format!("journal {id} is left as it is: {error}"));
     let mut abandoned = Vec::new();
     for (id, path) in files {
@@ -101,8 +112,18 @@ fn recover_files(inner: &Inner, files: &[(JournalId, PathBuf)], nameless: &mut V
                 continue;
             }
         };
-        match JournalFile::open(claim.file.clone()) {
-            Ok(Some(journal)) => abandoned.push(Abandoned { claim, journal }),
+        let opened = JournalFile::open(claim.file.clone());
+        let named = opened.as_ref().is_ok_and(Option::is_some);
+        let proven = match watch.standing(&claim.path, named.then_some(&claim.file)) {
+            Ok(Standing::AtWork) => continue,
+            Ok(standing) => standing == Standing::Gone,
+            Err(error) => {
+                left(*id, &error);
+                continue;
+            }
+        };
+        match opened {
+            Ok(Some(journal)) => abandoned.push(Abandoned { claim, journal, proven }),
             Ok(None) => nameless.push(Nameless { claim, damaged: false }),
             Err(error) => {
                 left(*id, &error);
@@ -118,19 +139,33 @@ fn recover_files(inner: &Inner, files: &[(JournalId, PathBuf)], nameless: &mut V
             _ => writers.push(vec![left]),
         }
     }
-    recover_writers(inner, writers)
+    if writers.is_empty() {
+        return Ok(());
+    }
+    let writing = inner.writing(Some(RECOVER_WAIT))?;
+    let superfluous = Mutex::default();
+    let outcome = recover_writers(inner, watch, writers, &superfluous);
+    writing.publish()?;
+    let superfluous: Vec<Claim> = superfluous.into_inner().unwrap_or_else(PoisonError::into_inner);
+    superfluous.iter().try_for_each(|claim| claim.remove(inner))?;
+    outcome
 }
 
-/// Recovers writers, each in one thread.
-fn recover_writers(inner: &Inner, writers: Vec<Vec<Abandoned>>) -> Result<()> {
+/// Recovers writers, each in one thread; `superfluous` are the journals that may go once that is published.
+fn recover_writers(
+    inner: &Inner,
+    watch: &Watch<'_>,
+    writers: Vec<Vec<Abandoned>>,
+    superfluous: &Mutex<Vec<Claim>>,
+) -> Result<()> {
     parallel::for_each(writers, |files| {
         let (id, writer) = (files[0].journal.header.journal, files[0].journal.header.writer);
-        match recover_writer(inner, writer, files) {
+        match recover_writer(inner, watch, writer, files) {
             Err(error) if is_for_later(&error) => return Err(error),
             // Another process is at it.
             Err(error) if error.kind() == ErrorKind::State => {}
             Err(error) => inner.monitor.warn(&format!("journal {id} is left as it is: {error}")),
-            Ok(()) => {}
+            Ok(claims) => superfluous.lock().unwrap_or_else(PoisonError::into_inner).extend(claims),
         }
         Ok(())
     })
@@ -165,6 +200,7 @@ fn claim(inner: &Inner, id: JournalId, path: PathBuf) -> Result<Option<Claim>> {
     match claim.file.try_lock() {
         Ok(true) => {}
         Ok(false) => return Ok(None),
+        Err(cause) if cause.kind() == std::io::ErrorKind::Unsupported && inner.is_network() => {}
         Err(cause) => return or_not_ours(failed("lock journal")(cause)),
     }
     // It may have been ingested and removed between opening and locking.
@@ -177,10 +213,11 @@ fn or_not_ours<T>(error: Error) -> Result<Option<T>> {
     if error.kind() == ErrorKind::ReadOnly { Ok(None) } else { Err(error) }
 }
 
-fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Result<()> {
+/// Ingests what a writer left; returns the journals that may go once that is published.
+fn recover_writer(inner: &Inner, watch: &Watch<'_>, writer: WriterId, files: Vec<Abandoned>) -> Result<Vec<Claim>> {
     let mut intake = intake_of(inner, writer)?;
     let (mut whole, mut damaged) = (Vec::new(), Vec::new());
-    for Abandoned { claim, journal } in files {
+    for Abandoned { claim, journal, proven } in files {
         let id = journal.header.journal;
         let ingested = inner.read(|tx, keyring| journal.unlock(tx, keyring)).and_then(|mut reader| {
             intake.next_file();
@@ -188,7 +225,7 @@ fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Res
             Ok(reader.damage.is_empty())
         });
         match ingested {
-            Ok(true) => whole.push(claim),
+            Ok(true) => whole.push((claim, proven)),
             // A stretch that is no frame is damage: the file is kept for `check`, and for whoever can mend it.
             Ok(false) => damaged.push((claim, format!("journal {id} is damaged in the middle"))),
             // Nor do its other files suffer from one that does not open, or whose names were never written.
@@ -205,9 +242,15 @@ fn recover_writer(inner: &Inner, writer: WriterId, files: Vec<Abandoned>) -> Res
     for (_, what) in &damaged {
         inner.monitor.warn(&format!("{what}; it is kept: runcellar check says more"));
     }
-    whole.iter().try_for_each(|claim| claim.remove(inner))?;
+    // One of a writer that may be at work after all stays until that has said its last, or is silent for long.
+    let closed = inner.read(|tx, keyring| store::writer_row(tx, keyring, writer))?.is_some_and(|row| row.closed);
+    let may_go = |(claim, proven): (Claim, bool)| {
+        let goes = proven || closed || watch.is_long_silent(&claim.path).unwrap_or(false);
+        goes.then_some(claim)
+    };
     // What it stored cheaply while it ran. What is left stays readable, and a little larger.
-    compact(inner, writer, COMPACTED_MAX).map(drop)
+    compact(inner, writer, COMPACTED_MAX)?;
+    Ok(whole.into_iter().filter_map(may_go).collect())
 }
 
 fn intake_of(inner: &Inner, writer: WriterId) -> Result<Intake> {
@@ -238,6 +281,7 @@ fn recover_nameless(inner: &Inner, nameless: &[Nameless]) -> Result<()> {
         let Some(with_journal) = writers_with_journal(inner, nameless)? else { return Ok(()) };
         without_journal.retain(|writer| !with_journal.contains(writer));
     }
+    let writing = inner.writing(Some(RECOVER_WAIT))?;
     for writer in without_journal {
         match intake_of(inner, writer)?.store(inner, None, true) {
             // It has gone on meanwhile.
@@ -245,6 +289,7 @@ fn recover_nameless(inner: &Inner, nameless: &[Nameless]) -> Result<()> {
             outcome => outcome?,
         }
     }
+    writing.publish()?;
     nameless.iter().filter(|nameless| !nameless.damaged).try_for_each(|nameless| nameless.claim.remove(inner))
 }
 
@@ -283,10 +328,20 @@ fn writers_with_journal(inner: &Inner, nameless: &[Nameless]) -> Result<Option<H
     Ok(Some(writers))
 }
 
-/// Returns whether a journal is that of a writer at work, as far as its lock tells.
+/// Returns whether a journal is that of a writer at work, as far as can be told from here.
 pub(crate) fn is_live(inner: &Inner, id: JournalId, path: &Path) -> std::io::Result<bool> {
     match registry::owner(&*inner.io, id, path) {
-        Owner::Other => inner.io.open(path)?.try_lock().map(|free| !free),
+        Owner::Other => {
+            let file = inner.io.open(path)?;
+            match file.try_lock() {
+                Ok(false) => return Ok(true),
+                Err(cause) if cause.kind() == std::io::ErrorKind::Unsupported && inner.is_network() => {}
+                Err(cause) => return Err(cause),
+                Ok(true) => {}
+            }
+            let standing = Watch::new(inner).standing(path, Some(&file)).map_err(std::io::Error::other)?;
+            Ok(standing == Standing::AtWork)
+        }
         _ => Ok(true),
     }
 }

@@ -87,6 +87,13 @@ pub trait Io: Send + Sync + 'static {
     /// # Errors
     /// What the system says, `NotFound` among it.
     fn identity(&self, path: &Path) -> Result<FileIdentity>;
+
+    /// Returns when the file at a path was last written, microseconds since 1970 by the clock of the file system, which
+    /// may be another machine's.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn modified_us(&self, path: &Path) -> Result<i64>;
 }
 
 /// An open file.

@@ -87,6 +87,11 @@ impl Io for SystemIo {
         let metadata = std::fs::metadata(path)?;
         Ok((metadata.dev(), metadata.ino()))
     }
+
+    fn modified_us(&self, path: &Path) -> Result<i64> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(metadata.mtime().saturating_mul(1_000_000).saturating_add(metadata.mtime_nsec() / 1000))
+    }
 }
 
 struct SystemFile(File);

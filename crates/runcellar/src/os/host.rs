@@ -1,57 +1,8 @@
-//! Facts about the host and its file systems.
+//! Facts about the host, its user and its processes.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-
-/// What kind of file system a path lies on, as far as the store cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileSystem {
-    /// A disk of this machine, or one that looks like it.
-    Local,
-    /// A layer that a container throws away.
-    Overlay,
-    /// Memory.
-    Memory,
-    /// Another machine's disk.
-    Network,
-}
-
-const OVERLAYFS: i64 = 0x794c_7630;
-const TMPFS: i64 = 0x0102_1994;
-const RAMFS: i64 = 0x8584_58f6;
-/// NFS, SMB, SMB2, CIFS, AFS, Ceph, Lustre, BeeGFS, 9P, FUSE: there SQLite's shared memory cannot be trusted. FUSE
-/// counts, as sshfs and most cluster clients come through it.
-const NETWORK: [i64; 10] = [
-    0x6969,
-    0x517b,
-    0xfe53_4d42,
-    0xff53_4d42,
-    0x5346_414f,
-    0x00c3_6400,
-    0x0bd0_0bd0,
-    0x1983_0326,
-    0x0102_1997,
-    0x6573_5546,
-];
-
-/// Returns the kind of file system on which `path` lies.
-pub(crate) fn file_system(path: &Path) -> std::io::Result<FileSystem> {
-    let name = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: an all-zero statfs is a valid value of this plain C struct.
-    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the name is NUL-terminated and `stat` is writable for the length of the call.
-    if unsafe { libc::statfs(name.as_ptr(), &raw mut stat) } == -1 {
-        return Err(std::io::Error::last_os_error());
-    }
-    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between platforms")]
-    Ok(match stat.f_type as i64 & 0xffff_ffff {
-        OVERLAYFS => FileSystem::Overlay,
-        TMPFS | RAMFS => FileSystem::Memory,
-        magic if NETWORK.contains(&magic) => FileSystem::Network,
-        _ => FileSystem::Local,
-    })
-}
 
 /// Returns how many bytes this user can still write on the file system of `path`.
 pub(crate) fn free_bytes(path: &Path) -> std::io::Result<u64> {
@@ -147,8 +98,89 @@ pub(crate) fn boot_id() -> String {
 /// Returns what tells the process that started this one from all others: boot id, process id, and when it started.
 pub(crate) fn parent_process() -> String {
     let parent = std::os::unix::process::parent_id();
-    // The name of the program, in parentheses, may hold spaces; the start time is the 20th field after it.
-    let stat = std::fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
-    let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).unwrap_or_default();
-    format!("{} {parent} {started}", boot_id())
+    format!("{} {parent} {}", boot_id(), process_started(parent).unwrap_or(0))
+}
+
+/// What tells one running process from all others: two machines, two boots, two containers and two processes with one
+/// number, one after the other, differ in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProcessFacts {
+    /// Host name.
+    pub(crate) host: String,
+    /// Boot id of the host; empty where the system has none.
+    pub(crate) boot_id: String,
+    /// Number of the namespace that process ids count in; 0 where the system has none.
+    pub(crate) namespace: u64,
+    /// Process id.
+    pub(crate) pid: u32,
+    /// When the process started, in clock ticks since the boot; 0 where that cannot be told.
+    pub(crate) started: u64,
+}
+
+impl ProcessFacts {
+    /// Returns those of this process.
+    pub(crate) fn of_this() -> ProcessFacts {
+        use std::os::unix::fs::MetadataExt as _;
+        let pid = std::process::id();
+        ProcessFacts {
+            host: host_name(),
+            boot_id: boot_id(),
+            namespace: std::fs::metadata("/proc/self/ns/pid").map_or(0, |metadata| metadata.ino()),
+            pid,
+            started: process_started(pid).unwrap_or(0),
+        }
+    }
+
+    /// Returns whether a process is at work; `None` if it cannot be seen from here, so that this says nothing.
+    pub(crate) fn is_at_work(&self, here: &ProcessFacts) -> Option<bool> {
+        let place = |facts: &ProcessFacts| (facts.host.clone(), facts.boot_id.clone(), facts.namespace);
+        if self.boot_id.is_empty() || self.started == 0 || place(self) != place(here) {
+            return None;
+        }
+        Some(process_is_at_work(self.pid, self.started))
+    }
+}
+
+/// Returns whether the process of this number is the one that started then.
+pub(crate) fn process_is_at_work(pid: u32, started: u64) -> bool {
+    process_started(pid) == Some(started)
+}
+
+/// Returns when a process started, in clock ticks since the boot; `None` if there is none, or one that only waits to
+/// be reaped.
+fn process_started(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program, in parentheses, may hold spaces; state and start time are the 1st and 20th after it.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    (!matches!(state, "Z" | "X")).then_some(fields.nth(18)?.parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_at_work_until_it_ends_and_one_elsewhere_cannot_be_told() {
+        let here = ProcessFacts::of_this();
+        assert!(here.started > 0 && here.namespace > 0 && !here.boot_id.is_empty());
+        assert_eq!(here.is_at_work(&here), Some(true));
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("starts");
+        let started = process_started(child.id()).expect("runs");
+        let facts = ProcessFacts { pid: child.id(), started, ..here.clone() };
+        assert_eq!(facts.is_at_work(&here), Some(true));
+        child.kill().expect("kills");
+        child.wait().expect("waits");
+        assert_eq!(facts.is_at_work(&here), Some(false));
+        let earlier = ProcessFacts { started: here.started - 1, ..here.clone() };
+        assert_eq!(earlier.is_at_work(&here), Some(false), "another process had the number before");
+        for elsewhere in [
+            ProcessFacts { host: "other".into(), ..here.clone() },
+            ProcessFacts { boot_id: "other".into(), ..here.clone() },
+            ProcessFacts { namespace: 1, ..here.clone() },
+            ProcessFacts { started: 0, ..here.clone() },
+        ] {
+            assert_eq!(elsewhere.is_at_work(&here), None);
+        }
+    }
 }

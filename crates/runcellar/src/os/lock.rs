@@ -25,8 +25,25 @@ pub(crate) fn lock_wait(file: &File) -> Result<()> {
     loop {
         match set_lock(file, libc::F_SETLKW) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOLCK | libc::EOPNOTSUPP)) => {
+                return Err(ErrorKind::Unsupported.into());
+            }
             other => return other,
         }
+    }
+}
+
+/// Returns whether a record lock of a process, this one among them, is in the way of a lock that belongs to the open
+/// file itself.
+pub(super) fn in_the_way(file: &File) -> Result<bool> {
+    // SAFETY: an all-zero flock is a valid value of this plain C struct.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    // SAFETY: the descriptor is open for the length of the call, and `lock` outlives it.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) } {
+        -1 => Err(Error::last_os_error()),
+        _ => Ok(lock.l_type != libc::F_UNLCK as libc::c_short),
     }
 }
 

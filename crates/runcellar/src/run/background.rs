@@ -1,5 +1,6 @@
 //! The background thread of a writer: syncs each second, prepares files, ingests whole groups, and ends the run.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use runcellar_format::JournalId;
 use runcellar_format::record::Close;
 
-use super::journal_file::SharedJournal;
+use super::journal_file::{OpenJournal, SharedJournal};
 use super::registry;
 use super::writer::{State, Writer};
 use crate::catalogue;
@@ -26,6 +27,10 @@ const HEARTBEAT_EVERY_BEATS: u64 = 60;
 const COMPACTED_AT_ONCE: usize = 4;
 /// Unread bytes of the journal up to which there is time for that.
 const IDLE_BYTES: u64 = 256 << 10;
+/// The least pause between two turns to write on a network file system, where each copies the database; and how much
+/// longer than a turn the pause after it is, so that turns take a twentieth of the time at most.
+const TURN_EVERY: Duration = Duration::from_secs(60);
+const TURN_SHARE: u32 = 20;
 /// How often ingest begins anew because another process ingested the same journal.
 const INGEST_ATTEMPTS: usize = 4;
 
@@ -106,14 +111,13 @@ impl Background {
         self.stop();
         let synced = writer.sync();
         let ingested = match self.shared.ingests() {
-            true => self.shared.ingest(Extent::All, Pace::Ending).and_then(|()| self.shared.ingest_unwritten()),
+            true => self.shared.ingest(Extent::All, Pace::Ending),
             false => Ok(()),
         };
-        if self.shared.ingests() && ingested.is_ok() {
-            // Nothing is lost if this fails; what is stored is only larger than it might be.
-            let _ = ingest::compact(writer.inner(), writer.id(), usize::MAX);
-        }
-        let lost = writer.give_up(self.shared.progress().map_or(0, |progress| progress.sequence));
+        let reached = self.shared.progress().map_or(0, |progress| progress.sequence);
+        let in_doubt = ingested.is_err() && writer.unwritten().is_ok_and(|frames| !frames.is_empty());
+        let in_files = if in_doubt { self.shared.frames_in_files() } else { HashSet::new() };
+        let lost = writer.give_up(|sequence| sequence <= reached || in_files.contains(&sequence));
         self.shared.release();
         let dropped = writer.dropped();
         if dropped > 0 && self.shared.role != Role::Own {
@@ -158,6 +162,8 @@ impl BackgroundShared {
         // Rows that come fast wake the thread more often than once a second, so the clock decides and not the wait.
         let mut due = Instant::now() + SYNC_EVERY;
         let mut beats = 0;
+        let on_network = self.writer.inner().is_network();
+        let mut turn_due = Instant::now() + TURN_EVERY;
         while !self.stop.load(Ordering::Acquire) {
             let state = self.writer.lock();
             let idle = |state: &mut State| {
@@ -176,17 +182,25 @@ impl BackgroundShared {
                     let _ = self.writer.heartbeat();
                 }
             }
-            if self.ingests() {
+            let begun = Instant::now();
+            if self.ingests() && (!on_network || (begun >= turn_due && self.has_retired())) {
                 let outcome = self.ingest(Extent::WholeGroups, Pace::Running(&self.stop));
-                self.writer.lock().rows_waiting = 0;
+                turn_due = Instant::now() + TURN_EVERY.max(begun.elapsed() * TURN_SHARE);
                 if let Err(error) = outcome
                     && !matches!(error.kind(), ErrorKind::Busy | ErrorKind::ReadOnly)
                 {
                     self.writer.warn_once(format!("ingest waits: {error}"));
                 }
-                self.compact_if_idle();
+                if !on_network {
+                    self.compact_if_idle();
+                }
             }
+            self.writer.lock().rows_waiting = 0;
         }
+    }
+
+    fn has_retired(&self) -> bool {
+        !self.writer.lock().retired.is_empty()
     }
 
     fn ingests(&self) -> bool {
@@ -208,24 +222,59 @@ impl BackgroundShared {
         self.ingest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ingests retired files whole and removes them, then the current file as far as `extent` says.
+    /// Ingests retired files whole and removes them, then the current file as far as `extent` says; at the end also what
+    /// stands in no file.
+    ///
+    /// On a network file system this waits for nobody: if another process is writing, the journals stay for whoever has
+    /// the turn next.
     fn ingest(&self, extent: Extent, pace: Pace<'_>) -> Result<()> {
+        let inner = self.writer.inner();
         let mut state = self.ingest_state();
+        let writing = inner.writing(Some(Duration::ZERO))?;
+        let mut done = Vec::new();
+        let mut outcome = self.ingest_files(&mut state, extent, pace, &mut done);
+        if outcome.is_ok() && extent == Extent::All {
+            outcome = self.ingest_unwritten();
+            // Nothing is lost if this fails; what is stored is only larger than it might be.
+            let _ = ingest::compact(inner, self.writer.id(), usize::MAX);
+        }
+        if let Err(error) = writing.publish() {
+            self.begin_anew(&mut state);
+            return Err(error);
+        }
+        done.into_iter().for_each(|(id, damaged)| self.let_go(id, damaged));
+        outcome
+    }
+
+    /// Forgets what was read of the journals: the reader has passed frames that are not stored.
+    fn begin_anew(&self, state: &mut IngestState) {
+        let progress = self.progress().unwrap_or_else(|_| state.intake.base().clone());
+        state.intake.restart(progress);
+        state.current = None;
+    }
+
+    /// Ingests files one by one; those that are ingested whole are `done`, each with whether it is damaged.
+    fn ingest_files(
+        &self,
+        state: &mut IngestState,
+        extent: Extent,
+        pace: Pace<'_>,
+        done: &mut Vec<(JournalId, bool)>,
+    ) -> Result<()> {
         let mut attempts = 0;
         loop {
             let next = {
                 let writer = self.writer.lock();
-                let retired = writer.retired.first().map(|retired| (retired.journal.share(), true));
+                let is_new = |journal: &OpenJournal| done.iter().all(|(id, _)| *id != journal.id);
+                let retired = writer.retired.iter().map(|retired| &retired.journal).find(|journal| is_new(journal));
+                let retired = retired.map(|journal| (journal.share(), true));
                 retired.or(writer.journal.as_ref().map(|journal| (journal.share(), false)))
             };
             let Some((journal, retired)) = next else { return Ok(()) };
             let whole = retired || extent == Extent::All;
-            let outcome = self.ingest_file(&mut state, &journal, whole, pace);
+            let outcome = self.ingest_file(state, &journal, whole, pace);
             if let Err(error) = &outcome {
-                // The reader has passed frames that are not stored: begin anew from what the database has.
-                let progress = self.progress().unwrap_or_else(|_| state.intake.base().clone());
-                state.intake.restart(progress);
-                state.current = None;
+                self.begin_anew(state);
                 attempts += 1;
                 match error.kind() {
                     // Another process took the writer for dead and was faster; go on from there.
@@ -239,7 +288,7 @@ impl BackgroundShared {
                 return Ok(());
             }
             state.current = None;
-            self.let_go(journal.id, !matches!(outcome, Ok(Reading::Whole)));
+            done.push((journal.id, !matches!(outcome, Ok(Reading::Whole))));
             if !retired {
                 return Ok(());
             }
@@ -270,6 +319,26 @@ impl BackgroundShared {
             true if reader.damage.is_empty() => Reading::Whole,
             true => Reading::Damaged,
         })
+    }
+
+    /// Returns the frames that stand in this writer's files, for one that did not get to ingest them: an append that
+    /// failed may have written all the same. What cannot be read counts as lost.
+    fn frames_in_files(&self) -> HashSet<u64> {
+        let journals: Vec<_> = {
+            let writer = self.writer.lock();
+            let retired = writer.retired.iter().map(|retired| retired.journal.share());
+            retired.chain(writer.journal.as_ref().map(OpenJournal::share)).collect()
+        };
+        let mut found = HashSet::new();
+        for journal in journals {
+            let Ok(Some(file)) = JournalFile::open(journal.file.clone()) else { continue };
+            let Ok(mut reader) = self.writer.inner().read(|tx, keyring| file.unlock(tx, keyring)) else { continue };
+            let _ = reader.read(|sequence, _| {
+                found.insert(sequence);
+                Ok(true)
+            });
+        }
+        found
     }
 
     /// Brings what stands in no file into the database, which may have room where no journal could be made.

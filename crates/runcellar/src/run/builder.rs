@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use runcellar_format::WriterId;
-use runcellar_format::record::{DIRECTORY_FIELD, LAUNCH_FIELD, Launched, Start, Tokens, set_extra_body};
+use runcellar_format::record::{DIRECTORY_FIELD, LAUNCH_FIELD, Launched, ProcessField, Start, Tokens, set_extra_body};
 
 use super::background::{Background, Role};
 use super::journal_file::EmptyJournal;
@@ -301,7 +301,7 @@ impl RunBuilder {
         }
         let git = self.directory.as_deref().map(capture::git_head).unwrap_or_default();
         let tags = self.tags.into_iter().map(|tag| checked_name("tag", tag, &[])).collect::<Result<Vec<_>>>()?;
-        let start = Start {
+        let mut start = Start {
             run: io::random(&*io)?,
             project: io::random(&*io)?,
             run_id: id,
@@ -316,9 +316,9 @@ impl RunBuilder {
             resumed: false,
             forked_from: [0; 16],
             rank: self.rank,
-            host: os::host_name(),
-            boot_id: os::boot_id(),
-            pid: std::process::id(),
+            host: String::new(),
+            boot_id: String::new(),
+            pid: 0,
             device: [0; 16],
             program: self.program,
             git_commit: git.commit,
@@ -326,8 +326,16 @@ impl RunBuilder {
             runtime: self.runtime,
             extra,
         };
+        put_process(&mut start);
         Ok((start, given))
     }
+}
+
+/// Says in a start record which process writes.
+pub(super) fn put_process(start: &mut Start) {
+    let os::ProcessFacts { host, boot_id, namespace, pid, started } = os::ProcessFacts::of_this();
+    (start.host, start.boot_id, start.pid) = (host, boot_id, pid);
+    ProcessField { started, namespace }.put(start);
 }
 
 /// Makes an id of random bytes.

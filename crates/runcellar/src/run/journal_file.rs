@@ -75,7 +75,12 @@ impl EmptyJournal {
             failed(cause)
         })?;
         registry::insert(id, file.clone());
-        let made = file.try_lock().and_then(|locked| {
+        let locked = match file.try_lock() {
+            // Where there are no locks, the start record and the heartbeats tell that this writer is at work.
+            Err(cause) if cause.kind() == std::io::ErrorKind::Unsupported && inner.is_network() => Ok(true),
+            locked => locked,
+        };
+        let made = locked.and_then(|locked| {
             let identity = file.identity()?;
             // Only with the lock held is it sure that nobody is about to remove it.
             let ours = locked && inner.io.identity(&path).is_ok_and(|found| found == identity);

@@ -9,7 +9,7 @@ use runcellar_format::{ObjectId, WriterId};
 use super::builder::{INIT_WAIT, Resume, id_of};
 use super::journal_file::JournalKey;
 use super::names;
-use crate::db::{ObjectKey, ReadTx, WriteTx};
+use crate::db::{ObjectKey, ObjectRow, ReadTx, WriteTx};
 use crate::environment::Launch;
 use crate::ingest::data::RunData;
 use crate::ingest::{fold, store};
@@ -47,6 +47,12 @@ impl Given {
     fn is_of(&self, origin: &Origin) -> bool {
         let source = self.source.as_ref().map(|source| (source.object.0, source.step));
         source == Some((origin.run, origin.step))
+    }
+}
+
+impl Given {
+    fn resume(&self) -> Resume {
+        self.resume.unwrap_or(if self.joins { Resume::Allow } else { Resume::Never })
     }
 }
 
@@ -188,7 +194,8 @@ fn register_now(inner: &Inner, writer: WriterId, start: &mut Start, given: &Give
     // A fork and a rewind are made by the database alone, so they wait for it.
     let wait = if journals.is_some() { None } else { Some(INIT_WAIT) };
     let mut note = None;
-    let registered = inner.write(wait, |tx| {
+    let wants_database = journals.is_some();
+    let making = |tx: &mut WriteTx<'_>| {
         let mut known = meet(tx, tx.keyring, start, given)?;
         if start.name.is_empty() {
             let ordinal = tx.count_objects(Kind::Run)? + 1;
@@ -212,7 +219,11 @@ fn register_now(inner: &Inner, writer: WriterId, start: &mut Start, given: &Give
         let (run, key) = store::register(tx, writer, start)?;
         start.run = run.0;
         Ok((JournalKey::Run(key), known))
-    });
+    };
+    let registered = match wants_database {
+        true => inner.write(wait, making),
+        false => inner.write_shared(wait, making),
+    };
     let (key, known) = match registered {
         Err(error) if error.is_retryable() && given.source.is_none() => {
             (JournalKey::Ingest(inner.keyslots().ingest), unregistered(inner, start, given)?)
@@ -259,11 +270,11 @@ fn go_back(
     Ok(rewound.any)
 }
 
-/// Makes `start` fit a run without writing to the database, which somebody holds: the journal takes the whole start,
-/// sealed to the ingest key. Reading still tells whether the run is there; if even that fails, whoever ingests the
-/// journal joins the two.
+/// Makes `start` fit a run without writing to the database, which somebody holds, or may: the journal takes the whole
+/// start, sealed to the ingest key. Reading still tells whether the run is there; if even that fails, whoever ingests
+/// the journal joins the two.
 fn unregistered(inner: &Inner, start: &mut Start, given: &Given) -> Result<Known> {
-    let known = match inner.read(|tx, keyring| meet(tx, keyring, start, given)) {
+    let known = match meet_unregistered(inner, start, given) {
         Err(error) if error.is_retryable() => {
             start.resumed = given.id && !given.joins && given.resume.is_some_and(|resume| resume != Resume::Never);
             Known { there: start.resumed, resumed: start.resumed, ..Known::default() }
@@ -280,13 +291,40 @@ fn unregistered(inner: &Inner, start: &mut Start, given: &Given) -> Result<Known
     Ok(known)
 }
 
+/// As [`meet`], also for a run that only journals know yet.
+fn meet_unregistered(inner: &Inner, start: &mut Start, given: &Given) -> Result<Known> {
+    // Journals first: what is ingested in between is then in the database.
+    let known = if given.id { crate::ingest::starts_of_run(inner, &start.run_id)? } else { Vec::new() };
+    let Some(first) = known.first() else { return inner.read(|tx, keyring| meet(tx, keyring, start, given)) };
+    let met = inner.read(|tx, keyring| match row_of(tx, keyring, start)? {
+        Some(_) => meet(tx, keyring, start, given).map(Some),
+        None => Ok(None),
+    })?;
+    if let Some(met) = met {
+        return Ok(met);
+    }
+    let resumed = !given.joins || known.iter().any(|known| known.rank == start.rank);
+    if resumed && given.resume() == Resume::Never {
+        return Err(exists(start, ""));
+    }
+    (start.resumed, start.run, start.project) = (true, first.run, first.project);
+    start.name = given.name.clone().unwrap_or(first.name.clone());
+    Ok(Known { there: true, resumed, ..Known::default() })
+}
+
+fn row_of(tx: &ReadTx<'_>, keyring: &Keyring, start: &Start) -> Result<Option<ObjectRow>> {
+    tx.object_by_tag(Kind::Run, &store::tag_of(tx, keyring, Kind::Run, &start.run_id)?)
+}
+
+fn exists(start: &Start, and: &str) -> Error {
+    let rest = if and.is_empty() { " already; resume it, or take another id" } else { and };
+    Error::new(ErrorKind::Exists, format!("run {}: it is there{rest}", start.run_id))
+}
+
 /// Looks whether the run is there and makes `start` fit it.
 fn meet(tx: &ReadTx<'_>, keyring: &Keyring, start: &mut Start, given: &Given) -> Result<Known> {
-    let row = match given.id {
-        true => tx.object_by_tag(Kind::Run, &store::tag_of(tx, keyring, Kind::Run, &start.run_id)?)?,
-        false => None,
-    };
-    let resume = given.resume.unwrap_or(if given.joins { Resume::Allow } else { Resume::Never });
+    let row = if given.id { row_of(tx, keyring, start)? } else { None };
+    let resume = given.resume();
     let Some(row) = row else {
         return match resume {
             Resume::Must => {
@@ -301,9 +339,7 @@ fn meet(tx: &ReadTx<'_>, keyring: &Keyring, start: &mut Start, given: &Given) ->
     let resumed = resumed_rank || !given.joins;
     let is_removed = record.removed.value.is_some();
     if resume == Resume::Never && resumed {
-        let rest =
-            if is_removed { ", but removed; take another id" } else { " already; resume it, or take another id" };
-        return Err(Error::new(ErrorKind::Exists, format!("run {}: it is there{rest}", start.run_id)));
+        return Err(exists(start, if is_removed { ", but removed; take another id" } else { "" }));
     }
     if is_removed {
         return Err(removed(&start.run_id));

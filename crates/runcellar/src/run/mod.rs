@@ -78,13 +78,13 @@ impl Shared {
     fn writer(&self) -> Result<&Writer> {
         let background = self.writer.get(|parent| {
             let inner = self.inner();
-            let start = Start {
+            let mut start = Start {
                 forked_from: parent.writer().id().0,
                 resumed: true,
-                pid: std::process::id(),
                 started: inner.io.wall_us(),
                 ..self.start.clone()
             };
+            builder::put_process(&mut start);
             let id = WriterId(io::random(&*inner.io)?);
             let writer = Writer::new(inner.clone(), id, self.key.clone(), start, self.options, None);
             writer.begin_or_wait()?;

@@ -554,12 +554,12 @@ impl Writer {
         Ok(frames)
     }
 
-    /// Gives up what is in no file, nor in the database as far as `reached`, and counts it as dropped; returns whether
-    /// there was anything. A failed write may have written all the same.
-    pub(super) fn give_up(&self, reached: u64) -> bool {
+    /// Gives up what is in no file, and counts it as dropped unless it `is_kept` elsewhere; returns whether there was
+    /// anything. A failed write may have written all the same.
+    pub(super) fn give_up(&self, is_kept: impl Fn(u64) -> bool) -> bool {
         let mut state = self.lock();
         let (mut any, mut values, mut shapes) = (false, 0, state.names.all_shapes());
-        for (_, plain) in state.ring.frames_from(state.written).filter(|(sequence, _)| *sequence > reached) {
+        for (_, plain) in state.ring.frames_from(state.written).filter(|(sequence, _)| !is_kept(*sequence)) {
             any = true;
             values +=
                 Records::new(plain, &mut shapes).map_while(Result::ok).map(|record| values_in(&record)).sum::<u64>();

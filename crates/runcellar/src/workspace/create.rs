@@ -18,7 +18,7 @@ use runcellar_format::{DeviceId, EpochId, Secret, SlotId, WorkspaceId};
 use zeroize::Zeroizing;
 
 use super::{JOURNALS, KEYSLOTS, PACKS, TMP};
-use crate::db::{self, Cover, EpochRow, ObjectKey, WORKSPACE_OWNER, WriteTx};
+use crate::db::{self, Access, Cover, EpochRow, ObjectKey, WORKSPACE_OWNER, WriteTx};
 use crate::io::{self, Io};
 use crate::keys::{self, Keyring, Keys, Purpose};
 use crate::os::{self, FileSystem};
@@ -42,6 +42,7 @@ pub(super) fn create(
     keys: &Keys,
     homeless: bool,
     recovery: bool,
+    access: Access,
 ) -> Result<Option<Creation>> {
     if !is_free(io, path)? {
         return Ok(None);
@@ -68,7 +69,11 @@ pub(super) fn create(
     let database = new.temporary_db(path);
     // SQLite gives a file that it makes to whom the umask says, and the files beside it the mode of this one.
     io.create_new(&database).map(drop).map_err(|cause| discard(Error::io("create", &database, cause)))?;
-    db::create(&database, |transaction| new.fill(io, transaction, &bytes)).map_err(discard)?;
+    db::create(&database, access, |transaction| new.fill(io, transaction, &bytes)).map_err(discard)?;
+    if access == Access::Published {
+        let synced = io.open(&database).and_then(|file| file.sync());
+        synced.map_err(failed("write the database in")).map_err(discard)?;
+    }
     io::write_new(io, &temporary, &bytes).map_err(failed("write keyslots in")).map_err(discard)?;
     // If this fails, nobody knows whether the workspace is there: the key stays, as it may be the only one.
     if !link_or_rename(io, &temporary, &path.join(KEYSLOTS), &bytes).map_err(failed("write keyslots in"))? {
@@ -135,7 +140,11 @@ fn link_or_rename(io: &dyn Io, from: &Path, to: &Path, bytes: &[u8]) -> std::io:
             None => {
                 let lock_path = to.with_extension("lock");
                 let lock = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(lock_path)?;
-                os::lock_wait(&lock)?;
+                match os::lock_wait(&lock) {
+                    // Without locks either, two creators of the same moment are told apart by what stays.
+                    Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
+                    locked => locked?,
+                }
                 match ours()? {
                     Some(ours) => ours,
                     None => match io.rename(from, to) {
@@ -263,7 +272,7 @@ fn placement_warning(path: &Path, key_file: &Path, homeless: bool) -> Option<Str
     use std::os::unix::fs::MetadataExt as _;
     let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
     let directory = key_file.parent().unwrap_or(Path::new("."));
-    let reason = match os::file_system(directory) {
+    let reason = match os::mount_of(directory).map(|mount| mount.kind) {
         _ if homeless => "HOME is not set",
         Ok(FileSystem::Overlay) => "the key file lies on a container's overlay",
         Ok(FileSystem::Memory) => "the key file lies in memory (tmpfs)",

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{KeySlot, TMP, Workspace};
+use super::{FileSystemMode, Inner, KEYSLOTS, KeySlot, TMP, Workspace};
 use crate::os::{self, FileSystem};
 use crate::{Error, Result, db};
 
@@ -41,6 +41,23 @@ pub struct Diagnosis {
     pub sqlite: String,
     /// True if nothing can be written here.
     pub read_only: bool,
+    /// How the workspace is used on its file system.
+    pub file_system: FileSystemUse,
+}
+
+/// How a workspace is used on its file system, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSystemUse {
+    /// Type of the file system as the mount table has it, such as `ext4`, `nfs4` or `fuse.sshfs`; `unknown` if it
+    /// cannot be told.
+    pub mount: String,
+    /// True if it is used as on a network file system: the database is renamed into place whole by one ingester.
+    /// Else it is used in WAL mode.
+    pub network: bool,
+    /// True if the caller said so, and not the file system.
+    pub forced: bool,
+    /// True if a record lock was seen to be in the way of another on this host; none if that could not be tried.
+    pub locks: Option<bool>,
 }
 
 /// A file or directory and what it lies on.
@@ -101,14 +118,27 @@ impl Workspace {
             free_bytes: os::free_bytes(&inner.path).map_err(|cause| Error::io("look at", &inner.path, cause))?,
             sqlite: db::sqlite_version().to_owned(),
             read_only: self.is_read_only()?,
+            file_system: inner.file_system_use(),
         })
+    }
+}
+
+impl Inner {
+    fn file_system_use(&self) -> FileSystemUse {
+        FileSystemUse {
+            mount: self.place.mount.as_ref().map_or_else(|| "unknown".to_owned(), |mount| mount.name.clone()),
+            network: self.place.is_network(),
+            forced: self.place.mode != FileSystemMode::Auto,
+            // Nobody locks `keyslots`, and closing a descriptor of it drops no lock that is needed.
+            locks: os::locks_work(&self.path.join(KEYSLOTS)).ok(),
+        }
     }
 }
 
 fn facts(path: &Path) -> Result<FileFacts> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path).map_err(|cause| Error::io("look at", path, cause))?;
-    let file_system = match os::file_system(path) {
+    let file_system = match os::mount_of(path).map(|mount| mount.kind) {
         Ok(FileSystem::Local) => "local",
         Ok(FileSystem::Overlay) => "overlay",
         Ok(FileSystem::Memory) => "memory",

@@ -3,27 +3,31 @@
 mod create;
 mod diagnose;
 mod mirror;
+mod network;
 mod open;
 mod settings;
 mod slots;
+mod turn;
 mod usage;
 
+pub(crate) use turn::{SILENCE_US, file_system_now_us};
+
 pub use create::Creation;
-pub use diagnose::{Diagnosis, FORMAT_VERSION, FileFacts, MirrorFacts};
+pub use diagnose::{Diagnosis, FORMAT_VERSION, FileFacts, FileSystemUse, MirrorFacts};
+pub use network::FileSystemMode;
 pub use open::OpenOptions;
 pub use settings::{SETTINGS, SettingInfo, setting};
 pub use slots::KeySlot;
 pub use usage::{DiskUsage, ProjectUsage, RunUsage, Usage, UsageKind};
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use runcellar_format::keyslots::Keyslots;
 use runcellar_format::{SlotId, WorkspaceId};
 
 use crate::catalogue::{Cache, Known};
-use crate::db::{Db, ReadTx, WriteTx};
+use crate::db::{Db, ReadTx};
 use crate::io::Io;
 use crate::keys::Keyring;
 use crate::monitor::Monitor;
@@ -58,6 +62,7 @@ pub(crate) struct Inner {
     keyslots: Keyslots,
     /// Off for handles that must not write.
     pub(crate) may_write: bool,
+    place: network::Place,
     state: Forkable<State>,
 }
 
@@ -68,6 +73,8 @@ struct State {
     mirror: mirror::Mirror,
     catalogue: Cache,
     read_cache: ReadCache,
+    /// On a network file system: what is being written.
+    turn: Mutex<Option<network::OpenTurn>>,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -132,10 +139,11 @@ impl Inner {
         self.state.get(|old| {
             Ok::<_, Error>(State {
                 keyring: old.keyring.for_child(),
-                db: Db::open(&self.path.join(crate::db::FILE_NAME))?,
+                db: Db::open(&self.path.join(crate::db::FILE_NAME), self.place.access())?,
                 mirror: old.mirror.for_child(),
                 catalogue: Cache::default(),
                 read_cache: ReadCache::default(),
+                turn: Mutex::default(),
             })
         })
     }
@@ -152,31 +160,13 @@ impl Inner {
         self.path.join(JOURNALS)
     }
 
-    /// Runs `reading` in one read transaction.
-    pub(crate) fn read<T>(&self, reading: impl FnOnce(&ReadTx<'_>, &Keyring) -> Result<T>) -> Result<T> {
-        let state = self.state()?;
-        state.db.read(|tx| reading(tx, &state.keyring))
-    }
-
     /// Runs `reading` in one read transaction, with what this handle knows of the catalogue.
     pub(crate) fn read_catalogue<T>(
         &self,
         reading: impl FnOnce(&ReadTx<'_>, &Keyring, &mut Known) -> Result<T>,
     ) -> Result<T> {
         let state = self.state()?;
-        state.db.read(|tx| reading(tx, &state.keyring, &mut state.catalogue.lock()))
-    }
-
-    /// Runs `writing` in one write transaction and then brings the mirror beside the key file up to date.
-    pub(crate) fn write<T>(
-        &self,
-        wait: Option<Duration>,
-        writing: impl FnOnce(&mut WriteTx<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let state = self.state()?;
-        let (value, root) = state.db.write(&state.keyring, &*self.io, wait, writing)?;
-        state.mirror.committed(&*self.io, root);
-        Ok(value)
+        self.read(|tx, keyring| reading(tx, keyring, &mut state.catalogue.lock()))
     }
 
     pub(crate) fn structure_problems(&self) -> Result<Vec<String>> {
