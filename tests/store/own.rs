@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use runcellar::run::Run;
-use runcellar::{CheckOptions, ErrorKind, Resume, RunInfo, SYSTEM_EVERY, Value, Window, Workspace};
+use runcellar::{CheckOptions, ErrorKind, Resume, RunInfo, SYSTEM_EVERY, Stream, Value, Window, Workspace};
 
 use crate::support::{Heard, Place};
 
@@ -136,4 +136,65 @@ fn users_cannot_make_a_series_of_the_stores_own() {
     let strict = workspace.run("p").strict(true).start().expect("starts");
     let refused = strict.log([("\0system/cpu", 1.0)]).expect_err("a strict run says it");
     assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+}
+
+fn console(workspace: &Workspace, run: &RunInfo) -> Vec<(Stream, String)> {
+    let lines = workspace.console(run).expect("the console is read");
+    assert!(lines.is_sorted_by_key(|line| line.time));
+    lines.into_iter().map(|line| (line.stream, line.text)).collect()
+}
+
+#[test]
+fn the_console_is_read_as_lines_and_is_in_no_other_view() {
+    let place = Place::new();
+    let workspace = place.open();
+    let run = workspace.run("p").id("said").start().expect("starts");
+    run.log([("loss", 1.0)]).expect("logs");
+    run.console(Stream::Out, b"epoch 1\nepo");
+    let info = workspace.find_run("said").expect("listed");
+    assert_eq!(console(&place.look(), &info), [(Stream::Out, "epoch 1".to_owned())], "a line shows when it ends");
+    run.console(Stream::Err, b"careful\n");
+    run.console(Stream::Out, b"ch 2\r\n\xff");
+    run.finish().expect("finishes");
+    run.console(Stream::Out, b"after the end\n");
+    let expected =
+        [(Stream::Out, "epoch 1"), (Stream::Err, "careful"), (Stream::Out, "epoch 2"), (Stream::Out, "\u{fffd}")];
+    let expected: Vec<_> = expected.into_iter().map(|(stream, text)| (stream, text.to_owned())).collect();
+    let workspace = place.open_silently();
+    let info = workspace.find_run("said").expect("listed");
+    assert_eq!(console(&workspace, &info), expected);
+    assert_eq!(names(&workspace, &info), ["loss"]);
+    assert_eq!(info.summary.len(), 1);
+    assert_eq!(workspace.history(&info, None, Window::default(), None).expect("reads").steps, [0]);
+    assert_eq!(workspace.series(&info, "console", None).expect_err("no metric").kind(), ErrorKind::NotFound);
+    let report = workspace.check(CheckOptions { read_data: true }).expect("checks");
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+
+    let again = workspace.run("p").id("said").resume(Resume::Must).start().expect("resumes");
+    assert_eq!(again.step(), 1, "lines move no step");
+    again.console(Stream::Both, b"resumed\n");
+    again.finish().expect("finishes");
+    let all = console(&workspace, &info);
+    assert_eq!(all.last(), Some(&(Stream::Both, "resumed".to_owned())));
+    assert_eq!(all.len(), expected.len() + 1);
+}
+
+#[test]
+fn many_lines_read_back_in_order_from_journal_and_blocks() {
+    let place = Place::new();
+    let workspace = place.open();
+    let run = workspace.run("p").start().expect("starts");
+    let lines: Vec<String> = (0..9_000).map(|line| format!("{line}: {}", "x".repeat(line % 97))).collect();
+    for line in &lines {
+        run.console(Stream::Out, line.as_bytes());
+        run.console(Stream::Out, b"\n");
+    }
+    let look = |workspace: &Workspace| {
+        let info = workspace.find_run(run.id()).expect("listed");
+        let read: Vec<String> = console(workspace, &info).into_iter().map(|(_, text)| text).collect();
+        assert!(read == lines, "{} of {} lines", read.len(), lines.len());
+    };
+    look(&place.look());
+    run.finish().expect("finishes");
+    look(&place.open_silently());
 }

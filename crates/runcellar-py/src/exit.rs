@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use runcellar::{Run, RunState};
 
+use crate::console::Tap;
 use crate::messages::Messages;
 
 /// A run that has not ended. The registry holds it, as the interpreter drops its objects before the exit status
@@ -18,6 +19,7 @@ use crate::messages::Messages;
 struct Open {
     run: Arc<Run>,
     messages: Arc<Messages>,
+    tap: Option<Arc<Tap>>,
 }
 
 /// Only locked by threads that hold the interpreter's lock, or after its end: never found locked after a fork.
@@ -30,7 +32,14 @@ fn open() -> MutexGuard<'static, Vec<Open>> {
 /// Sees to it that a run is ended with the process.
 pub(crate) fn register(run: &Arc<Run>, messages: &Arc<Messages>) {
     watch_exit();
-    open().push(Open { run: run.clone(), messages: messages.clone() });
+    open().push(Open { run: run.clone(), messages: messages.clone(), tap: None });
+}
+
+/// Sees to it that the console of a run is captured to the end of the process, and no longer.
+pub(crate) fn hold(run: &Arc<Run>, tap: &Arc<Tap>) {
+    if let Some(open) = open().iter_mut().find(|open| Arc::ptr_eq(&open.run, run)) {
+        open.tap = Some(tap.clone());
+    }
 }
 
 /// Forgets a run that has ended.
@@ -40,7 +49,10 @@ pub(crate) fn forget(run: &Arc<Run>) {
 
 fn finish_open(state: RunState, exit_code: Option<i32>) {
     let all = std::mem::take(&mut *open());
-    for Open { run, messages } in all {
+    for Open { run, messages, tap } in all {
+        if let Some(tap) = tap {
+            tap.stop();
+        }
         if let Err(error) = run.finish_as(state, exit_code) {
             runcellar::Monitor::warn(&*messages, &format!("run {}: {error}", run.id()));
         }

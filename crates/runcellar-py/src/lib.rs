@@ -5,6 +5,7 @@
 //! interpreter's lock in a thread of the store: `messages` says why.
 
 mod check;
+mod console;
 mod convert;
 mod error;
 mod exit;

@@ -1,14 +1,15 @@
 //! `Recorder`: one run being recorded. The package's `Run` adds to it what is convenience.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runcellar::run::Removal;
-use runcellar::{HistoryPoint, Json, MetricDefinition, Resume, Run, RunState};
+use runcellar::{HistoryPoint, Json, MetricDefinition, Resume, Run, RunState, Stream};
 
+use crate::console::Tap;
 use crate::convert::{self, Flat, Refusal};
 use crate::error::{self, Result};
 use crate::log::{self, Memory};
@@ -24,6 +25,9 @@ pub(crate) struct Recorder {
     strict: bool,
     memory: Memory,
     created: Option<String>,
+    /// Whether the console is to be recorded.
+    console: bool,
+    tap: OnceLock<Arc<Tap>>,
 }
 
 enum Target {
@@ -84,7 +88,7 @@ fn switch(workspace: &runcellar::Workspace, given: Option<bool>, setting: &str) 
 impl Recorder {
     #[new]
     #[pyo3(signature = (*, project, name, config, tags, notes, group, job_type, id, resume, dir, key_file, disabled,
-                        strict, program, runtime, directory, system, fork_from, resume_from))]
+                        strict, program, runtime, directory, system, console, fork_from, resume_from))]
     #[allow(clippy::too_many_arguments, reason = "a constructor with keywords only")]
     fn new(
         py: Python<'_>,
@@ -105,6 +109,7 @@ impl Recorder {
         runtime: String,
         directory: Option<PathBuf>,
         system: Option<bool>,
+        console: Option<bool>,
         fork_from: Option<&str>,
         resume_from: Option<&str>,
     ) -> Result<Self> {
@@ -124,7 +129,15 @@ impl Recorder {
                 project: project.unwrap_or_else(|| "default".to_owned()),
                 step: AtomicI64::new(0),
             };
-            return Ok(Recorder { target, messages, strict, memory, created: None });
+            return Ok(Recorder {
+                target,
+                messages,
+                strict,
+                memory,
+                created: None,
+                console: false,
+                tap: OnceLock::new(),
+            });
         }
         let resume = resume.map(|resume| match resume {
             "never" => Resume::Never,
@@ -137,7 +150,8 @@ impl Recorder {
         let (fork_from, resume_from) = (point(fork_from)?, point(resume_from)?);
         let workspace = open::open(py, dir, key_file, Missing::Create, &messages)?;
         let created = open::creation_line(&workspace);
-        let run = py.detach(|| -> runcellar::Result<Run> {
+        let (run, console) = py.detach(|| -> runcellar::Result<(Run, bool)> {
+            let console = switch(&workspace, console, "console")?;
             let project = match project {
                 Some(project) => project,
                 // What goes on with a run stays in its project.
@@ -179,7 +193,7 @@ impl Recorder {
             if let Some(name) = name {
                 builder = builder.name(name);
             }
-            builder.start()
+            Ok((builder.start()?, console))
         })?;
         messages.drain(py)?;
         if let Some(launch) = &launch {
@@ -187,7 +201,8 @@ impl Recorder {
         }
         let run = Arc::new(run);
         exit::register(&run, &messages);
-        Ok(Recorder { target: Target::Store(run), messages, strict, memory, created })
+        let tap = OnceLock::new();
+        Ok(Recorder { target: Target::Store(run), messages, strict, memory, created, console, tap })
     }
 
     /// Log one row: values of several metrics at one step.
@@ -285,6 +300,35 @@ impl Recorder {
     #[getter]
     fn _is_new(&self) -> bool {
         self.run().is_none_or(|run| run.is_new())
+    }
+
+    /// True if the console is to be recorded.
+    #[getter]
+    fn _records_console(&self) -> bool {
+        self.console
+    }
+
+    /// Records from now on what is written to the descriptors of standard output and error.
+    fn _tap_console(&self, py: Python<'_>) -> Result<()> {
+        let Some(run) = self.run() else { return Ok(()) };
+        match py.detach(|| Tap::start(run.clone())) {
+            Ok(tap) => {
+                let tap = Arc::new(tap);
+                exit::hold(run, &tap);
+                // A second tap would only record what the first forwards.
+                let _ = self.tap.set(tap);
+                Ok(())
+            }
+            Err(failure) => Ok(error::warn(py, &format!("the console is not recorded: {failure}"))?),
+        }
+    }
+
+    /// Records a text that was written to a stream. Says nothing and raises nothing.
+    fn _take_console(&self, py: Python<'_>, stream: &str, text: &str) {
+        let stream = if stream == "stderr" { Stream::Err } else { Stream::Out };
+        if let Some(run) = self.run() {
+            py.detach(|| run.console(stream, text.as_bytes()));
+        }
     }
 
     #[getter]
@@ -406,7 +450,13 @@ impl Recorder {
         if let Some(run) = self.run() {
             exit::forget(run);
         }
-        self.detached(py, |run| run.finish_as(state, exit_code)).map(drop)
+        self.detached(py, |run| {
+            if let Some(tap) = self.tap.get() {
+                tap.stop();
+            }
+            run.finish_as(state, exit_code)
+        })
+        .map(drop)
     }
 
     /// Forgets, in a forked child, what the parent has to say itself.

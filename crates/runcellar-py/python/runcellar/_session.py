@@ -5,10 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from runcellar import _runcellar
+from runcellar import _capture, _runcellar
 from runcellar._errors import Error, InvalidArgumentError, NoActiveRunError, warn
 from runcellar._fields import Config, Summary, Tags
 
@@ -47,9 +47,18 @@ class Run(_runcellar.Recorder):
     ...     run.log({"loss": 0.5})
     """
 
-    __slots__ = ("_config", "_initial_config", "_local_notes", "_local_tags", "_name", "_summary")
+    __slots__ = (
+        "_config",
+        "_end_console",
+        "_initial_config",
+        "_local_notes",
+        "_local_tags",
+        "_name",
+        "_summary",
+    )
 
     _config: Config | None
+    _end_console: Callable[[], None]
     _initial_config: Mapping[str, Any] | None
     _local_notes: str | None
     _local_tags: list[str]
@@ -179,6 +188,7 @@ class Run(_runcellar.Recorder):
         global active
         if active is self:
             active = None
+        self._end_console()
         self._finish(state, exit_code)
 
     def __enter__(self) -> Run:
@@ -274,6 +284,7 @@ def init(
     fork_from: str | None = None,
     resume_from: str | None = None,
     system: bool | None = None,
+    console: bool | None = None,
 ) -> Run:
     """Start a run and make it the active one.
 
@@ -325,6 +336,10 @@ def init(
         Whether system metrics are recorded: processor, memory, disk and network of the machine, and
         what the run's processes take of them, every 15 seconds. By default ``RUNCELLAR_SYSTEM`` (on
         or off), else the workspace's setting ``system``, which is on.
+    console : bool, optional
+        Whether what is written to standard output and error is recorded, by this process and by
+        those that it starts. It arrives where it did before, byte by byte. By default
+        ``RUNCELLAR_CONSOLE`` (on or off), else the workspace's setting ``console``, which is on.
 
     fork_from : str, optional
         ``"ID?_step=N"``: a new run that begins with the history of another up to and including step
@@ -397,6 +412,7 @@ def init(
         fork_from=fork_from,
         resume_from=resume_from,
         system=_switch(system, "RUNCELLAR_SYSTEM"),
+        console=_switch(console, "RUNCELLAR_CONSOLE"),
     )
     run._config = None
     # A resumed run has more in its config than what is given now: then the store is asked.
@@ -410,6 +426,7 @@ def init(
         print(f"runcellar: {run._created}", file=sys.stderr, flush=True)
     active = run
     _watch_process()
+    run._end_console = _capture.start(run)
     return run
 
 
@@ -474,6 +491,8 @@ def _watch_process() -> None:
 
 
 def _at_exit() -> None:
+    if active is not None:
+        active._end_console()
     error = getattr(sys, "last_value", None)
     interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
     if error is None or interactive:

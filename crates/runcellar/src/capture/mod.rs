@@ -3,9 +3,11 @@
 //! Nothing here may fail a run or hold it up: what cannot be captured is said once, and left out. Nothing of it is on
 //! unless the caller asks.
 
+mod console;
 mod git;
 mod system;
 
+pub use console::Stream;
 pub(crate) use git::git_head;
 pub use system::SYSTEM_EVERY;
 
@@ -13,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::run::OwnSeries;
+use console::Console;
 use system::Sampler;
 
 /// What is recorded of a run's surroundings.
@@ -26,6 +29,7 @@ pub(crate) struct CaptureOptions {
 pub(crate) struct Capture {
     own: Arc<OwnSeries>,
     sampler: Mutex<Option<Sampler>>,
+    console: Console,
 }
 
 impl Capture {
@@ -36,7 +40,12 @@ impl Capture {
             .system
             .then(|| Sampler::start(own.clone(), path))
             .and_then(|started| started.inspect_err(|error| own.warn(&format!("no system metrics: {error}"))).ok());
-        Capture { own, sampler: Mutex::new(sampler) }
+        Capture { own, sampler: Mutex::new(sampler), console: Console::default() }
+    }
+
+    /// Takes in what the run wrote to a stream of its console.
+    pub(crate) fn console(&self, stream: Stream, bytes: &[u8], now_us: i64) {
+        self.console.write(&self.own, stream, bytes, now_us);
     }
 
     /// Ends it all; what was captured is durable, or in the database, when this returns.
@@ -44,40 +53,7 @@ impl Capture {
         if let Some(sampler) = self.sampler.lock().unwrap_or_else(PoisonError::into_inner).take() {
             sampler.stop();
         }
+        self.console.finish(&self.own);
         self.own.finish();
-    }
-}
-
-/// Where a line of the console was written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Out,
-    /// Standard error.
-    Err,
-    /// Standard output or standard error, which were one and the same file.
-    Both,
-    /// Nowhere: the store says what it left out.
-    Note,
-}
-
-impl Stream {
-    /// The character that stands before each line in the bytes.
-    const MARKS: [(Stream, char); 4] =
-        [(Stream::Out, '1'), (Stream::Err, '2'), (Stream::Both, '&'), (Stream::Note, '!')];
-
-    pub(crate) fn of_mark(mark: char) -> Option<Stream> {
-        Stream::MARKS.iter().find(|(_, known)| *known == mark).map(|(stream, _)| *stream)
-    }
-
-    /// Returns the stream as JSON and Python name it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Stream::Out => "stdout",
-            Stream::Err => "stderr",
-            Stream::Both => "both",
-            Stream::Note => "note",
-        }
     }
 }

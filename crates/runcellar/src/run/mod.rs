@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use runcellar_format::record::{Close, FieldChange, FieldId, RunState, Start};
 use runcellar_format::{ObjectId, WriterId};
 
-use crate::capture::Capture;
+use crate::capture::{Capture, Stream};
 use crate::io;
 use crate::os::Forkable;
 use crate::own::is_own;
@@ -283,6 +283,18 @@ impl Run {
     /// As [`Run::log`].
     pub fn rename(&self, name: &str) -> Result<()> {
         self.set_field(FieldId::Name, "", &Json::Text(name.to_owned()))
+    }
+
+    /// Records what the run wrote to a stream of its console: any bytes, cut anywhere. They become lines as a terminal
+    /// shows them; a line that is drawn over is recorded now and then, for which a call without bytes is enough.
+    ///
+    /// A flood is cut short, and the console says by how much. In a forked child nothing is recorded.
+    pub fn console(&self, stream: Stream, bytes: &[u8]) {
+        if let Some(capture) = self.shared.capture.own()
+            && !self.is_finished()
+        {
+            capture.console(stream, bytes, self.shared.inner().io.monotonic_us());
+        }
     }
 
     /// Waits until all that was logged survives a power cut.
