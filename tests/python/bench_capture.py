@@ -1,7 +1,7 @@
 """Measure what it costs to record system metrics and the console, and print a table.
 
-Run ``python tests/python/bench_capture.py [--dir DIR] [--seconds N]``. Processor time is that of the
-program and of the process that forwards its output; the reference is the same program with the
+Run ``python tests/python/bench_capture.py [--dir DIR] [--seconds N]``. Processor time is that of
+the program and of the process that forwards its output; the reference is the same program with the
 capture switched off, or a plain ``cat`` in its place. Figures count on an idle machine only.
 """
 
@@ -32,18 +32,20 @@ print((time.process_time() - before) / seconds * 100)
 
 CONSOLE = """
 import os, sys, time
-directory, capture, seconds, rate = sys.argv[1], sys.argv[2] == "on", float(sys.argv[3]), int(sys.argv[4])
 import runcellar as rc
+directory, capture = sys.argv[1], sys.argv[2] == "on"
+seconds, rate = float(sys.argv[3]), int(sys.argv[4])
 run = rc.init("bench", dir=directory, system=False, console=capture)
 
 def forwarder():
     ours = os.readlink("/proc/self/fd/1")
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if open(f"/proc/{pid}/comm").read() == "tee\\n" and os.readlink(f"/proc/{pid}/fd/0") == ours:
-                return pid
+            name, source = open(f"/proc/{pid}/comm").read(), os.readlink(f"/proc/{pid}/fd/0")
         except OSError:
-            pass
+            continue
+        if name.strip() == "tee" and source == ours:
+            return pid
 
 def spent(pid):
     nanoseconds = int(open(f"/proc/{pid}/schedstat").read().split()[0]) if pid else 0
@@ -111,14 +113,10 @@ def main() -> None:
                 ("on", "| cat > /dev/null"),
             )
         ]
-    print(
-        f"system metrics, % of a core in the first {seconds:.0f} s        {idle[1] - idle[0]:.3f}"
-    )
-    print(f"  the same program without                         {idle[0]:.3f}")
-    print(
-        f"console, % of a core at {LINES_PER_SECOND} lines a second         {lines[1] - lines[0]:.3f}"
-    )
-    print(f"  the same program without                         {lines[0]:.3f}")
+    print(f"% of a core, of system metrics in {seconds:.0f} s  {idle[1] - idle[0]:.3f}")
+    print(f"  of the same program without           {idle[0]:.3f}")
+    print(f"% of a core, of {LINES_PER_SECOND} lines a second       {lines[1] - lines[0]:.3f}")
+    print(f"  of the same program without           {lines[0]:.3f}")
     for title, took in zip(("one cat", "two cats", "captured, one cat"), flood):
         rate = FLOOD_MIB / took
         print(f"{title:24} {rate:8.0f} MiB/s   {flood[1] / took:.2f} x two cats")

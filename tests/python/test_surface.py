@@ -16,7 +16,16 @@ def test_init_has_the_promised_signature() -> None:
     assert list(parameters) == [
         "project",
         *("name", "config", "tags", "notes", "group", "job_type", "id", "resume", "dir"),
-        *("key_file", "mode", "save_code", "strict", "system", "console"),
+        *(
+            "key_file",
+            "mode",
+            "save_code",
+            "strict",
+            "fork_from",
+            "resume_from",
+            "system",
+            "console",
+        ),
     ]
     assert parameters["project"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     for name, parameter in list(parameters.items())[1:]:
