@@ -311,6 +311,65 @@ fn a_real_disk_that_is_full_and_has_room_again_loses_nothing_unsaid() {
     assert_exact(&workspace, &info, 9200, dropped, "after reopening");
 }
 
+/// The disk of the database fills in the middle of ingest, while journals have room: nothing is lost, it is said at the
+/// end, and once there is room again the next opener ingests it.
+#[test]
+fn a_disk_that_fills_in_the_middle_of_ingest_loses_nothing_and_is_said() {
+    const ROWS: i64 = 40_000;
+    let Some(disk) = SmallDisk::mount("1m") else {
+        return not_tested("a disk that fills in the middle of ingest: tmpfs may not be mounted here");
+    };
+    let (place, outside) = (Place::at(disk.0.path()), tempfile::tempdir().expect("a temporary directory"));
+    let keys = runcellar::Keys { directory: Some(outside.path().join("keys")), ..Default::default() };
+    let open = |monitor: Arc<Heard>| {
+        runcellar::OpenOptions { keys: keys.clone(), create: true, monitor, ..Default::default() }
+            .open(&place.workspace())
+            .expect("opens")
+    };
+    let heard = Arc::new(Heard::default());
+    let workspace = open(heard.clone());
+    let (journals, elsewhere) = (place.workspace().join("journals"), outside.path().join("journals"));
+    std::fs::create_dir(&elsewhere).expect("makes");
+    std::fs::remove_dir(&journals).expect("it is empty");
+    std::os::unix::fs::symlink(&elsewhere, &journals).expect("links");
+    let run = workspace.run("p").id("full-run").journal_bytes(256 << 10).start().expect("starts");
+    // Noise, which does not pack: 40,000 values take more than the disk has.
+    let noise = |n: i64, salt: u64| {
+        let mut word = (n.cast_unsigned() + 1).wrapping_mul(salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..3 {
+            word = (word ^ (word >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        }
+        word.cast_signed()
+    };
+    for n in 0..ROWS {
+        run.log([("n", n), ("x", noise(n, 1)), ("y", noise(n, 2)), ("z", noise(n, 3))]).expect("logs");
+    }
+    run.finish().expect("all of it stands in journals");
+    let warnings = heard.warnings();
+    assert!(warnings.iter().any(|text| text.contains("full")), "{warnings:#?}");
+    assert_eq!(run.dropped(), 0);
+    let whole = |workspace: &Workspace| {
+        let info = workspace.find_run("full-run").expect("listed");
+        for (metric, salt) in [("x", 1), ("z", 3)] {
+            let series = workspace.series(&info, metric, None).expect("reads");
+            assert_eq!(series.steps, (0..ROWS).collect::<Vec<_>>());
+            let right = |at: i64| series.values.get(at as usize) == Some(Value::Int(noise(at, salt)));
+            assert!((0..ROWS).all(right), "{metric}");
+        }
+        assert_eq!(info.state, RunState::Finished);
+    };
+    whole(&workspace);
+    drop((run, workspace));
+    let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(disk.0.path()).status();
+    assert!(grown.expect("mount runs").success(), "the disk grows");
+    let workspace = open(Arc::new(Heard::default()));
+    whole(&workspace);
+    let left = std::fs::read_dir(&elsewhere).expect("lists").count();
+    assert_eq!(left, 0, "all journals are ingested");
+    let report = workspace.check(runcellar::CheckOptions { read_data: true }).expect("is checked");
+    assert!(report.is_ok(), "{:#?}", report.problems);
+}
+
 /// The disk never has room again: what could not be written is counted at the end, to the value.
 #[test]
 fn a_real_disk_that_stays_full_costs_exactly_what_is_counted() {

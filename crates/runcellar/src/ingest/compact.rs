@@ -86,6 +86,51 @@ fn rewrite(inner: &Inner, writer: WriterId, entries: &[GroupEntry]) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Keys, Workspace};
+
+    fn entries(workspace: &Workspace, run: &str) -> Vec<GroupEntry> {
+        let object = workspace.find_run(run).expect("listed").object;
+        let groups = workspace.inner.read(|tx, keyring| store::load(tx, keyring, object)?.groups(tx, keyring));
+        groups.expect("reads")
+    }
+
+    /// While somebody holds the database journals grow; when it is free ingest has fallen behind, and stores cheaply.
+    #[test]
+    fn what_was_stored_cheaply_while_ingest_was_behind_is_at_its_best_after_finish() {
+        const ROWS: usize = 60_000;
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let keys = Keys { directory: Some(directory.path().join("keys")), ..Keys::default() };
+        let workspace = Workspace::open_or_create(directory.path().join("w"), keys).expect("opens");
+        let run = workspace.run("p").id("late-run").start().expect("starts");
+        let held = rusqlite::Connection::open(directory.path().join("w").join(crate::db::FILE_NAME)).expect("opens");
+        held.execute_batch("BEGIN IMMEDIATE").expect("is held");
+        let names: Vec<String> = (0..10).map(|metric| format!("metric/{metric}")).collect();
+        for row in 0..ROWS {
+            run.log(names.iter().enumerate().map(|(at, name)| (name, ((row * (at + 1)) as f64).sin()))).expect("logs");
+        }
+        // An attempt of ingest that began before all was logged gives up.
+        std::thread::sleep(crate::ingest::intake::RUNNING_WAIT + std::time::Duration::from_millis(100));
+        drop(held);
+        let mut found = entries(&workspace, "late-run");
+        while found.is_empty() {
+            std::thread::yield_now();
+            found = entries(&workspace, "late-run");
+        }
+        assert!(!found[0].best, "the first group was stored cheaply");
+        run.finish().expect("finishes");
+        let found = entries(&workspace, "late-run");
+        assert!(found.iter().all(|entry| entry.best), "{found:#?}");
+        assert_eq!(found.len(), ROWS.div_ceil(ROWS_MAX));
+        assert!(found.is_sorted_by_key(|entry| (entry.place, entry.first_sequence)));
+        let run = workspace.find_run("late-run").expect("listed");
+        for (at, name) in names.iter().enumerate() {
+            let series = workspace.series(&run, name, None).expect("reads");
+            let right =
+                |row: usize| series.values.get(row) == Some(crate::Value::Float(((row * (at + 1)) as f64).sin()));
+            assert!(series.steps.len() == ROWS && (0..ROWS).all(right), "{name}");
+        }
+        assert!(workspace.check(crate::CheckOptions { read_data: true }).expect("is checked").is_ok());
+    }
 
     #[test]
     fn short_neighbours_and_cheap_groups_are_rewritten_and_no_others() {

@@ -18,7 +18,7 @@ use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
 
 /// How long the background of a run waits for the database before it tries again a second later.
-const RUNNING_WAIT: Duration = Duration::from_millis(500);
+pub(super) const RUNNING_WAIT: Duration = Duration::from_millis(500);
 /// Unread bytes of a journal from which ingest has fallen behind its writer, and stores at the cheap level: some groups of
 /// 20 values a row.
 const BEHIND_BYTES: u64 = 4 << 20;

@@ -124,7 +124,7 @@ impl Background {
             writer.warn(&format!("{dropped} values were dropped"));
         }
         if let Err(error) = &ingested
-            && !matches!(error.kind(), ErrorKind::Busy | ErrorKind::ReadOnly)
+            && error.kind() != ErrorKind::Busy
         {
             writer.warn(&format!("it stays in its journal, to be ingested by the next opener: {error}"));
         }
