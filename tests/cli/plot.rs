@@ -71,6 +71,15 @@ fn metrics_that_cannot_be_drawn_are_named() {
         home.fails(2, ["plot", "run1", "word"]),
         ["runcellar: run run1: metric \"word\" is text and cannot be plotted"]
     );
+    let run = home.workspace().run("p").id("run2").start().expect("starts");
+    let histogram = runcellar::Histogram::new(vec![0.0, 1.0], vec![3.0]).expect("a histogram");
+    run.log([("weights", histogram)]).expect("logs");
+    run.finish().expect("finishes");
+    assert_eq!(
+        home.fails(2, ["plot", "run2", "weights"]),
+        ["runcellar: run run2: metric \"weights\" is of histograms and cannot be plotted"]
+    );
+    assert_eq!(home.fails(3, ["plot", "run2"]), ["runcellar: run run2: no metric to plot"]);
     home.fails(2, ["plot", "run1", "--width", "3"]);
 }
 

@@ -506,7 +506,7 @@ def stored(run: StoredRun) -> str:
     rows: list[Mapping[str, Any]] = [{**metric} for metric in metrics[:METRICS_MAX]]
     lines = [
         spark(_stretches(run.series(metric["name"], SPARK_POINTS), SPARK_STRETCHES), metric["name"])
-        if metric["kind"] != "text"
+        if metric["kind"] not in ("text", "histogram")
         else ""
         for metric in metrics[:METRICS_MAX]
     ]

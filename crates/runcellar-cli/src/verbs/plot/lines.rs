@@ -87,8 +87,13 @@ pub(super) fn choose(
     Ok((runs, metrics))
 }
 
+/// True for metrics of numbers, truth values, or of several kinds.
+pub(crate) fn can_be_drawn(metric: &MetricInfo) -> bool {
+    !matches!(metric.kind, "text" | "histogram")
+}
+
 fn no_metric(run: &RunInfo, name: &str, known: &[MetricInfo]) -> Failure {
-    let numeric = known.iter().filter(|metric| metric.kind != "text").map(|metric| metric.name.as_str());
+    let numeric = known.iter().filter(|metric| can_be_drawn(metric)).map(|metric| metric.name.as_str());
     let missing = Failure::new(Code::NotFound, format!("run {}: no metric {name:?}", run.id));
     let there: Vec<&str> = numeric.take(20).collect();
     if there.is_empty() { missing } else { missing.advise(visible(&format!("  there are {}", listed(there)))) }
@@ -115,7 +120,7 @@ pub(super) fn wanted(
         let before = lines.len();
         let known = workspace.metrics(run)?;
         if metrics.is_empty() {
-            let numeric = known.iter().filter(|metric| metric.kind != "text");
+            let numeric = known.iter().filter(|metric| can_be_drawn(metric));
             lines.extend(numeric.map(|metric| line(place, metric)));
             if lines.len() == before {
                 lacking.push(Failure::new(Code::NotFound, format!("run {}: no metric to plot", run.id)));
@@ -123,8 +128,11 @@ pub(super) fn wanted(
         }
         for name in metrics {
             match known.iter().find(|metric| metric.name == *name) {
-                Some(metric) if metric.kind == "text" => lacking
-                    .push(Failure::usage(format!("run {}: metric {name:?} is text and cannot be plotted", run.id))),
+                Some(metric) if !can_be_drawn(metric) => {
+                    let what = if metric.kind == "text" { "text" } else { "of histograms" };
+                    let message = format!("run {}: metric {name:?} is {what} and cannot be plotted", run.id);
+                    lacking.push(Failure::usage(message));
+                }
                 Some(metric) => lines.push(line(place, metric)),
                 None => lacking.push(no_metric(run, name, &known)),
             }

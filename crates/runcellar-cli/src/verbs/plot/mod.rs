@@ -21,6 +21,7 @@ use crate::render::svg::{Panel, SvgOptions, Theme, svg};
 use crate::session::Session;
 use crate::shapes::Scalar;
 use crate::verbs::window::WindowArgs;
+pub(crate) use lines::can_be_drawn;
 use lines::{Group, Line};
 
 /// Plots drawn on a terminal, and charts in one picture, if no metric was named.

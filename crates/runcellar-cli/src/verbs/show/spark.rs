@@ -2,7 +2,7 @@
 
 use runcellar::{MetricInfo, Result, RunInfo, Series, Workspace};
 
-use crate::verbs::plot::numbers;
+use crate::verbs::plot::{can_be_drawn, numbers};
 
 /// Characters of a sparkline.
 const WIDTH: usize = 20;
@@ -11,14 +11,14 @@ const BARS: [char; 8] =
 /// Points that are read for the sparklines of one page: about a second's work.
 const POINTS_MAX: u64 = 4_000_000;
 
-/// Returns a sparkline for each metric; empty for text and for runs of too many points.
+/// Returns a sparkline for each metric; empty for text and histograms, and for runs of too many points.
 pub(super) fn of_metrics(workspace: &Workspace, run: &RunInfo, metrics: &[MetricInfo]) -> Result<Vec<String>> {
     if metrics.iter().map(|metric| metric.points).sum::<u64>() > POINTS_MAX {
         return Ok(Vec::new());
     }
-    let one = |metric: &MetricInfo| match metric.kind {
-        "text" => Ok(String::new()),
-        _ => Ok(line(&workspace.series(run, &metric.name, None)?)),
+    let one = |metric: &MetricInfo| match can_be_drawn(metric) {
+        true => Ok(line(&workspace.series(run, &metric.name, None)?)),
+        false => Ok(String::new()),
     };
     metrics.iter().map(one).collect()
 }
