@@ -320,7 +320,10 @@ def main() -> None:
             bench.series[kind] = f"{name}/{kind}.pickle"
             Path(bench.series[kind]).write_bytes(pickle.dumps(values))
         facts = [*machine(bench.directory), *references(bench.directory)]
-        measure(bench, peers, book)
+        try:
+            measure(bench, peers, book)
+        except KeyboardInterrupt:
+            print("interrupted: the tables have what there is", file=sys.stderr)
     facts.append(("series", source))
     if wanted:
         facts.append(
