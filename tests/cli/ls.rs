@@ -199,3 +199,67 @@ fn a_run_that_is_still_logged_shows_with_its_latest_values() {
     assert_eq!((&json[0]["state"], &json[0]["summary"]["loss"]), (&"running".into(), &1.5.into()));
     assert!(json[0]["duration_s"].is_f64() && json[0]["finished"].is_null());
 }
+
+#[test]
+fn functions_filter_sort_and_show() {
+    let home = Home::with_workspace();
+    let workspace = home.workspace();
+    for (id, losses) in [("low1", [3.0, 0.5, 2.0]), ("high", [9.0, 8.0, 7.0]), ("low2", [1.0, 0.25, 4.0])] {
+        let run = workspace.run("p").id(id).config(json!({"amp": true})).start().expect("starts");
+        for (step, loss) in (0..).zip(losses) {
+            run.log_at(step, [("val loss", loss), ("acc", loss * 2.0)]).expect("logs");
+        }
+        run.finish().expect("finishes");
+    }
+    let ids = |filter: &str, sort: &str| {
+        let text = home.ok(["ls", "--json", "--where", filter, "--sort", sort]);
+        let all: Vec<String> =
+            ["low1", "high", "low2"].iter().filter(|id| text.contains(*id)).map(|id| (*id).to_owned()).collect();
+        let mut all: Vec<(usize, String)> = all.into_iter().map(|id| (text.find(&id).expect("found"), id)).collect();
+        all.sort();
+        all.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("min(\"val loss\") < 1 and config.amp", "-max(acc),id"), ["low2", "low1"]);
+    assert_eq!(ids("at_best('val loss').acc = 1", "id"), ["low1"]);
+    assert_eq!(ids("mean(acc) > 15 or not config.amp", "id"), ["high"]);
+    assert_eq!(
+        ids("created > now-1h and created >= 2026-01-01 and duration < 2h30m", "last(acc)"),
+        ["low1", "low2", "high"]
+    );
+    let table = home.ok(["ls", "--sort", "-max(acc),id", "--where", "at_best(\"val loss\").acc > 0"]);
+    let head = table.lines().next().expect("a header");
+    assert!(head.contains("max(acc)") && head.contains("at_best(\"val loss\").acc"), "{table}");
+    assert!(table.lines().nth(1).expect("a row").contains("18"), "{table}");
+    let wrong = home.run(["ls", "--sort", "created, median(acc)"]);
+    assert_eq!(
+        (wrong.code, wrong.stderr.contains("column 10: unknown sort key \"median(acc)\"")),
+        (2, true),
+        "{}",
+        wrong.stderr
+    );
+}
+
+#[test]
+fn groups_are_of_all_members() {
+    let home = Home::with_workspace();
+    let workspace = home.workspace();
+    for number in 0..6_i64 {
+        let config = if number == 5 { json!({"other": 1}) } else { json!({"lr": 0.5, "amp": true}) };
+        let run = workspace.run("p").id(format!("run{number}")).config(config);
+        let run = if number == 0 { run.config(json!({"lr": 1, "amp": true})) } else { run }.start().expect("starts");
+        run.log([("loss", number as f64)]).expect("logs");
+        run.finish().expect("finishes");
+    }
+    let text =
+        home.ok(["ls", "--group-by", "config.lr", "--of", "summary.loss,max(loss)", "--json", "--sort", "-runs"]);
+    let first = r#"[{"group":{"config.lr":0.5},"runs":4,"stats":{"summary.loss":{"n":4,"mean":2.5,"sd":1.2909944487358056,"min":1.0,"max":4.0,"non_finite":0},"max(loss)":{"n":4,"mean":2.5,"sd":1.2909944487358056,"min":1.0,"max":4.0,"non_finite":0}}},"#;
+    assert!(text.starts_with(first), "{text}");
+    let one = r#"{"group":{"config.lr":1},"runs":1,"stats":{"summary.loss":{"n":1,"mean":0.0,"sd":null,"min":0.0,"max":0.0,"non_finite":0}"#;
+    assert!(text.contains(one) && text.contains(r#"{"group":{"config.lr":null},"runs":1"#), "{text}");
+    let table = home.ok(["ls", "--group-by", "config.lr", "--limit", "1"]);
+    assert!(table.contains("runs  loss mean  loss sd") && table.contains("2.5"), "{table}");
+    assert_eq!(table.lines().count(), 2, "one group is shown: {table}");
+    assert_eq!(home.run(["ls", "--of", "summary.loss"]).code, 2, "what are figures of without groups");
+    assert_eq!(home.run(["ls", "--group-by", "lr"]).code, 2, "no field");
+    assert_eq!(home.run(["ls", "--group-by", "config.lr", "--sort", "loss"]).code, 2, "no key");
+}

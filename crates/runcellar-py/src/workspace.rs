@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::messages::Messages;
 use crate::open::{self, Missing};
 use crate::stored::{self, StoredRun};
-use crate::table::{RunTable, Table};
+use crate::table::{RunTable, Source, Table};
 
 /// An open workspace.
 #[pyclass(frozen, weakref, module = "runcellar")]
@@ -80,7 +80,8 @@ impl Workspace {
             selection = selection.order_by(order)?;
         }
         let runs = self.detached(py, |workspace| workspace.runs(&selection))?;
-        Ok(Py::new(py, PyClassInitializer::from(Table::of_runs(runs)).add_subclass(RunTable))?)
+        let source = Source { workspace: self.workspace.clone(), messages: self.messages.clone(), selection };
+        Ok(Py::new(py, Table::of_runs(runs, source))?)
     }
 
     /// Find one run by id, by a prefix of at least 4 characters, by name, or as project/name.

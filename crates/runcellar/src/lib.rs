@@ -46,6 +46,8 @@ pub use check::{CheckOptions, CheckReport, Checked, Problem, ProblemKind, Severi
 pub use environment::{DIRECTORY_NAME, Environment, Launch};
 pub use error::{Error, ErrorKind, Result};
 pub use histogram::Histogram;
+#[doc(hidden)]
+pub use ingest::WholeRun;
 pub use keys::{Keys, Passphrase, PassphrasePrompt};
 pub use lineage::{HistoryPoint, Lineage, RewindInfo};
 pub use monitor::{Monitor, Silent};

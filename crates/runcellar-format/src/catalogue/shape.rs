@@ -146,24 +146,14 @@ impl Shape {
         })
     }
 
-    /// Builds a value of this shape from its leaves, which `leaf` gives by column name and kind.
-    pub fn fill(&self, leaf: &mut impl FnMut(&str, CellKind) -> Option<Json>) -> Option<Json> {
-        self.fill_below(&mut String::new(), leaf)
-    }
-
-    fn fill_below(&self, path: &mut String, leaf: &mut impl FnMut(&str, CellKind) -> Option<Json>) -> Option<Json> {
+    /// Builds a value of this shape from its leaves, which `next` gives in order.
+    pub fn fill(&self, next: &mut impl FnMut() -> Option<Json>) -> Option<Json> {
         Some(match self {
             Shape::Null => Json::Null,
-            Shape::Leaf(kind) => leaf(path, *kind)?,
+            Shape::Leaf(_) => next()?,
             Shape::Map(members) => {
-                let mut out = Vec::with_capacity(members.len());
-                for (name, member) in members {
-                    let before = path.len();
-                    push_segment(path, name);
-                    out.push((name.clone(), member.fill_below(path, leaf)?));
-                    path.truncate(before);
-                }
-                Json::Map(out)
+                let filled = members.iter().map(|(name, member)| Some((name.clone(), member.fill(next)?)));
+                Json::Map(filled.collect::<Option<_>>()?)
             }
         })
     }

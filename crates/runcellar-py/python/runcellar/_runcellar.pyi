@@ -315,6 +315,34 @@ class RunTable(Table):
     def __getitem__(self, key: str, /) -> list[Any]: ...
     @overload
     def __getitem__(self, key: slice, /) -> RunTable: ...
+    def group_by(self, *keys: str, of: str | Iterable[str] | None = None) -> Table:
+        """Group the runs by the values of fields.
+
+        Parameters
+        ----------
+        *keys : str
+            Fields, such as ``"config.lr"``; several may stand in one text, separated by commas.
+        of : str or iterable of str, optional
+            What figures are of, such as ``"summary.loss"`` or ``"max(acc)"``; by default every
+            summary key of which some run has a number.
+
+        Returns
+        -------
+        Table
+            A row a group, by rising keys: the keys, ``runs``, and of each field ``.mean``, ``.sd``
+            (of the sample, None below two runs), ``.min``, ``.max`` and ``.n``, which counts the runs
+            that have a finite number there. All runs that `Workspace.runs` selected are members,
+            whatever its limit was and whatever rows this table has, as they are now.
+
+        Raises
+        ------
+        QueryError
+            For a field that is not understood.
+
+        Examples
+        --------
+        >>> ws.runs("digits").group_by("config.lr", of="summary.loss")  # doctest: +SKIP
+        """
 
 @final
 class TableIterator:
@@ -563,9 +591,10 @@ class Workspace:
         project : str, optional
             Only those of this project.
         where : str, optional
-            A filter, such as ``config.lr > 0.1 and "baseline" in tags``.
+            A filter, such as ``config.lr > 0.1 and "baseline" in tags`` or ``max(acc) > 0.9``.
         order_by : str, optional
-            Sort keys separated by commas, the first strongest; ``-`` in front of one descends.
+            Sort keys separated by commas, the first strongest; ``-`` in front of one descends:
+            ``"-max(acc),created"``.
         limit : int, optional
             At most so many; by default all.
 

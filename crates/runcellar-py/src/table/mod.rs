@@ -2,6 +2,7 @@
 
 mod arrow;
 mod frame;
+mod groups;
 mod history;
 mod runs;
 mod sketch;
@@ -10,11 +11,14 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyDict, PyInt, PyList, PySlice, PyString};
-use runcellar::{History, RunInfo};
+use pyo3::types::{PyCapsule, PyDict, PyInt, PyList, PySlice, PyString, PyTuple};
+use runcellar::query::filter::Field;
+use runcellar::query::parse_fields;
+use runcellar::{History, RunInfo, Selection, Workspace};
 
 use crate::convert::Datetimes;
 use crate::error;
+use crate::messages::Messages;
 use frame::{Column, Frame};
 
 /// Rows and named columns; absent values are `None`, and NaN is NaN.
@@ -25,7 +29,16 @@ pub(crate) struct Table {
 
 /// A table of runs.
 #[pyclass(extends = Table, frozen, module = "runcellar")]
-pub(crate) struct RunTable;
+pub(crate) struct RunTable {
+    source: Arc<Source>,
+}
+
+/// Where the runs of a table come from: groups are made of all of them, whatever rows the table has.
+pub(crate) struct Source {
+    pub(crate) workspace: Workspace,
+    pub(crate) messages: Arc<Messages>,
+    pub(crate) selection: Selection,
+}
 
 /// Yields the rows of a table as dicts.
 #[pyclass(module = "runcellar._runcellar")]
@@ -39,8 +52,9 @@ impl Table {
         Table { frame: Arc::new(history::frame(history)) }
     }
 
-    pub(crate) fn of_runs(runs: Vec<RunInfo>) -> Self {
-        Table { frame: Arc::new(runs::frame(runs)) }
+    pub(crate) fn of_runs(runs: Vec<RunInfo>, source: Source) -> PyClassInitializer<RunTable> {
+        let table = Table { frame: Arc::new(runs::frame(runs)) };
+        PyClassInitializer::from(table).add_subclass(RunTable { source: Arc::new(source) })
     }
 
     fn column(&self, py: Python<'_>, name: &str) -> PyResult<&Column> {
@@ -101,11 +115,12 @@ impl Table {
                 (0..picked.slicelength).map(|index| picked.start + isize::try_from(index).unwrap_or(0) * picked.step);
             let picks: Vec<usize> = picks.filter_map(|row| usize::try_from(row).ok()).collect();
             let table = Table { frame: Arc::new(this.frame.pick(&picks)) };
-            let is_runs = slf.is_instance_of::<RunTable>();
-            return Ok(if is_runs {
-                Bound::new(py, PyClassInitializer::from(table).add_subclass(RunTable))?.into_any()
-            } else {
-                Bound::new(py, table)?.into_any()
+            return Ok(match slf.cast::<RunTable>() {
+                Ok(runs) => {
+                    let runs = RunTable { source: runs.get().source.clone() };
+                    Bound::new(py, PyClassInitializer::from(table).add_subclass(runs))?.into_any()
+                }
+                Err(_) => Bound::new(py, table)?.into_any(),
             });
         }
         let index: isize = match key.cast::<PyInt>() {
@@ -175,6 +190,37 @@ impl Table {
         let class = slf.get_type().name()?.to_string();
         Ok(format!("<runcellar.{class}: {} rows, {} columns>", frame.rows, frame.columns.len()))
     }
+}
+
+#[pymethods]
+impl RunTable {
+    /// Group the runs by fields, with the mean, standard deviation, least and greatest of each number in a group.
+    #[pyo3(signature = (*keys, of=None))]
+    fn group_by(
+        &self,
+        py: Python<'_>,
+        keys: &Bound<'_, PyTuple>,
+        of: Option<&Bound<'_, PyAny>>,
+    ) -> error::Result<Table> {
+        let (by, of) = (fields(keys)?, of.map(fields).transpose()?.unwrap_or_default());
+        let Source { workspace, messages, selection } = &*self.source;
+        let groups = py.detach(|| workspace.group_runs(selection, &by, &of));
+        messages.drain(py)?;
+        Ok(Table { frame: Arc::new(groups::frame(&groups?)) })
+    }
+}
+
+/// Reads one field, several parted by commas, or a sequence of such.
+fn fields(given: &Bound<'_, PyAny>) -> error::Result<Vec<Field>> {
+    let mut all = Vec::new();
+    if let Ok(text) = given.cast::<PyString>() {
+        all.extend(parse_fields(&text.to_cow()?)?);
+        return Ok(all);
+    }
+    for text in given.try_iter()? {
+        all.extend(parse_fields(&text?.extract::<String>()?)?);
+    }
+    Ok(all)
 }
 
 #[pymethods]

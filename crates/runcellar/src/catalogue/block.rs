@@ -22,9 +22,16 @@ pub(crate) struct Block {
     /// The run of each row.
     pub(crate) runs: Vec<ObjectId>,
     columns: Vec<OnceLock<Column>>,
-    shapes: OnceLock<Vec<Shape>>,
+    configs: OnceLock<Vec<Shaped>>,
+    summaries: OnceLock<Vec<Shaped>>,
     /// Values that were read from series at the best step of another, by row.
     at_best: Mutex<HashMap<(u32, String, String), Option<Value>>>,
+}
+
+/// A shape, and for each of its leaves the column that has it.
+pub(crate) struct Shaped {
+    pub(crate) shape: Shape,
+    pub(crate) leaves: Vec<Option<usize>>,
 }
 
 /// A decoded column.
@@ -118,8 +125,8 @@ impl Block {
             return Err(Error::damaged(format!("catalogue block {id}: not the one that the directory names")));
         }
         let columns = main.columns.iter().map(|_| OnceLock::new()).collect();
-        let mut block =
-            Block { id, main, runs: Vec::new(), columns, shapes: OnceLock::new(), at_best: Mutex::default() };
+        let (configs, summaries) = (OnceLock::new(), OnceLock::new());
+        let mut block = Block { id, main, runs: Vec::new(), columns, configs, summaries, at_best: Mutex::default() };
         let halves = [rows::RUN_FIRST, rows::RUN_LAST].map(|name| block.main.find(Space::Field, name, CellKind::Int));
         block.load(tx, keyring, halves.iter().copied().flatten())?;
         let half = |index: Option<usize>| index.and_then(|index| block.column(index));
@@ -190,18 +197,32 @@ impl Block {
     }
 
     /// Returns the shapes of configs by code; the column must be loaded.
-    pub(crate) fn config_shapes(&self) -> Result<&[Shape]> {
-        if let Some(shapes) = self.shapes.get() {
+    pub(crate) fn config_shapes(&self) -> Result<&[Shaped]> {
+        self.shapes(&self.configs, Space::Config, rows::CONFIG)
+    }
+
+    /// Returns the shapes of summaries by code; the column must be loaded.
+    pub(crate) fn summary_shapes(&self) -> Result<&[Shaped]> {
+        self.shapes(&self.summaries, Space::Summary, rows::SUMMARY)
+    }
+
+    fn shapes<'a>(&'a self, known: &'a OnceLock<Vec<Shaped>>, space: Space, field: &str) -> Result<&'a [Shaped]> {
+        if let Some(shapes) = known.get() {
             return Ok(shapes);
         }
-        let column = self.field(rows::CONFIG, CellKind::Text);
+        let column = self.field(field, CellKind::Text);
         let texts = match column.map(|column| &column.cells) {
             Some(Cells::Text(_, texts)) => texts.as_slice(),
-            _ => return Err(Error::damaged(format!("catalogue block {}: no configs", self.id))),
+            _ => return Err(Error::damaged(format!("catalogue block {}: no {field}", self.id))),
         };
-        let shapes = texts.iter().map(|text| Shape::from_text(text).map_err(|cause| named(self.id, cause)));
-        let shapes = shapes.collect::<Result<Vec<_>>>()?;
-        Ok(self.shapes.get_or_init(|| shapes))
+        let shaped = |text: &String| {
+            let shape = Shape::from_text(text).map_err(|cause| named(self.id, cause))?;
+            let mut leaves = Vec::new();
+            shape.leaves(&mut |name, kind| leaves.push(self.main.find(space, name, kind)));
+            Ok(Shaped { shape, leaves })
+        };
+        let shapes = texts.iter().map(shaped).collect::<Result<Vec<_>>>()?;
+        Ok(known.get_or_init(|| shapes))
     }
 
     /// Returns what was read of a run's series before, or reads it.

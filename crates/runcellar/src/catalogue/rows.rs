@@ -7,7 +7,7 @@ use runcellar_format::record::{RunState, SeriesEntry};
 use runcellar_format::value::{Json, Value};
 use runcellar_format::{FormatError, ObjectId};
 
-use super::block::Block;
+use super::block::{Block, Shaped};
 use crate::own::is_own;
 use crate::query::RunInfo;
 
@@ -18,7 +18,7 @@ pub(super) const RUN_LAST: &str = "run.last";
 /// The shape of the config.
 pub(crate) const CONFIG: &str = "config";
 /// The shape of the summary.
-const SUMMARY: &str = "summary";
+pub(super) const SUMMARY: &str = "summary";
 
 /// The most leaves, summary keys and metrics of a run in a block. A run of more is read from its record.
 const RUN_CELLS_MAX: usize = 4_096;
@@ -181,7 +181,8 @@ pub(crate) fn info_at(block: &Block, row: u32) -> Option<RunInfo> {
     let tags = block.field("tags", CellKind::Nested)?;
     let Json::List(tags) = tags.cells.json(tags.place(row)?)? else { return None };
     let tag = |tag| if let Json::Text(tag) = tag { Some(tag) } else { None };
-    let Json::Map(summary) = shaped_at(block, Space::Summary, SUMMARY, row)? else { return None };
+    let summary = shaped_at(block, SUMMARY, block.summary_shapes().ok()?, row)?;
+    let Json::Map(summary) = summary else { return None };
     let value = |(key, value): (String, Json)| {
         Some(match value {
             Json::Float(value) => (key, Value::Float(value)),
@@ -204,7 +205,7 @@ pub(crate) fn info_at(block: &Block, row: u32) -> Option<RunInfo> {
         group: text("group"),
         job_type: text("job_type"),
         notes: text("notes"),
-        config: shaped_at(block, Space::Config, CONFIG, row)?,
+        config: shaped_at(block, CONFIG, block.config_shapes().ok()?, row)?,
         summary: summary.into_iter().map(value).collect::<Option<_>>()?,
         exit_code: int("exit_code").and_then(|code| i32::try_from(code).ok()),
         dropped: int("dropped").unwrap_or(0).cast_unsigned(),
@@ -217,18 +218,11 @@ pub(crate) fn info_at(block: &Block, row: u32) -> Option<RunInfo> {
     })
 }
 
-fn shaped_at(block: &Block, space: Space, field: &str, row: u32) -> Option<Json> {
-    let shapes = block.field(field, CellKind::Text)?;
-    let shape = match field {
-        CONFIG => block.config_shapes().ok()?.get(shapes.code(row)?)?.clone(),
-        _ => Shape::from_text(shapes.text(row)?).ok()?,
-    };
-    let leaf = |name: &str, kind| {
-        let column = block.column(block.main.find(space, name, kind)?)?;
+fn shaped_at(block: &Block, field: &str, shapes: &[Shaped], row: u32) -> Option<Json> {
+    let shaped = shapes.get(block.field(field, CellKind::Text)?.code(row)?)?;
+    let mut leaves = shaped.leaves.iter();
+    shaped.shape.fill(&mut || {
+        let column = block.column((*leaves.next()?)?)?;
         column.cells.json(column.place(row)?)
-    };
-    if shape == Shape::Leaf(CellKind::Nested) {
-        return leaf("", CellKind::Nested);
-    }
-    shape.fill(&mut |name, kind| leaf(name, kind))
+    })
 }

@@ -7,6 +7,7 @@
 //! drives all that for one writer.
 
 pub(crate) mod batch;
+mod bulk;
 mod compact;
 pub(crate) mod data;
 pub(crate) mod fold;
@@ -22,6 +23,8 @@ pub(crate) mod series;
 pub(crate) mod statistics;
 pub(crate) mod store;
 
+#[doc(hidden)]
+pub use bulk::WholeRun;
 pub(crate) use compact::compact;
 pub(crate) use intake::{Extent, Intake, Pace};
 pub(crate) use liveness::starts_of_run;

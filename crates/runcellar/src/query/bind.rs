@@ -157,7 +157,7 @@ fn bind_config<'a>(tx: &ReadTx<'_>, keyring: &Keyring, block: &'a Block, path: &
     let Some(shapes) = block.main.find(Space::Field, CONFIG, CellKind::Text) else { return Ok(Bound::Absent) };
     let whole = block.main.find(Space::Config, "", CellKind::Nested);
     block.load(tx, keyring, [shapes].into_iter().chain(whole))?;
-    let found = block.config_shapes()?.iter().map(|shape| match shape {
+    let found = block.config_shapes()?.iter().map(|shaped| match &shaped.shape {
         Shape::Leaf(CellKind::Nested) => Found::Whole,
         shape => match shape.at(path) {
             Some((name, Shape::Leaf(kind))) => {
