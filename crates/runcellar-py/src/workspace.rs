@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::messages::Messages;
 use crate::open::{self, Missing};
 use crate::stored::{self, StoredRun};
-use crate::table::{RunTable, Source, Table};
+use crate::table::{RunRows, RunTable, Source, Table};
 
 /// An open workspace.
 #[pyclass(frozen, weakref, module = "runcellar")]
@@ -79,7 +79,7 @@ impl Workspace {
         if let Some(order) = order_by {
             selection = selection.order_by(order)?;
         }
-        let runs = self.detached(py, |workspace| workspace.runs(&selection))?;
+        let runs = self.detached(py, |workspace| workspace.gather_runs(&selection, RunRows::new, RunRows::push))?;
         let source = Source { workspace: self.workspace.clone(), messages: self.messages.clone(), selection };
         Ok(Py::new(py, Table::of_runs(runs, source))?)
     }

@@ -56,6 +56,8 @@ pub use query::{
     SeriesValues, Window,
 };
 pub use run::{Resume, Run, RunBuilder};
+#[doc(hidden)]
+pub use runcellar_format::catalogue::{from_exact, to_exact};
 pub use runcellar_format::journal::RowValue;
 pub use runcellar_format::record::{MetricDefinition, RunState};
 pub use runcellar_format::value::{Json, Value};

@@ -330,9 +330,9 @@ class RunTable(Table):
         -------
         Table
             A row a group, by rising keys: the keys, ``runs``, and of each field ``.mean``, ``.sd``
-            (of the sample, None below two runs), ``.min``, ``.max`` and ``.n``, which counts the runs
-            that have a finite number there. All runs that `Workspace.runs` selected are members,
-            whatever its limit was and whatever rows this table has, as they are now.
+            (of the sample, None below two runs), ``.min``, ``.max`` and ``.n``, which counts the
+            runs that have a finite number there. All runs that `Workspace.runs` selected are
+            members, whatever its limit was and whatever rows this table has, as they are now.
 
         Raises
         ------

@@ -13,7 +13,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-use super::frame::{Cells, Column, Frame};
+use super::frame::{Cells, Column, Frame, value_of};
 use crate::json;
 
 /// Rows a batch where texts are copied: their offsets stay within 32 bits. Numbers are handed on in one piece.
@@ -39,7 +39,7 @@ fn field(column: &Column) -> Field {
         Cells::Int(_) => DataType::Int64,
         Cells::Float(_) => DataType::Float64,
         Cells::Bool(_) => DataType::Boolean,
-        Cells::Text(_) | Cells::Json(_) => DataType::Utf8,
+        Cells::Text(_) | Cells::Json(_) | Cells::Exact(_) => DataType::Utf8,
         Cells::Time(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         Cells::Texts(_) => DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))),
     };
@@ -61,6 +61,9 @@ fn array(column: &Column, from: usize, to: usize) -> Result<ArrayRef, ArrowError
         Cells::Float(all) => Arc::new(Float64Array::try_new(all.slice(from, to - from), nulls())?),
         Cells::Bool(all) => Arc::new(rows().map(|row| row.map(|row| all[row])).collect::<BooleanArray>()),
         Cells::Text(all) => Arc::new(rows().map(|row| row.map(|row| all[row].as_str())).collect::<StringArray>()),
+        Cells::Exact(all) => {
+            Arc::new(rows().map(|row| row.map(|row| json::to_text(&value_of(&all[row])))).collect::<StringArray>())
+        }
         Cells::Json(all) => {
             Arc::new(rows().map(|row| row.map(|row| json::to_text(&all[row]))).collect::<StringArray>())
         }

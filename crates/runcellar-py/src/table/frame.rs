@@ -35,6 +35,8 @@ pub(super) enum Cells {
     Texts(Vec<Vec<String>>),
     /// Values of several kinds, or nested ones; JSON text in Arrow and pandas.
     Json(Vec<Json>),
+    /// The same as exact text, which takes a tenth of the memory.
+    Exact(Vec<String>),
 }
 
 impl Frame {
@@ -54,10 +56,30 @@ impl Frame {
                 Cells::Time(all) => Cells::Time(take(all, picks).into()),
                 Cells::Texts(all) => Cells::Texts(take(all, picks)),
                 Cells::Json(all) => Cells::Json(take(all, picks)),
+                Cells::Exact(all) => Cells::Exact(take(all, picks)),
             },
         });
         Frame { rows: picks.len(), columns: columns.collect(), sampled: self.sampled }
     }
+}
+
+impl Cells {
+    pub(super) fn ints(all: Vec<i64>) -> Cells {
+        Cells::Int(all.into())
+    }
+
+    pub(super) fn floats(all: Vec<f64>) -> Cells {
+        Cells::Float(all.into())
+    }
+
+    pub(super) fn times(all: Vec<i64>) -> Cells {
+        Cells::Time(all.into())
+    }
+}
+
+/// Returns the value of an exact text that this process made.
+pub(super) fn value_of(exact: &str) -> Json {
+    runcellar::from_exact(exact).unwrap_or_default()
 }
 
 impl Column {
@@ -118,6 +140,7 @@ impl Column {
             Cells::Time(all) => times.at(all[row])?,
             Cells::Texts(all) => PyList::new(py, &all[row])?.into_any(),
             Cells::Json(all) => json_to_python(py, &all[row])?,
+            Cells::Exact(all) => json_to_python(py, &value_of(&all[row]))?,
         })
     }
 
@@ -134,6 +157,10 @@ impl Column {
             Cells::Bool(all) => ("bool", bytes(py, all.len(), |row| u8::from(all[row]))?.into_any()),
             Cells::Text(all) => ("text", self.list(py, |row| Ok(PyString::new(py, &all[row]).into_any()))?),
             Cells::Texts(all) => ("list", self.list(py, |row| Ok(PyList::new(py, &all[row])?.into_any()))?),
+            Cells::Exact(all) => {
+                let text = |row: usize| Ok(PyString::new(py, &json::to_text(&value_of(&all[row]))).into_any());
+                ("text", self.list(py, text)?)
+            }
             Cells::Json(all) => {
                 ("text", self.list(py, |row| Ok(PyString::new(py, &json::to_text(&all[row])).into_any()))?)
             }
@@ -149,6 +176,7 @@ impl Column {
             Cells::Text(all) => all.len(),
             Cells::Texts(all) => all.len(),
             Cells::Json(all) => all.len(),
+            Cells::Exact(all) => all.len(),
         }
     }
 

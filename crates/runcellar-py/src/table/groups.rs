@@ -13,7 +13,7 @@ pub(super) fn frame(groups: &Groups) -> Frame {
         columns.push(match field {
             Field::Created | Field::Finished => {
                 let time = |key| if let Some(Json::Int(time)) = key { Some(time) } else { None };
-                Column::optional(field.to_string(), keys.map(time).collect(), Cells::Time)
+                Column::optional(field.to_string(), keys.map(time).collect(), Cells::times)
             }
             field => Column::of_json(field.to_string(), keys.collect()),
         });
@@ -23,7 +23,7 @@ pub(super) fn frame(groups: &Groups) -> Frame {
         let figures = || all.iter().filter_map(|group: &Group| group.statistics.get(at));
         let name = |figure: &str| format!("{field}.{figure}");
         let float = |figure: &str, of: fn(&GroupStatistics) -> Option<f64>| {
-            Column::optional(name(figure), figures().map(of).collect(), Cells::Float)
+            Column::optional(name(figure), figures().map(of).collect(), Cells::floats)
         };
         columns.push(float("mean", |figures| figures.mean));
         columns.push(float("sd", |figures| figures.deviation));

@@ -14,12 +14,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyInt, PyList, PySlice, PyString, PyTuple};
 use runcellar::query::filter::Field;
 use runcellar::query::parse_fields;
-use runcellar::{History, RunInfo, Selection, Workspace};
+use runcellar::{History, Selection, Workspace};
 
 use crate::convert::Datetimes;
 use crate::error;
 use crate::messages::Messages;
 use frame::{Column, Frame};
+pub(crate) use runs::RunRows;
 
 /// Rows and named columns; absent values are `None`, and NaN is NaN.
 #[pyclass(subclass, frozen, weakref, module = "runcellar._runcellar")]
@@ -52,8 +53,8 @@ impl Table {
         Table { frame: Arc::new(history::frame(history)) }
     }
 
-    pub(crate) fn of_runs(runs: Vec<RunInfo>, source: Source) -> PyClassInitializer<RunTable> {
-        let table = Table { frame: Arc::new(runs::frame(runs)) };
+    pub(crate) fn of_runs(runs: RunRows, source: Source) -> PyClassInitializer<RunTable> {
+        let table = Table { frame: Arc::new(runs.frame()) };
         PyClassInitializer::from(table).add_subclass(RunTable { source: Arc::new(source) })
     }
 

@@ -46,7 +46,7 @@ impl Workspace {
         look(&self.inner, |look| {
             let names = names(look)?;
             let found = wanted.iter().map(|wanted| self.find(&names, wanted.as_ref(), removed));
-            look.infos(&found.collect::<Result<Vec<_>>>()?)
+            look.infos(&found.collect::<Result<Vec<_>>>()?).collect()
         })
     }
 

@@ -37,6 +37,28 @@ impl Workspace {
         Ok(self.list(selection)?.runs)
     }
 
+    /// Takes the runs of a listing one by one, in its order, for callers that keep less of each than a [`RunInfo`].
+    /// Should the catalogue turn out to be damaged on the way, it begins anew with another `empty`.
+    ///
+    /// # Errors
+    /// If the workspace cannot be read.
+    pub fn gather_runs<T>(
+        &self,
+        selection: &Selection,
+        empty: impl Fn() -> T,
+        take: impl Fn(&mut T, RunInfo),
+    ) -> Result<T> {
+        look(&self.inner, |look| {
+            let mut found = select(look, selection)?;
+            sort(look, &mut found, selection)?;
+            let mut gathered = empty();
+            for run in look.infos(&found) {
+                take(&mut gathered, run?);
+            }
+            Ok(gathered)
+        })
+    }
+
     /// Lists runs, with how many there are beyond the limit, and with values of fields that a [`RunInfo`] does not hold.
     ///
     /// # Errors
@@ -51,7 +73,8 @@ impl Workspace {
                 let value = |field| fields.get(*at, field).as_ref().map(json_of);
                 (0..selection.also.len()).map(value).collect()
             };
-            Ok(Listing { runs: look.infos(&found)?, also: found.iter().map(values).collect(), total })
+            let runs = look.infos(&found).collect::<Result<_>>()?;
+            Ok(Listing { runs, also: found.iter().map(values).collect(), total })
         })
     }
 }

@@ -185,7 +185,7 @@ impl<'a> Look<'a> {
     }
 
     /// Returns what listings show of these runs, in their order.
-    pub(super) fn infos(&self, wanted: &[At]) -> Result<Vec<RunInfo>> {
+    pub(super) fn infos(&self, wanted: &[At]) -> impl Iterator<Item = Result<RunInfo>> {
         let mut counts = vec![0_usize; self.known.blocks.len()];
         for at in wanted {
             if let At::Row(block, _) = at
@@ -194,7 +194,7 @@ impl<'a> Look<'a> {
                 *count += 1;
             }
         }
-        wanted.iter().filter_map(|at| self.info(*at, &counts).transpose()).collect()
+        wanted.iter().filter_map(move |at| self.info(*at, &counts).transpose())
     }
 
     fn info(&self, at: At, counts: &[usize]) -> Result<Option<RunInfo>> {
