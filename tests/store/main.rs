@@ -17,6 +17,7 @@ mod planted;
 mod power;
 mod properties;
 mod ranks;
+mod reading;
 mod replay;
 mod support;
 mod usage;

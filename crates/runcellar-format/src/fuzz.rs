@@ -9,6 +9,7 @@ use crate::id::{DeviceId, JournalId, KeyId, ObjectId, WorkspaceId, WriterId};
 use crate::journal::{Found, FrameKey, Header, Records, Shapes, push_record, scan};
 use crate::keyslots::{KeyFile, Keyslots, format_recovery_code, parse_recovery_code};
 use crate::mirror::Mirror;
+use crate::overview::Overview;
 use crate::pair::Pair;
 use crate::record::{
     Body, Change, Close, Event, GroupPage, Project, RootRow, RunHead, RunRecord, SeriesPage, Settings, Start, WriterRow,
@@ -31,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("records", records),
     ("group", group),
     ("column", column),
+    ("overview", overview),
     ("change", change),
     ("bodies", bodies),
 ];
@@ -57,6 +59,14 @@ pub fn place() -> Place {
 pub fn journal_key() -> (Header, FrameKey) {
     let key = (KeyId([9; 16]), &Secret::new([8; 32]));
     Header::under_run_key(WORKSPACE, JOURNAL, WriterId([2; 16]), 1, key, [5; 24])
+}
+
+/// An overview. Packed forms leave the writer a choice, so what is written again may be other bytes of the same meaning.
+pub fn overview(data: &[u8]) {
+    let Ok(read) = Overview::decode(data) else { return };
+    let written = read.encode().expect("what was read can be written");
+    let again = Overview::decode(&written).expect("what was written can be read");
+    assert_eq!(again.encode(), Ok(written));
 }
 
 /// A sealed object.

@@ -20,6 +20,7 @@ pub mod ingester;
 pub mod journal;
 pub mod keyslots;
 pub mod mirror;
+pub mod overview;
 pub mod pair;
 pub mod record;
 pub mod seal;

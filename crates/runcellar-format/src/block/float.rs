@@ -30,6 +30,13 @@ pub(super) fn encode(values: &[f64], level: Level) -> (Tag, Vec<u8>) {
     }
 }
 
+/// Writes floats as tag, length, bytes.
+pub(crate) fn write_floats(out: &mut Writer, values: &[f64]) -> Result<()> {
+    let (tag, bytes) = encode(values, Level::Fast);
+    out.u8(tag as u8).bytes("encoded floats", &bytes, u32::MAX)?;
+    Ok(())
+}
+
 fn packed(values: &[f64], level: Level) -> Option<(Tag, Vec<u8>)> {
     // Decimals that are found are believed, and floats not tried: on real series they were never smaller.
     if let Some(found) = decimal::encode(values, Width::Full, level) {

@@ -77,6 +77,18 @@ pub(super) fn decode(tag: Tag, bytes: &[u8], count: usize) -> Result<Vec<i64>> {
     }
 }
 
+/// Writes integers as they stand in a main part: tag, length, bytes.
+pub(crate) fn write_integers(out: &mut Writer, values: &[i64]) -> Result<()> {
+    let (tag, bytes) = encode(values, Level::Fast);
+    out.u8(tag as u8).bytes("encoded integers", &bytes, u32::MAX)?;
+    Ok(())
+}
+
+/// Reads what [`write_integers`] wrote: exactly `count` integers.
+pub(crate) fn integers_of(reader: &mut Reader<'_>, count: u32) -> Result<Vec<i64>> {
+    Integers::read(reader, count)?.decode()
+}
+
 /// Integers as they stand in the main part: steps, times, row indexes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Integers<'a> {

@@ -12,7 +12,7 @@ use super::rows::Known;
 use super::{CheckOptions, CheckReport, Problem, ProblemKind};
 use crate::db::{BlockRow, GroupKey, ObjectRow, ReadTx, Summed as _};
 use crate::ingest::data::RunData;
-use crate::ingest::{groups, store};
+use crate::ingest::{groups, overviews, store};
 use crate::keys::Keyring;
 use crate::workspace::Inner;
 use crate::{Error, Result};
@@ -74,12 +74,18 @@ fn check_run(
     let run = data.record.id.as_str();
     let mut sum = Sum::default();
     let mut groups = Vec::new();
-    for kind in [Kind::SeriesPage, Kind::GroupPage] {
+    for kind in [Kind::SeriesPage, Kind::GroupPage, Kind::Overview] {
         for row in tx.objects(kind, Some(data.object))? {
             report.checked.bytes += row.body.len() as u64;
             sum.add(&row.hash(integrity));
             if kind == Kind::GroupPage {
                 take_page(tx, keyring, data, &row, &mut groups, report);
+            }
+            if kind == Kind::Overview
+                && options.read_data
+                && let Err(error) = overviews::read(tx, keyring, &row)
+            {
+                report.add(Problem::error(ProblemKind::Damaged, error.to_string()).of_run(run));
             }
         }
     }

@@ -103,6 +103,24 @@ impl<'a> ReadTx<'a> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Returns the records of one owner from a position to another, both among them, by position.
+    pub(crate) fn objects_within(&self, kind: Kind, owner: ObjectId, from: u64, to: u64) -> Result<Vec<ObjectRow>> {
+        let sql =
+            format!("{OBJECT_COLUMNS} WHERE kind = ?1 AND id = ?2 AND position BETWEEN ?3 AND ?4 ORDER BY position");
+        let mut statement = self.transaction.prepare_cached(&sql)?;
+        let place = params![kind as u16, owner.0, from.cast_signed(), to.cast_signed()];
+        let rows = statement.query_map(place, |row| object_from(row, kind))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Returns the positions of the records of one owner.
+    pub(crate) fn positions(&self, kind: Kind, owner: ObjectId) -> Result<Vec<u64>> {
+        let mut statement =
+            self.transaction.prepare_cached("SELECT position FROM object WHERE kind = ?1 AND id = ?2")?;
+        let rows = statement.query_map(params![kind as u16, owner.0], |row| row.get::<_, i64>(0))?;
+        Ok(rows.map(|position| Ok(position?.cast_unsigned())).collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Counts the records of a kind.
     pub(crate) fn count_objects(&self, kind: Kind) -> Result<u64> {
         let mut statement = self.transaction.prepare_cached("SELECT count(*) FROM object WHERE kind = ?1")?;

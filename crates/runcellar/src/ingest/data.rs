@@ -179,14 +179,18 @@ impl RunData {
 
     /// Writes record and head back.
     pub(crate) fn store(&mut self, tx: &mut WriteTx<'_>) -> Result<()> {
-        let key = self.key()?;
-        let noun = format!("run {}", self.record.id);
-        self.head.version += 1;
-        let head = self.head.to_body().map_err(|cause| Error::format(&noun, cause))?;
-        tx.put(ObjectKey::new(Kind::Head, self.object, 0), None, &key, &head, Cover::Root)?;
-        let record = self.record.to_body().map_err(|cause| Error::format(&noun, cause))?;
+        self.store_head(tx)?;
+        let record = self.record.to_body().map_err(|cause| Error::format(format!("run {}", self.record.id), cause))?;
         let tag = super::store::run_tag(tx, &self.record.id)?;
-        tx.put(ObjectKey::new(Kind::Run, self.object, 0), Some(tag), &key, &record, Cover::Root)?;
+        tx.put(ObjectKey::new(Kind::Run, self.object, 0), Some(tag), &*self.key()?, &record, Cover::Root)?;
+        Ok(())
+    }
+
+    /// Writes the head back: what covers the run's pages.
+    pub(crate) fn store_head(&mut self, tx: &mut WriteTx<'_>) -> Result<()> {
+        self.head.version += 1;
+        let head = self.head.to_body().map_err(|cause| Error::format(format!("run {}", self.record.id), cause))?;
+        tx.put(ObjectKey::new(Kind::Head, self.object, 0), None, &*self.key()?, &head, Cover::Root)?;
         Ok(())
     }
 }

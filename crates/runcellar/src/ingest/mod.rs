@@ -14,6 +14,7 @@ pub(crate) mod fold;
 pub(crate) mod groups;
 mod intake;
 mod liveness;
+pub(crate) mod overviews;
 mod parallel;
 pub(crate) mod prepare;
 pub(crate) mod progress;

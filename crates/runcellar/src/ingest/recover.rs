@@ -16,7 +16,7 @@ use runcellar_format::{JournalId, ObjectId, WriterId};
 use super::data::RunData;
 use super::liveness::{Standing, Watch};
 use super::reader::JournalFile;
-use super::{Extent, Intake, Pace, compact, journal_files, parallel, store};
+use super::{Extent, Intake, Pace, compact, journal_files, overviews, parallel, store};
 use crate::db::ReadTx;
 use crate::io::IoFile;
 use crate::keys::Keyring;
@@ -250,6 +250,7 @@ fn recover_writer(inner: &Inner, watch: &Watch<'_>, writer: WriterId, files: Vec
     };
     // What it stored cheaply while it ran. What is left stays readable, and a little larger.
     compact(inner, writer, COMPACTED_MAX)?;
+    overviews::update_of_writer(inner, writer, usize::MAX)?;
     Ok(whole.into_iter().filter_map(may_go).collect())
 }
 

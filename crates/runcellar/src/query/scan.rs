@@ -192,7 +192,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Calls `take` for each of `groups` that has something of one series, in order, with its place in the list.
-    pub(super) fn read_series(&self, groups: &[Seen], series: u32, mut take: impl FnMut(usize, &Rows)) -> Result<()> {
+    pub(super) fn read_series(&self, groups: &[&Seen], series: u32, mut take: impl FnMut(usize, &Rows)) -> Result<()> {
         let key = |seen: &Seen| groups::group_key(&self.view.data, &seen.entry);
         let known = groups.iter().map(|seen| seen.whole.then(|| self.cache.get(key(seen), series)).flatten());
         let mut known: Vec<Option<Arc<Rows>>> = known.collect();
@@ -204,12 +204,12 @@ impl<'a> Scan<'a> {
             }
             next = to;
         };
-        self.read_groups(missing.iter().map(|at| &groups[*at]), &|number| number == series, |index, rows| {
+        self.read_groups(missing.iter().map(|at| groups[*at]), &|number| number == series, |index, rows| {
             let at = missing[index];
             take_known(at, &mut take);
             take(at, &rows);
             if groups[at].whole {
-                self.cache.keep(key(&groups[at]), series, Arc::new(rows));
+                self.cache.keep(key(groups[at]), series, Arc::new(rows));
             }
         })?;
         take_known(groups.len(), &mut take);

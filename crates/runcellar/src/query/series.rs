@@ -208,7 +208,7 @@ pub(super) fn all(scan: &Scan<'_>, series: u32) -> Result<Series> {
     let rows: u64 = groups.iter().map(|seen| u64::from(seen.entry.rows)).sum();
     let known = scan.view.data.series.entries.get(series as usize).map_or(0, |entry| entry.points);
     let mut points = Points::with_capacity(usize::try_from(known.min(rows)).unwrap_or(0));
-    scan.read_series(&groups, series, |_, rows| points.add(rows))?;
+    scan.read_series(&groups.iter().collect::<Vec<_>>(), series, |_, rows| points.add(rows))?;
     scan.read_tails(|number| number == series, |rows| points.add(&rows));
     Ok(points.sorted(&scan.ranks))
 }

@@ -16,11 +16,13 @@ use crate::catalogue;
 use crate::ingest::batch::ROWS_MAX;
 use crate::ingest::progress::Progress;
 use crate::ingest::reader::{JournalFile, JournalReader};
-use crate::ingest::{self, Extent, Intake, Pace, store};
+use crate::ingest::{self, Extent, Intake, Pace, overviews, store};
 use crate::{Error, ErrorKind, Result};
 
 /// Pause between syncs: the most that a power cut loses.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Pages of places of which overviews are written at once while a run goes on: some tenths of a second.
+const OVERVIEWS_AT_ONCE: usize = 4;
 /// Syncs between signs of life: a minute.
 const HEARTBEAT_EVERY_BEATS: u64 = 60;
 /// Groups that are written anew at once while the run is at work: some ten milliseconds of work.
@@ -180,6 +182,10 @@ impl BackgroundShared {
                 let _ = self.writer.sync();
                 if beats % HEARTBEAT_EVERY_BEATS == 0 {
                     let _ = self.writer.heartbeat();
+                    if self.ingests() && !on_network {
+                        // One that fails is tried again in a minute, and at the end.
+                        let _ = overviews::update_of_writer(self.writer.inner(), self.writer.id(), OVERVIEWS_AT_ONCE);
+                    }
                 }
             }
             let begun = Instant::now();
@@ -237,6 +243,7 @@ impl BackgroundShared {
             outcome = self.ingest_unwritten();
             // Nothing is lost if this fails; what is stored is only larger than it might be.
             let _ = ingest::compact(inner, self.writer.id(), usize::MAX);
+            let _ = overviews::update_of_writer(inner, self.writer.id(), usize::MAX);
         }
         if let Err(error) = writing.publish() {
             self.begin_anew(&mut state);
