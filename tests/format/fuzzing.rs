@@ -95,6 +95,7 @@ targets_hold! {
     records: ROUNDS,
     group: ROUNDS_SLOW,
     column: ROUNDS,
+    overview: ROUNDS,
     change: ROUNDS,
     bodies: ROUNDS,
 }

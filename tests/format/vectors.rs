@@ -7,6 +7,7 @@ use runcellar_format::keyslots::{
     Argon2Params, KeyFile, Keyslots, SlotSecret, format_recovery_code, parse_recovery_code,
 };
 use runcellar_format::mirror::Mirror;
+use runcellar_format::overview::{GroupIdentity, GroupSummary, Overview, SummaryPoint};
 use runcellar_format::pair::{Pair, PublicHalf};
 use runcellar_format::record::{
     Body, Change, Close, Event, GroupPage, Project, RootRow, RunHead, RunRecord, SeriesPage, Settings, Start, WriterRow,
@@ -32,6 +33,7 @@ pub(crate) const FILES: &[(&str, Decoder)] = &[
     ("records.txt", records),
     ("bodies.txt", body),
     ("groups.txt", group),
+    ("overviews.txt", overview),
 ];
 
 fn holds(file: &str) {
@@ -73,6 +75,19 @@ vectors_hold! {
     records_of_frames: "records.txt",
     record_bodies: "bodies.txt",
     row_groups: "groups.txt",
+    overviews: "overviews.txt",
+}
+
+fn overview(vector: &Vector) -> Result<String, FormatError> {
+    let Overview { kind, groups } = Overview::decode(&vector.hex("bytes"))?;
+    let point = |point: SummaryPoint| format!("({}, {}, {:016x})", point.step, point.time, point.value);
+    let of_group = |summary: &GroupSummary| {
+        let GroupSummary { group, count, first, least, most, last } = *summary;
+        let GroupIdentity { writer, first_sequence, last_sequence, rows } = group;
+        let points = [first, least, most, last].map(point).join(" ");
+        format!("{writer} {first_sequence}..{last_sequence} {count}/{rows} {points}")
+    };
+    Ok(format!("{kind:?}: {}", groups.iter().map(of_group).collect::<Vec<_>>().join("; ")))
 }
 
 fn secret(vector: &Vector, field: &str) -> Secret {

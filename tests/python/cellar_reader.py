@@ -550,9 +550,9 @@ class Workspace:
             texts.setdefault((kind, obj), []).append(text)
             tags[tag] = obj
             row = hashed(b"object", u16(kind), obj, u64(at), device, u64(seq), tag or b"", sealed[:HEAD])
-            if kind in (5, 6):
+            if kind in (5, 6, 22):
                 pages[obj] = pages.get(obj, 0) + row
-            total += row if kind not in (5, 6, 9) else 0
+            total += row if kind not in (5, 6, 9, 22) else 0
         compare(total, body("RootRow", texts[9, NIL][0]).sum, "cellar.db")
         self.tags, self.runs = tags, {}
         self.projects = {obj: body("Project", text).name for (kind, obj), [text, *_] in texts.items() if kind == 2}

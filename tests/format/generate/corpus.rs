@@ -26,6 +26,7 @@ pub(super) fn corpus() {
         secret: Secret::new([4; 32]),
     };
     put("key_file", "one", &KeyFile { entries: vec![entry] }.encode().expect("short"));
+    put("overview", "floats", &super::overviews::floats(3));
     put("mirror", "mirror", &Mirror { lineage: LineageId([1; 16]), counter: 7, sum: [2; 32] }.encode());
     put("recovery_code", "code", format_recovery_code(&[0x5a; 20]).as_bytes());
     put("journal_header", "run", &fuzz::journal_key().0.encode().expect("short"));

@@ -8,6 +8,7 @@ mod groups;
 mod journals;
 mod keys;
 mod objects;
+mod overviews;
 
 use runcellar_format::seal::checksum;
 
@@ -57,6 +58,7 @@ fn vectors_are_written_on_request() {
             "records.txt" => journals::records(&mut maker),
             "bodies.txt" => bodies::bodies(&mut maker),
             "groups.txt" => groups::groups(&mut maker),
+            "overviews.txt" => overviews::overviews(&mut maker),
             other => panic!("no generator for {other}"),
         };
         assert!(maker.wrong.is_empty(), "{file}: {:#?}", maker.wrong);
