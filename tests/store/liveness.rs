@@ -1,7 +1,7 @@
 //! Who is at work, and who is dead: a journal's record lock says so, and must say so through readers, openers, clocks,
 //! and files that are taken away.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -10,7 +10,7 @@ use runcellar::{CheckOptions, RunState, Selection, Value, Workspace};
 use crate::support::child::Counter;
 use crate::support::io::{Call, Fate, Hooked};
 use crate::support::rows::assert_points;
-use crate::support::{Heard, Place, child, rows};
+use crate::support::{Heard, Place, child, is_network, rows};
 
 #[track_caller]
 fn assert_n(workspace: &Workspace, id: &str, count: i64) -> RunState {
@@ -295,4 +295,44 @@ pub(crate) fn opens_with_few_descriptors(place: &Place, runs: &str) {
     for number in 0..runs.parse::<u64>().expect("a number") {
         assert_eq!(assert_n(&workspace, &format!("of-many-{number}"), 3), RunState::Crashed);
     }
+}
+
+/// A run of a week: its journals are followed by others when they are full or old, and go when they are ingested; what is
+/// kept on disk besides the database is what the background has not come to yet.
+#[test]
+fn journals_of_a_long_run_roll_over_and_go() {
+    const ROWS: i64 = 12_000;
+    if is_network() {
+        // There one process ingests, when it comes to it.
+        return;
+    }
+    let place = Place::new();
+    let io = Hooked::new(|_: Call, _: &Path| Fate::Done);
+    let workspace = place.open_with(io.clone(), Arc::new(Heard::default())).expect("opens");
+    let run = workspace.run("p").id("long-run").journal_bytes(8 << 10).start().expect("starts");
+    let log = |rows: std::ops::Range<i64>| rows.for_each(|n| run.log([("n", n)]).expect("logs"));
+    // The one that is written to, and the one made ahead.
+    let settle = || {
+        while place.journal_files().len() > 2 {
+            std::thread::yield_now();
+        }
+    };
+    log(0..ROWS / 2);
+    settle();
+    log(ROWS / 2..ROWS);
+    settle();
+    let before = place.journal_files();
+    // Little was logged since; after ten minutes what there is goes to the database all the same.
+    io.pass(601 * 1_000_000);
+    while before.iter().all(|journal| journal.exists()) {
+        std::thread::yield_now();
+    }
+    let looking = place.look();
+    let series = looking.series(&looking.find_run("long-run").expect("listed"), "n", None).expect("reads");
+    assert_eq!(series.steps, (0..ROWS).collect::<Vec<_>>());
+    run.finish().expect("finishes");
+    assert_eq!(place.journal_files(), Vec::<PathBuf>::new());
+    let report = workspace.check(CheckOptions { read_data: true }).expect("is checked");
+    assert!(report.is_ok(), "{:#?}", report.problems);
+    assert!(report.checked.blocks <= 2 * (ROWS as u64).div_ceil(4096), "short groups were joined");
 }

@@ -80,6 +80,47 @@ pub(crate) fn lists_and_reads(place: &Place, _: &str) {
     assert_eq!(heard.all(), Vec::<String>::new());
 }
 
+const THREADS: i64 = 4;
+
+/// Threads share a run. Argument: run id, and rows of each thread.
+pub(crate) fn logs_in_threads(place: &Place, argument: &str) {
+    let (id, rows) = argument.split_once(' ').expect("two words");
+    let (heard, rows) = (Arc::new(Heard::default()), rows.parse::<i64>().expect("a number"));
+    let workspace = place.open_with(Arc::new(runcellar::io::SystemIo), heard.clone()).expect("opens");
+    let run = workspace.run("p").id(id).journal_bytes(32 << 10).start().expect("starts");
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let run = &run;
+            scope.spawn(move || (0..rows).for_each(|n| run.log_at(n, [(format!("of/{thread}"), n)]).expect("logs")));
+        }
+    });
+    run.finish().expect("finishes");
+    assert_eq!(heard.all(), Vec::<String>::new());
+}
+
+#[test]
+fn every_point_of_processes_with_threads_arrives() {
+    const ROWS: i64 = 2500;
+    let place = Place::new();
+    drop(place.open());
+    let start = |number: i32| child::start("logs_in_threads", &place, format!("threads-{number} {ROWS}"));
+    let writers: Vec<_> = (0..8).map(start).collect();
+    for mut writer in writers {
+        assert!(writer.wait().expect("waits").success(), "a writer says why");
+    }
+    let workspace = place.open_silently();
+    for number in 0..8 {
+        let run = workspace.find_run(&format!("threads-{number}")).expect("listed");
+        for thread in 0..THREADS {
+            let series = workspace.series(&run, &format!("of/{thread}"), None).expect("reads");
+            assert_eq!(series.steps, (0..ROWS).collect::<Vec<_>>(), "{}, thread {thread}", run.id);
+            assert!((0..ROWS).all(|at| series.values.get(at as usize) == Some(Value::Int(at))));
+        }
+    }
+    let report = workspace.check(CheckOptions { read_data: true }).expect("is checked");
+    assert!(report.is_ok(), "{:#?}", report.problems);
+}
+
 fn at_once(place: &Place, writers: &[String]) {
     drop(place.open());
     let readers: Vec<_> = (0..2).map(|_| child::start("lists_and_reads", place, "")).collect();

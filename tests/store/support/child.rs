@@ -21,6 +21,7 @@ const ROLES: &[(&str, Role)] = &[
     ("dies_with_many_runs", crate::liveness::dies_with_many_runs),
     ("opens_with_few_descriptors", crate::liveness::opens_with_few_descriptors),
     ("logs_and_ends", crate::writers::logs_and_ends),
+    ("logs_in_threads", crate::writers::logs_in_threads),
     ("opens_silently", crate::liveness::opens_silently),
     ("forks_and_drops", crate::forks::forks_and_drops),
     ("forks_and_uses_all", crate::forks::forks_and_uses_all),
