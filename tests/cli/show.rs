@@ -1,6 +1,6 @@
 //! `show`: the JSON object, the page, and finding a run.
 
-use runcellar::{RunState, json};
+use runcellar::{RunState, Stream, json};
 
 use crate::support::{Clock, Home, log_all, outcome};
 
@@ -124,4 +124,56 @@ summary
 "
     );
     assert_eq!(page, expected);
+}
+
+#[test]
+fn the_console_is_shown_as_lines_or_as_objects() {
+    let home = Home::with_workspace();
+    let workspace = home.workspace();
+    let run = workspace.run("p").id("said").start().expect("starts");
+    run.console(Stream::Out, b"\x1b[31mepoch 1\x1b[0m\n  50%\r 100%\n");
+    run.console(Stream::Err, b"careful\n");
+    run.finish().expect("finishes");
+    assert_eq!(home.ok(["show", "said", "--console"]), "epoch 1\n 100%\ncareful\n");
+    let lines = home.json(["show", "said", "--console"]);
+    let of = |index: usize| (lines[index]["stream"].as_str().expect("text"), lines[index]["text"].as_str());
+    assert_eq!((of(0), of(2)), (("stdout", Some("epoch 1")), ("stderr", Some("careful"))));
+    assert!(lines[0]["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{lines}");
+    assert_eq!(home.json(["show", "said"])["metrics"], serde_json::json!([]));
+    let silent = workspace.run("p").id("silent").start().expect("starts");
+    silent.finish().expect("finishes");
+    let outcome = home.run(["show", "silent", "--console"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""));
+    assert!(outcome.stderr.contains("no console was recorded"), "{outcome:?}");
+    assert_eq!(home.run(["show", "said", "--console", "--system"]).code, 2);
+}
+
+#[test]
+fn system_metrics_are_shown_and_exported_only_where_they_are_asked_for() {
+    let home = Home::with_workspace();
+    let workspace = home.workspace();
+    let run = workspace.run("p").id("watched").name("n").system(true).start().expect("starts");
+    log_all(&run, "loss", &[2.0, 0.5]);
+    run.console(Stream::Out, b"a \"line\"\n");
+    let info = workspace.find_run("watched").expect("listed");
+    // The first sample is due after a second.
+    for _ in 0..3000 {
+        if !workspace.system_metrics(&info).expect("reads").is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    run.finish().expect("finishes");
+    let shown = home.json(["show", "watched"]);
+    assert_eq!(shown["metrics"].as_array().map(Vec::len), Some(1));
+    let system = shown["system"].as_array().expect("a list");
+    assert!(system.iter().any(|metric| metric["name"] == "system/cpu" && metric["first_step"] == 0), "{shown}");
+    assert!(!home.ok(["show", "watched"]).contains("system/cpu"));
+    assert!(home.ok(["show", "watched", "--system"]).contains("system/cpu"));
+    let plain = home.ok(["export", "watched"]);
+    assert_eq!(plain.lines().count(), 3, "{plain}");
+    let all = home.ok(["export", "watched", "--system", "--console"]);
+    assert!(all.starts_with(&plain) && all.contains("watched,p,system/memory,0,"), "{all}");
+    assert!(all.lines().any(|line| line.starts_with("watched,p,console,0,") && line.ends_with("\"a \"\"line\"\"\"")));
+    assert_eq!(home.run(["export", "watched", "--system", "--wide"]).code, 2);
 }

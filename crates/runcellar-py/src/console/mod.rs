@@ -8,8 +8,8 @@
 //!
 //! `tee` is a process of its own, so that the last words of a program arrive even if it is killed in the same moment,
 //! and so that programs it has left behind can go on writing: it ends when the last writer has. It forwards before it
-//! passes on, so what has reached our thread has been forwarded. If `tee` itself is killed, the descriptors go back to
-//! where they led, and the thread forwards what is on its way.
+//! passes on, so what has reached our thread has been forwarded. If `tee` itself is killed, the thread forwards in its
+//! place; only what `tee` was holding in that moment is lost.
 
 mod descriptors;
 
@@ -140,6 +140,8 @@ struct Source {
     record: Private,
     terminal: Option<libc::winsize>,
     taken: bool,
+    /// Tee was killed: what it would have done is ours to do.
+    orphaned: bool,
 }
 
 impl Source {
@@ -172,6 +174,7 @@ impl Source {
             writing: Some(writing),
             record: Private::new(record.into())?,
             taken: false,
+            orphaned: false,
         };
         Ok((source, shell))
     }
@@ -195,6 +198,16 @@ impl Source {
                 }
             }
         }
+    }
+
+    /// Returns where the next bytes to be recorded come from.
+    fn looked_at(&self) -> &Private {
+        if self.orphaned { &self.reading } else { &self.record }
+    }
+
+    /// Does what tee would do; false if nobody is left to forward to.
+    fn forward(&self, bytes: &[u8]) -> bool {
+        self.before.fd().is_some_and(|before| descriptors::write_all(before, bytes).is_ok())
     }
 
     /// Returns how much has been written and not been taken up by tee.
@@ -245,7 +258,7 @@ impl Pump {
             self.sources.iter_mut().for_each(Source::tend);
             if found.bytes == 0 {
                 self.run.console(Stream::Note, b"");
-            } else if found.bytes < LITTLE_BYTES {
+            } else if found.bytes < LITTLE_BYTES && !self.sources.iter().any(|source| source.orphaned) {
                 let pause = i32::try_from(COALESCE.as_millis()).unwrap_or(i32::MAX);
                 if descriptors::poll(&[(stopped.raw(), true)], pause)[0] != 0 {
                     return self.drain();
@@ -273,39 +286,30 @@ impl Pump {
     /// Waits for something to come, and takes in what is there.
     fn look(&mut self, stopped: RawFd, timeout_ms: i32) -> Found {
         let mut fds = vec![(stopped, true)];
-        fds.extend(self.sources.iter().map(|source| (source.record.raw(), true)));
+        fds.extend(self.sources.iter().map(|source| (source.looked_at().raw(), true)));
         let events = descriptors::poll(&fds, timeout_ms);
         let mut found = Found { bytes: 0, stop: stopped >= 0 && events[0] != 0 };
         let mut ended = Vec::new();
-        for (index, source) in self.sources.iter().enumerate().filter(|(index, _)| events[index + 1] != 0) {
-            let record = source.record.fd();
-            match record.and_then(|record| descriptors::read(record, &mut self.buffer).ok()) {
+        for (index, source) in self.sources.iter_mut().enumerate().filter(|(index, _)| events[index + 1] != 0) {
+            // A program that closes all descriptors may have given the number to another file.
+            let looked_at = source.looked_at().fd();
+            match looked_at.and_then(|fd| descriptors::read(fd, &mut self.buffer).ok()) {
                 Some(count @ 1..) => {
                     found.bytes += count;
-                    self.run.console(source.stream, &self.buffer[..count]);
+                    let bytes = &self.buffer[..count];
+                    if source.orphaned && !source.forward(bytes) {
+                        ended.push(index);
+                    }
+                    self.run.console(source.stream, bytes);
                 }
+                _ if !source.orphaned && (source.taken || source.waiting() > 0) => source.orphaned = true,
                 _ => ended.push(index),
             }
         }
         for index in ended.into_iter().rev() {
-            let source = self.sources.remove(index);
-            self.forward_rest(source);
+            self.sources.remove(index);
         }
         found
-    }
-
-    /// Forwards what tee has left, if it was killed.
-    fn forward_rest(&mut self, mut source: Source) {
-        source.give_back();
-        while source.waiting() > 0 {
-            let (Some(reading), Some(before)) = (source.reading.fd(), source.before.fd()) else { return };
-            let Ok(count @ 1..) = descriptors::read(reading, &mut self.buffer) else { return };
-            let bytes = &self.buffer[..count];
-            self.run.console(source.stream, bytes);
-            if descriptors::write_all(before, bytes).is_err() {
-                return;
-            }
-        }
     }
 }
 
