@@ -96,6 +96,7 @@ targets_hold! {
     group: ROUNDS_SLOW,
     column: ROUNDS,
     overview: ROUNDS,
+    catalogue: ROUNDS_SLOW,
     change: ROUNDS,
     bodies: ROUNDS,
 }

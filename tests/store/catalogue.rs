@@ -266,6 +266,33 @@ fn a_run_too_large_for_a_block_is_listed_all_the_same() {
 }
 
 #[test]
+fn many_fold_while_runs_are_recorded_and_none_is_lost() {
+    let place = Place::new();
+    let workspace = place.open();
+    record(&workspace, "first", 0.1, 1.0);
+    std::thread::scope(|scope| {
+        for number in 0..3 {
+            let place = &place;
+            scope.spawn(move || {
+                let workspace = place.open();
+                for run in 0..8 {
+                    record(&workspace, &format!("run-{number}-{run}"), 0.1, 1.0);
+                    match workspace.fold_catalogue() {
+                        Ok(_) => {}
+                        Err(error) => assert_eq!(error.kind(), runcellar::ErrorKind::Busy, "{error}"),
+                    }
+                    assert!(workspace.runs(&Selection::default()).expect("lists").len() > run);
+                }
+            });
+        }
+    });
+    assert_eq!(workspace.runs(&Selection::default()).expect("lists").len(), 25);
+    assert_eq!(listed(&workspace), by_records(&place));
+    let report = workspace.check(runcellar::CheckOptions { read_data: true }).expect("checks");
+    assert!(report.is_ok(), "{:?}", report.problems);
+}
+
+#[test]
 fn a_handle_that_must_not_write_folds_nothing() {
     let place = Place::new();
     let workspace = place.open();

@@ -168,6 +168,8 @@ fn nothing_planted_is_found_during_a_run_and_after_it() {
     assert_nothing_found(&place, "during the run");
     run.finish().expect("finishes");
     assert_nothing_found(&place, "after finish");
+    assert!(place.open().fold_catalogue().expect("folds"), "the run gets into a block");
+    assert_nothing_found(&place, "with a catalogue");
     // The markers are there for whoever has the key.
     let info = place.open().find_run(run.id()).expect("found");
     assert!(info.notes.starts_with("Planted") && info.project.starts_with("Planted"));

@@ -4,6 +4,7 @@
 //! what was taken is the one form of what it says, so that writing it again gives the same bytes.
 
 use crate::block::{Column, GroupMain, Level, Presence, decode_column, encode_column};
+use crate::catalogue::{BlockMain, Shape, from_exact, to_exact};
 use crate::error::Result;
 use crate::id::{DeviceId, JournalId, KeyId, ObjectId, WorkspaceId, WriterId};
 use crate::journal::{Found, FrameKey, Header, Records, Shapes, push_record, scan};
@@ -12,7 +13,8 @@ use crate::mirror::Mirror;
 use crate::overview::Overview;
 use crate::pair::Pair;
 use crate::record::{
-    Body, Change, Close, Event, GroupPage, Project, RootRow, RunHead, RunRecord, SeriesPage, Settings, Start, WriterRow,
+    Body, CatalogueDirectory, Change, Close, Event, GroupPage, Project, RootRow, RunHead, RunRecord, SeriesPage,
+    Settings, Start, WriterRow,
 };
 use crate::seal::{Envelope, Kind, OwnerKey, Place};
 use crate::secret::Secret;
@@ -33,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("group", group),
     ("column", column),
     ("overview", overview),
+    ("catalogue", catalogue),
     ("change", change),
     ("bodies", bodies),
 ];
@@ -204,6 +207,29 @@ pub fn column(data: &[u8]) {
     assert_eq!(again.map(|again| again.bytes().to_vec()).as_deref(), Ok(once.bytes()));
 }
 
+/// A catalogue block: the length of its main part, that, and part 1; and texts of values and shapes.
+pub fn catalogue(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        if let Ok(value) = from_exact(text) {
+            assert_eq!(to_exact(&value).as_deref(), Ok(text));
+        }
+        if let Ok(shape) = Shape::from_text(text) {
+            assert_eq!(shape.to_text(), text);
+        }
+    }
+    let Some((length, rest)) = data.split_first_chunk() else { return };
+    let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let (main, part) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+    let Ok(main) = BlockMain::decode(main) else { return };
+    for (index, column) in main.columns.iter().enumerate().filter(|(_, column)| column.part == 1).take(64) {
+        assert_eq!(main.find(column.space, &column.name, column.kind), Some(index));
+        if let Ok(decoded) = column.decode(part) {
+            assert!(decoded.cells.json(column.count as usize - 1).is_some());
+            assert!(decoded.cells.json(column.count as usize).is_none());
+        }
+    }
+}
+
 /// A change record, padded.
 pub fn change(data: &[u8]) {
     if let Ok(read) = Change::from_padded_body(data) {
@@ -217,7 +243,7 @@ pub fn change(data: &[u8]) {
 /// A body of a record; the first byte says which.
 pub fn bodies(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
-    let all: [Target; 12] = [
+    let all: [Target; 13] = [
         body::<Project>,
         body::<RunRecord>,
         body::<RunHead>,
@@ -230,6 +256,7 @@ pub fn bodies(data: &[u8]) {
         body::<Start>,
         body::<Close>,
         body::<Event>,
+        body::<CatalogueDirectory>,
     ];
     if let Some(target) = all.get(usize::from(*which)) {
         target(data);

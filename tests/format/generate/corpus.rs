@@ -1,10 +1,12 @@
 //! Seeds of the fuzz targets.
 
 use runcellar_format::block::{Column, Level, Presence, encode_column};
+use runcellar_format::catalogue::{BlockWriter, Space};
 use runcellar_format::journal::{Record, push_record};
 use runcellar_format::keyslots::{KeyFile, KeyFileEntry, format_recovery_code};
 use runcellar_format::mirror::Mirror;
 use runcellar_format::record::{Body, Close};
+use runcellar_format::value::{Json, Value};
 use runcellar_format::{EpochId, LineageId, Secret, SlotId, WorkspaceId, fuzz};
 
 use super::bodies::{all_bodies, change, fields, start};
@@ -12,6 +14,22 @@ use super::groups::{columns, encoded};
 use super::journals::{ingest_journal, rows, sealed_frames};
 use super::keys::sample;
 use super::{joined, write};
+
+/// A block of three rows with a column of every kind.
+fn catalogue_block() -> Vec<Vec<u8>> {
+    let mut block = BlockWriter::default();
+    for row in 0..3_i64 {
+        block.begin_row();
+        block.put(Space::Field, "id", &Value::Text(format!("run {row}"))).expect("fits");
+        block.put(Space::Summary, ".loss", &Value::Float(row as f64 / 3.0)).expect("fits");
+        block.put(Space::Points, "loss", &Value::Int(row * row * row)).expect("fits");
+        if row != 1 {
+            block.put(Space::Config, ".amp", &Value::Bool(row == 0)).expect("fits");
+            block.put_leaf(Space::Config, ".sizes", &Json::List(vec![row.into(), Json::Null])).expect("fits");
+        }
+    }
+    block.finish().expect("has rows")
+}
 
 /// Seeds of the fuzz targets: one good input of each form, as small as is of use.
 pub(super) fn corpus() {
@@ -55,6 +73,11 @@ pub(super) fn corpus() {
         let name = format!("{:?}_{:?}", encoded.kind(), encoded.tag()).to_lowercase();
         put("column", &name, &joined(&[&[encoded.kind() as u8, encoded.tag() as u8], &count, encoded.bytes()]));
     }
+    let parts = catalogue_block();
+    let len = u32::try_from(parts[0].len()).expect("short").to_le_bytes();
+    put("catalogue", "block", &joined(&[&len, &parts.concat()]));
+    put("catalogue", "exact", b"m2;1;am1;3;b.cl3;nti-7;1;ds3;a;bd7ff8000000000000");
+    put("catalogue", "shape", b"m4;1;ad1;bm2;1;cn1;dl1;es1;fb");
     for (which, (kind, bytes)) in (0..).zip(all_bodies()) {
         if kind == "change" {
             put("change", "change", &bytes);
