@@ -174,14 +174,18 @@ def test_auto_goes_on_with_the_run_of_the_script_that_crashed(ws_dir: str, tmp_p
 def test_a_fork_begins_with_the_history_of_another_run(ws_dir: str) -> None:
     parent = rc.init("p", dir=ws_dir, config={"lr": 0.1, "net": {"layers": 3}}, name="calm-fox")
     for step in range(6000):
-        parent.log({"loss": 1 / (step + 1), "text": f"t{step}"} if step % 7 == 0 else {"loss": step})
+        parent.log(
+            {"loss": 1 / (step + 1), "text": f"t{step}"} if step % 7 == 0 else {"loss": step}
+        )
     # The parent is at work still: half of it stands in its journal only.
     child = rc.Workspace(ws_dir)  # a reader of the same workspace does not disturb
     assert child.run("calm-fox").state == "running"
     script = (
         "import sys, runcellar as rc\n"
-        "with rc.init(dir=sys.argv[1], fork_from='calm-fox?_step=5000', config={'lr': 0.2}) as run:\n"
-        "    print(run.id, run.project, run.step, run.resumed, run.config.net.layers, run.config['lr'])\n"
+        "point = 'calm-fox?_step=5000'\n"
+        "with rc.init(dir=sys.argv[1], fork_from=point, config={'lr': 0.2}) as run:\n"
+        "    layers, lr = run.config.net.layers, run.config['lr']\n"
+        "    print(run.id, run.project, run.step, run.resumed, layers, lr)\n"
         "    run.log({'loss': -1.0})\n"
     )
     command = [sys.executable, "-c", script, ws_dir]
@@ -261,3 +265,27 @@ def test_bad_points_are_refused(
     with pytest.raises(error, match=message):
         rc.init("p", dir=ws_dir, **options)
     assert len(rc.Workspace(ws_dir).runs()) == 1
+
+
+def test_the_workspace_as_of_a_time(ws_dir: str) -> None:
+    with rc.init("p", dir=ws_dir, id="run", name="old") as run:
+        for step in range(5000):
+            run.log({"loss": step})
+        ws = rc.Workspace(ws_dir)
+        times = ws.run("run").series("loss").times
+        run.name = "new"
+    past = ws.as_of(int(times[2999]))
+    seen = past.run("run")
+    assert (seen.name, seen.state, seen.finished) == ("old", "running", None)
+    assert seen.series("loss").steps.tolist() == list(range(3000))
+    assert seen.summary == {"loss": 2999}
+    assert past.runs(where="summary.loss < 3000")["name"] == ["old"]
+    assert ws.run("run").summary == {"loss": 4999}
+    assert len(ws.as_of("2001-01-01T12:00").runs()) == 0
+    assert len(ws.as_of("2001-01-01").runs()) == 0
+    with pytest.raises(KeyError):
+        ws.as_of(0).run("run")
+    with pytest.raises(rc.Error, match="as it was"):
+        seen.name = "other"
+    with pytest.raises(ValueError, match="yesterday"):
+        ws.as_of("yesterday")

@@ -13,6 +13,14 @@ use crate::output::{self, Display};
 use crate::progress::{Talker, Work};
 use crate::prompt;
 
+/// At which time the workspace is looked at.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct AsOf {
+    /// Show everything as it was at this time (UTC), such as 2026-11-01T12:00 [default: now]
+    #[arg(long, value_name = "DATE")]
+    as_of: Option<String>,
+}
+
 /// One call of the command.
 pub(crate) struct Session {
     /// Answer in JSON.
@@ -51,6 +59,17 @@ impl Session {
     /// Opens the workspace. Journals that dead writers left are read into it first.
     pub(crate) fn open(&self) -> Result<Workspace, Failure> {
         self.open_with(true)
+    }
+
+    /// Opens the workspace as it is, or as it was at the time that `as_of` says; returns that time, too, or now.
+    pub(crate) fn open_as_of(&self, as_of: &AsOf) -> Result<(Workspace, i64), Failure> {
+        match &as_of.as_of {
+            None => Ok((self.open()?, now_us())),
+            Some(text) => {
+                let time = runcellar::query::parse_time(text).map_err(|error| Failure::usage(error.to_string()))?;
+                Ok((self.open()?.as_of(time)?, time))
+            }
+        }
     }
 
     /// Returns where the workspace is.

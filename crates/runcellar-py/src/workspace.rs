@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runcellar::Selection;
 
+use crate::convert::Time;
 use crate::error::Result;
 use crate::messages::Messages;
 use crate::open::{self, Missing};
@@ -88,6 +89,12 @@ impl Workspace {
     fn run(&self, run: &str, py: Python<'_>) -> Result<StoredRun> {
         let info = self.detached(py, |workspace| workspace.find_run(run))?;
         Ok(StoredRun::new(self.workspace.clone(), self.messages.clone(), info))
+    }
+
+    /// Return the workspace as it was at a time; it cannot be written.
+    fn as_of(&self, py: Python<'_>, time: Time) -> Result<Workspace> {
+        let workspace = self.detached(py, |workspace| workspace.as_of(time.0))?;
+        Ok(Workspace { workspace, messages: self.messages.clone() })
     }
 
     /// Verify the workspace; `read_data` opens and decodes every block, too.

@@ -95,10 +95,13 @@ class Histogram:
 
 @type_check_only
 class RewindInfo(TypedDict):
+    """A rewind of a run: when, the last step that shows, and how many rows it hides."""
+
     time: datetime
     step: int
     rows: int
 
+@type_check_only
 class MetricInfo(TypedDict):
     """One metric of a run."""
 
@@ -477,6 +480,7 @@ class StoredRun:
         steps: tuple[int | None, int | None] | None = None,
         times: tuple[_Time | None, _Time | None] | None = None,
         rank: int | None = None,
+        hidden: bool = False,
     ) -> Series:
         """Read one metric, every point of it.
 
@@ -485,8 +489,8 @@ class StoredRun:
         key : str
             The metric.
         points : int, optional
-            At most so many points instead (three at least); the smallest, largest and last of
-            each stretch stay, so no spike is hidden. NaN is neither small nor large, infinities are.
+            At most so many points instead (three at least); the smallest, largest and last of each
+            stretch stay, so no spike is hidden. NaN is neither small nor large, infinities are.
         steps : tuple of int, optional
             (a, b) for steps from a to before b; None leaves an end open.
         times : tuple of int, datetime or str, optional
@@ -628,6 +632,32 @@ class Workspace:
             If there is none.
         AmbiguousError
             If there are several.
+        """
+    def as_of(self, time: _Time) -> Workspace:
+        """Return the workspace as it was at a time, for reading only.
+
+        Runs that were there then, with the points that they had and the names, tags, notes, config
+        and state of then. Rewinds and removals that came later are undone.
+
+        Parameters
+        ----------
+        time : datetime, str or int
+            Text is a date or date-time in UTC such as ``"2026-11-01T12:00"``, an int microseconds
+            since 1970; a naive datetime is local time.
+
+        Returns
+        -------
+        Workspace
+            A view; setting a field of one of its runs raises.
+
+        Raises
+        ------
+        InvalidArgumentError
+            For text that is no time.
+
+        Examples
+        --------
+        >>> workspace.as_of("2026-11-01").runs()  # doctest: +SKIP
         """
     def check(self, read_data: bool = False) -> CheckReport:
         """Verify the workspace; nothing is changed.

@@ -346,9 +346,9 @@ def init(
         N, or with all of it without ``?_step=N``. It takes over config and metric definitions, too,
         and owns its copy. ID is whatever `Workspace.run` finds.
     resume_from : str, optional
-        ``"ID?_step=N"``: go on with a run after step N. What it logged beyond N is hidden, not lost:
-        ``series(key, hidden=True)`` and `Workspace.as_of` read it. A run that is being recorded is
-        refused.
+        ``"ID?_step=N"``: go on with a run after step N. What it logged beyond N is hidden and not
+        lost: ``series(key, hidden=True)`` and `Workspace.as_of` read it. A run that is being
+        recorded is refused.
 
     Returns
     -------

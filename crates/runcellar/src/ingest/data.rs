@@ -30,6 +30,8 @@ pub(crate) struct RunData {
     pub(crate) series: SeriesTable,
     /// The row groups to read are those that rewinds hide, instead of those that show.
     pub(crate) hidden: bool,
+    /// Rows of later times are left out, microseconds UTC since 1970.
+    pub(crate) until: Option<i64>,
 }
 
 /// The series of a run by number and by name.
@@ -49,6 +51,12 @@ impl SeriesTable {
 
     pub(crate) fn number(&self, name: &str) -> Option<u32> {
         self.numbers.get(name).copied()
+    }
+
+    /// Makes the table of these series, numbered in their order.
+    pub(crate) fn of(entries: Vec<SeriesEntry>) -> SeriesTable {
+        let numbers = (0..).zip(&entries).map(|(number, entry)| (entry.name.clone(), number)).collect();
+        SeriesTable { entries, numbers }
     }
 
     /// Adds statistics of later points; returns the number of their series.
@@ -104,6 +112,7 @@ impl RunData {
             head,
             series: SeriesTable::default(),
             hidden: false,
+            until: None,
         })
     }
 

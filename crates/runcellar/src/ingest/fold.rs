@@ -198,7 +198,7 @@ pub(crate) fn mark_dead(record: &mut RunRecord, writer: WriterId) {
 
 /// Decides how a run stands from its writers: forked children and sessions before a resume do not count; one that
 /// is at work makes it running; else the worst end stands.
-fn derive_state(record: &mut RunRecord) {
+pub(crate) fn derive_state(record: &mut RunRecord) {
     let counted = || record.sessions.iter().filter(|session| !session.forked && !session.superseded);
     let severity = |state: RunState| match state {
         RunState::Finished => 0,

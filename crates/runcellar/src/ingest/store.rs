@@ -70,7 +70,7 @@ pub(crate) fn create_run(
     let fields = creation_fields(&record, &start.project_name)?;
     tx.change(&key, &Change { clock, kind: ChangeKind::CreateRun, object: object.0, fields, extra })?;
     let (head, series) = (RunHead::default(), SeriesTable::default());
-    Ok(RunData { object, key: Some(key), record, head, series, hidden: false })
+    Ok(RunData { object, key: Some(key), record, head, series, hidden: false, until: None })
 }
 
 fn ensure_project(tx: &mut WriteTx<'_>, start: &Start) -> Result<ObjectId> {

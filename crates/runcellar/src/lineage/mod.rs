@@ -2,6 +2,7 @@
 //!
 //! Everything here works on what the database has, in one transaction, and destroys nothing. docs/FORMAT.md, "Lineage".
 
+pub(crate) mod as_of;
 pub(crate) mod cut;
 pub(crate) mod fork;
 mod point;

@@ -14,11 +14,12 @@ use super::bind::{AtBest, Bound, scalar_of};
 use super::filter::{Field, Scalar};
 use super::runs::RunInfo;
 use super::tail::{OpenJournals, View};
-use crate::catalogue::{Block, Column, Fresh, Known, fold_if_due, info_at};
+use crate::catalogue::{Block, Column, Fresh, Known, fold_if_due, info_at, project_names};
 use crate::db::{ObjectKey, ReadTx};
 use crate::ingest::batch::Batch;
 use crate::ingest::data::RunData;
 use crate::keys::Keyring;
+use crate::lineage::as_of;
 use crate::monitor::Monitor;
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result, Value};
@@ -52,6 +53,9 @@ pub(super) enum At {
 
 /// Looks at all runs. A catalogue that turns out to be damaged is told to the monitor, and the records are read instead.
 pub(super) fn look<T>(inner: &Inner, reading: impl Fn(&Look<'_>) -> Result<T>) -> Result<T> {
+    if let Some(time) = inner.as_of {
+        return look_back(inner, time, reading);
+    }
     if inner.may_write {
         fold_if_due(inner);
     }
@@ -70,6 +74,49 @@ pub(super) fn look<T>(inner: &Inner, reading: impl Fn(&Look<'_>) -> Result<T>) -
             return Ok(value);
         }
     }
+}
+
+/// Looks at all runs as they were at a time, each put together from what is stored of it.
+fn look_back<T>(inner: &Inner, time: i64, reading: impl Fn(&Look<'_>) -> Result<T>) -> Result<T> {
+    let journals = OpenJournals::open(inner)?;
+    inner.read(|tx, keyring| {
+        let changes = as_of::changes(tx, keyring, None)?;
+        let mut tails: HashMap<ObjectId, Vec<Batch>> = HashMap::new();
+        for (run, batch) in journals.tails(inner, tx, keyring, None)? {
+            tails.entry(run).or_default().push(batch);
+        }
+        let mut stored = Vec::new();
+        for row in tx.objects(Kind::Run, None)? {
+            let data = RunData::without_series(tx, keyring, &row).and_then(|mut data| {
+                data.load_series(tx, keyring)?;
+                Ok(data)
+            });
+            match data {
+                Ok(data) => stored.push((tails.remove(&data.object).unwrap_or_default(), data)),
+                Err(error) => inner.monitor.warn(&format!("{error}; runcellar check says more")),
+            }
+        }
+        for (run, tails) in tails {
+            if let Some(start) = tails.iter().find_map(|batch| batch.start.as_deref()) {
+                let data = View::of_start(run, start)?.data;
+                stored.push((tails, data));
+            }
+        }
+        let projects = project_names(tx, keyring);
+        let (mut views, mut runs) = (HashMap::new(), Vec::new());
+        for (tails, data) in stored {
+            let changes = changes.get(&data.object).map_or(&[][..], Vec::as_slice);
+            let Some(view) = as_of::view_at(tx, keyring, data, changes, tails, time)? else { continue };
+            let record = &view.data.record;
+            let project = projects.get(&ObjectId(record.project)).unwrap_or(&record.start.project_name).clone();
+            let info = RunInfo::of(&view.data, project)?;
+            runs.push(Arc::new(Fresh::with_series(info, view.data.series.entries.clone())));
+            views.insert(view.data.object, view);
+        }
+        let known = Known::default();
+        let monitor = &*inner.monitor;
+        reading(&Look { tx, keyring, known: &known, runs, views, current: Vec::new(), now_us: time, monitor })
+    })
 }
 
 fn is_damage(error: &Error) -> bool {

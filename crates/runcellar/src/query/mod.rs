@@ -35,13 +35,18 @@ use runcellar_format::record::Start;
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
 
-/// Reads a date (its start in UTC) or a date-time of RFC 3339, as filters take it: microseconds UTC since 1970.
+/// Reads a date (its start in UTC) or a date-time of RFC 3339, as filters take it: microseconds UTC since 1970. The
+/// seconds may be left out.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] with what is wrong.
 pub fn parse_time(text: &str) -> Result<i64> {
     let invalid = |wrong| Error::new(ErrorKind::InvalidArgument, format!("time {text:?}: {wrong}"));
-    filter::time::parse(text).map_err(invalid)
+    let to_the_minute = text.len() == "2026-01-01T00:00".len();
+    match to_the_minute {
+        true => filter::time::parse(&format!("{text}:00")).map_err(invalid),
+        false => filter::time::parse(text).map_err(invalid),
+    }
 }
 
 /// Finds the run that a start record speaks of, which may be known under another object id by now.

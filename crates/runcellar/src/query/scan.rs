@@ -149,6 +149,7 @@ impl<'a> Scan<'a> {
         window: Window,
         cache: &'a ReadCache,
     ) -> Result<Self> {
+        let window = view.data.until.map_or(window, |time| window.times(..=time));
         Ok(Scan { tx, keyring, view, window, ranks: Ranks::of(&view.data.record)?, cache })
     }
 

@@ -17,7 +17,7 @@ use crate::ingest::progress::Progress;
 use crate::ingest::reader::JournalFile;
 use crate::ingest::{fold, journal_files, statistics, store};
 use crate::keys::Keyring;
-use crate::lineage::rewind;
+use crate::lineage::{as_of, rewind};
 use crate::run::registry::{self, Owner};
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
@@ -177,6 +177,7 @@ impl View {
             head: Default::default(),
             series: SeriesTable::default(),
             hidden: false,
+            until: None,
         };
         Ok(View { data, tails: Vec::new() })
     }
@@ -211,6 +212,16 @@ pub(crate) fn view_of(
         },
     };
     view.data.hidden = hidden;
+    if let Some(time) = inner.as_of {
+        let changes = match view.data.key {
+            Some(_) => as_of::changes(tx, keyring, Some(&view.data))?,
+            None => as_of::Changes::new(),
+        };
+        let changes = changes.get(&run).map_or(&[][..], Vec::as_slice);
+        let id = view.data.record.id.clone();
+        let past = as_of::view_at(tx, keyring, view.data, changes, tails, time)?;
+        return past.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {id}: it was not there at that time")));
+    }
     for batch in tails {
         view.absorb(batch)?;
     }

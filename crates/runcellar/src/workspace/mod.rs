@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex};
 use runcellar_format::keyslots::Keyslots;
 use runcellar_format::{SlotId, WorkspaceId};
 
+use crate::Result;
 use crate::catalogue::{Cache, Known};
 use crate::db::{Db, ReadTx};
 use crate::io::Io;
@@ -33,7 +34,6 @@ use crate::keys::Keyring;
 use crate::monitor::Monitor;
 use crate::os::Forkable;
 use crate::query::ReadCache;
-use crate::{Error, Result};
 
 /// Name of the file whose existence makes a directory a workspace.
 pub(crate) const KEYSLOTS: &str = "keyslots";
@@ -63,6 +63,8 @@ pub(crate) struct Inner {
     /// Off for handles that must not write.
     pub(crate) may_write: bool,
     place: network::Place,
+    /// Shows the workspace as it was at this time, microseconds UTC since 1970.
+    pub(crate) as_of: Option<i64>,
     state: Forkable<State>,
 }
 
@@ -125,26 +127,53 @@ impl Workspace {
         self.inner.creation.as_ref()
     }
 
+    /// Returns a handle that shows the workspace as it was at a time, microseconds UTC since 1970, and writes nothing:
+    /// runs that were there, with the points that they had and what was set by then. Rewinds and removals that came
+    /// later are undone.
+    ///
+    /// # Errors
+    /// If the database cannot be opened.
+    pub fn as_of(&self, time_us: i64) -> Result<Workspace> {
+        let inner = &*self.inner;
+        let inner = Inner {
+            io: inner.io.clone(),
+            monitor: inner.monitor.clone(),
+            path: inner.path.clone(),
+            id: inner.id,
+            key_file: inner.key_file.clone(),
+            slot: inner.slot,
+            creation: None,
+            keyslots: inner.keyslots.clone(),
+            may_write: false,
+            place: inner.place.clone(),
+            as_of: Some(time_us),
+            state: Forkable::new(inner.opened_again(inner.state()?)?),
+        };
+        Ok(Workspace { inner: Arc::new(inner) })
+    }
+
     /// Returns true if nothing can be written here.
     ///
     /// # Errors
     /// If the database cannot be opened.
     pub fn is_read_only(&self) -> Result<bool> {
-        Ok(self.inner.state()?.db.is_read_only())
+        Ok(self.inner.as_of.is_some() || self.inner.state()?.db.is_read_only())
     }
 }
 
 impl Inner {
     fn state(&self) -> Result<&State> {
-        self.state.get(|old| {
-            Ok::<_, Error>(State {
-                keyring: old.keyring.for_child(),
-                db: Db::open(&self.path.join(crate::db::FILE_NAME), self.place.access())?,
-                mirror: old.mirror.for_child(),
-                catalogue: Cache::default(),
-                read_cache: ReadCache::default(),
-                turn: Mutex::default(),
-            })
+        self.state.get(|old| self.opened_again(old))
+    }
+
+    fn opened_again(&self, old: &State) -> Result<State> {
+        Ok(State {
+            keyring: old.keyring.for_child(),
+            db: Db::open(&self.path.join(crate::db::FILE_NAME), self.place.access())?,
+            mirror: old.mirror.for_child(),
+            catalogue: Cache::default(),
+            read_cache: ReadCache::default(),
+            turn: Mutex::default(),
         })
     }
 

@@ -149,6 +149,13 @@ impl Inner {
         Ok(value)
     }
 
+    fn refuse_in_the_past(&self) -> Result<()> {
+        match self.as_of {
+            Some(_) => Err(Error::new(ErrorKind::ReadOnly, "the workspace as it was cannot be written")),
+            None => Ok(()),
+        }
+    }
+
     /// As [`Inner::write`] on a local disk. On a network file system this is [`ErrorKind::Busy`]: what calls it must not
     /// wait for other hosts.
     pub(crate) fn write_shared<T>(
@@ -156,6 +163,7 @@ impl Inner {
         wait: Option<Duration>,
         writing: impl FnOnce(&mut WriteTx<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.refuse_in_the_past()?;
         if self.is_network() {
             return Err(Error::new(ErrorKind::Busy, "cellar.db: one process at a time writes it here"));
         }
@@ -167,6 +175,7 @@ impl Inner {
 
     /// Begins several writes, each by [`Inner::write_one`]. On a network file system this waits for the turn.
     pub(crate) fn writing(&self, wait: Option<Duration>) -> Result<Writing<'_>> {
+        self.refuse_in_the_past()?;
         if !self.is_network() {
             return Ok(Writing { inner: None });
         }

@@ -94,6 +94,7 @@ impl OpenOptions {
             keyslots,
             may_write,
             place,
+            as_of: None,
             state: Forkable::new(state),
         };
         create::restore_directories(&*inner.io, path);

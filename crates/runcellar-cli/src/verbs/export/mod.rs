@@ -17,7 +17,7 @@ use crate::complete;
 use crate::failure::Failure;
 use crate::files::NewFile;
 use crate::output;
-use crate::session::Session;
+use crate::session::{AsOf, Session};
 use crate::verbs::ls;
 use crate::verbs::window::WindowArgs;
 
@@ -50,6 +50,8 @@ pub(crate) struct Args {
     /// One row a step, one column a metric
     #[arg(long)]
     wide: bool,
+    #[command(flatten)]
+    as_of: AsOf,
     /// Add a column of ranks: which process of a distributed run logged it
     #[arg(long)]
     rank_column: bool,
@@ -99,7 +101,7 @@ struct Job<'a> {
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let mut selection = ls::selection(args.filter.as_deref(), args.project.as_deref())?;
     selection = selection.order_by("created")?;
-    let workspace = session.open()?;
+    let (workspace, _) = session.open_as_of(&args.as_of)?;
     let runs = {
         let _work = session.work("reading runs");
         if args.runs.is_empty() { workspace.runs(&selection)? } else { named(&workspace, &args.runs)? }

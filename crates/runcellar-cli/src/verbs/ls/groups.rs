@@ -19,7 +19,7 @@ const KEEP_FIGURES: u8 = 100;
 pub(super) fn run(session: &Session, selection: &Selection, by: &str, args: &Args) -> Result<(), Failure> {
     let fields = |text: &str| parse_fields(text).map_err(|error| Failure::query(error, text));
     let (by, of) = (fields(by)?, fields(args.of.as_deref().unwrap_or_default())?);
-    let workspace = session.open()?;
+    let (workspace, _) = session.open_as_of(&args.as_of)?;
     let mut groups = {
         let _work = session.work("reading runs");
         workspace.group_runs(selection, &by, &of)?

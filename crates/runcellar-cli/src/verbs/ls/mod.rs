@@ -11,7 +11,7 @@ use runcellar::{Filter, Json, Listing, RunInfo, RunState, Selection};
 use crate::failure::Failure;
 use crate::render::table::{Cell, Table};
 use crate::render::{Style, number, time};
-use crate::session::{Session, now_us};
+use crate::session::{AsOf, Session};
 use crate::shapes::RunShape;
 
 /// Rows of a table unless more are asked for: what scrolls by unread helps nobody.
@@ -52,6 +52,8 @@ pub(crate) struct Args {
     /// The runs that rm hid, instead of those that show
     #[arg(long)]
     removed: bool,
+    #[command(flatten)]
+    as_of: AsOf,
 }
 
 /// Which runs a verb is about, from `--where` and `--project`.
@@ -76,13 +78,12 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     selection.limit = Some(limit).filter(|limit| *limit > 0);
     let wanted = wanted(&selection);
     selection.also = wanted.iter().filter(|field| is_computed(field)).cloned().collect();
-    let workspace = session.open()?;
+    let (workspace, now) = session.open_as_of(&args.as_of)?;
     let listing = {
         let _work = session.work("reading runs");
         workspace.list(&selection)?
     };
     let (runs, total) = (&listing.runs, listing.total);
-    let now = now_us();
     let shape: Vec<RunShape<'_>> = runs.iter().map(|run| RunShape::of(run, now)).collect();
     if session.json || !runs.is_empty() {
         session

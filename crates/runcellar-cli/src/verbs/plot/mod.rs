@@ -18,7 +18,7 @@ use crate::render::chart::{PlotSeries, Scales};
 use crate::render::plot::{PlotOptions, plot};
 use crate::render::png::png;
 use crate::render::svg::{Panel, SvgOptions, Theme, svg};
-use crate::session::Session;
+use crate::session::{AsOf, Session};
 use crate::shapes::Scalar;
 use crate::verbs::window::WindowArgs;
 pub(crate) use lines::can_be_drawn;
@@ -56,6 +56,8 @@ pub(crate) struct Args {
     /// Draw the runs that match this filter
     #[arg(long = "where", value_name = "FILTER")]
     filter: Option<String>,
+    #[command(flatten)]
+    as_of: AsOf,
     /// Write a picture into this file, which must end in .png or .svg
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -135,7 +137,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     }
     let filter = args.filter.as_deref().map(|text| crate::verbs::ls::selection(Some(text), None)).transpose()?;
     let window = args.window.read()?;
-    let workspace = session.open()?;
+    let (workspace, _) = session.open_as_of(&args.as_of)?;
     let (runs, lines, named) = {
         let work = session.work("reading metrics");
         let (runs, metrics) = lines::choose(&workspace, filter.as_ref(), &args.names, &args.metrics)?;

@@ -9,7 +9,7 @@ use runcellar::{ConsoleLine, MetricInfo, RunInfo, Workspace};
 use crate::complete;
 use crate::failure::Failure;
 use crate::render::visible;
-use crate::session::{Session, now_us};
+use crate::session::{AsOf, Session};
 use crate::shapes::{LineShape, ShowShape};
 
 /// Show everything about one run
@@ -31,17 +31,18 @@ pub(crate) struct Args {
     /// Show what the run wrote to its console, and nothing else
     #[arg(long, conflicts_with = "system")]
     console: bool,
+    #[command(flatten)]
+    as_of: AsOf,
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
-    let workspace = session.open()?;
+    let (workspace, now) = session.open_as_of(&args.as_of)?;
     let run = workspace.find_run(&args.run)?;
     if args.console {
         return console(session, &workspace, &run);
     }
     let (metrics, system) = (workspace.metrics(&run)?, workspace.system_metrics(&run)?);
     let lineage = workspace.lineage(&run)?;
-    let now = now_us();
     let sparks = |metrics: &[MetricInfo]| match session.json || session.display.ascii {
         true => Ok(Vec::new()),
         false => {
