@@ -39,7 +39,12 @@ fn the_object_is_that_of_ls_and_more() {
         serde_json::json!({"commit": "0123456789abcdef0123456789abcdef01234567", "branch": "main"})
     );
     assert_eq!((&shown["program"], &shown["exit_code"], &shown["dropped"]), (&"train.py".into(), &3.into(), &0.into()));
-    for extra in ["metrics", "git", "program", "exit_code", "dropped", "system"] {
+    assert_eq!(
+        (&shown["forked_from"], &shown["rewinds"], &shown["ranks"]),
+        (&serde_json::Value::Null, &serde_json::json!([]), &1.into())
+    );
+    let beyond_ls = ["metrics", "git", "program", "exit_code", "dropped", "system", "forked_from", "rewinds", "ranks"];
+    for extra in beyond_ls {
         shown.as_object_mut().expect("an object").remove(extra);
     }
     assert_eq!(shown, home.json(["ls"])[0]);
