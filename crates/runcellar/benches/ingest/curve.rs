@@ -7,8 +7,19 @@ use crate::support;
 
 /// Rows of which the cost is measured.
 const WINDOW: usize = 50_000;
-/// Enough for the background to have ingested what it may.
-const SETTLE: Duration = Duration::from_millis(2500);
+/// Longer than the background sleeps.
+const QUIET: Duration = Duration::from_millis(1500);
+
+/// Waits until the background has ingested what it may, and written anew what it owes.
+fn settle() {
+    loop {
+        let cpu = support::cpu();
+        std::thread::sleep(QUIET);
+        if support::cpu() - cpu <= Duration::from_millis(10) {
+            return;
+        }
+    }
+}
 
 pub(crate) fn measure() {
     let (mix, source) = series::mix();
@@ -20,10 +31,10 @@ pub(crate) fn measure() {
     let (mut length, mut logged, mut first) = (WINDOW, 0, None);
     while length <= longest {
         support::log(&run, &mix, logged..length - WINDOW);
-        std::thread::sleep(SETTLE);
+        settle();
         let cpu = support::cpu();
         support::log(&run, &mix, length - WINDOW..length);
-        std::thread::sleep(SETTLE);
+        settle();
         let each = (support::cpu() - cpu).as_secs_f64() * 1e6 / WINDOW as f64;
         let first = *first.get_or_insert(each);
         println!("  at {length:>9} rows    {each:>6.2} ms   {:.2}x", each / first);
