@@ -1,9 +1,9 @@
-"""Makes the golden workspace of the current version of the format, tests/data/workspaces/v1.
+"""Makes the golden workspace of the current version of the format, tests/data/workspaces/v2.
 
 Run once a version, with the requirements of tests/python, and under a host name that says nothing, as runs record it:
 ``unshare --uts sh -c 'hostname golden && python tests/data/make_golden.py'``. What is there is never made again: it
-stands for what users have. It holds ended runs, the journal of a killed writer, and that of one that found the database
-locked.
+stands for what users have. It holds ended runs, forked and rewound ones, a catalogue, an overview, the journal of a killed
+writer, and that of one that found the database locked.
 """
 
 import json
@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE.parent / "python"))
 
 from test_reader import Store, same, shown  # noqa: E402
 
-out = HERE / "workspaces/v1"
+out = HERE / "workspaces/v2"
 program = HERE.parents[1] / "target/debug/examples/make_workspace"
 build = ["cargo", "build", "-p", "runcellar", "--example", "make_workspace"]
 subprocess.run(build, cwd=HERE, check=True)
@@ -44,5 +44,7 @@ with tempfile.TemporaryDirectory() as directory:
     shutil.copytree(store.directory, copy.directory)
     shutil.copy(store.key_file, copy.key_file)
     read, expected = shown(copy.reader()), copy.read()
-    (out / "expected.json").write_text(json.dumps(expected, separators=(",", ":"), sort_keys=True) + "\n")
+    (out / "expected.json").write_text(
+        json.dumps(expected, separators=(",", ":"), sort_keys=True) + "\n"
+    )
     same(read, expected)

@@ -9,7 +9,9 @@ mod dump;
 use std::path::Path;
 
 use runcellar::run::Removal;
-use runcellar::{Keys, MetricDefinition, Result, Resume, Run, RunState, Value, Workspace, json};
+use runcellar::{
+    Histogram, HistoryPoint, Keys, MetricDefinition, Result, Resume, Run, RunState, Value, Workspace, json,
+};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -73,6 +75,27 @@ fn make(dir: &Path, keys: Keys) -> Result<()> {
 
     let hidden = workspace.run("digits").id("hidden").start()?;
     hidden.finish()?;
+
+    // What another run logged, up to a step, and then its own; and a run that goes on from an earlier step.
+    let at = |run: &str, step: i64| HistoryPoint { run: run.to_owned(), step: Some(step) };
+    let forked = workspace.run("digits").id("forked").fork_from(at("full", 120)).start()?;
+    log_all(&forked, 20)?;
+    forked.finish()?;
+    let before = workspace.run("digits").id("rewound").start()?;
+    log_all(&before, 60)?;
+    before.finish()?;
+    let after = workspace.run("digits").resume_from(at("rewound", 33)).start()?;
+    log_all(&after, 10)?;
+    after.finish()?;
+
+    // More row groups than an overview speaks of: writers do not share one.
+    for writer in 0..70 {
+        let run = workspace.run("digits").id("sessions").resume(Resume::Allow).start()?;
+        (0..9).try_for_each(|row| run.log([("loss", f64::from(writer * 9 + row) / 100.0)]))?;
+        run.finish()?;
+    }
+
+    workspace.fold_catalogue()?;
     workspace.remove_runs(&[workspace.find_run("hidden")?])?;
     workspace.tag_run(&workspace.find_run("full")?, &["w".into()], &["x".into()])
 }
@@ -123,6 +146,9 @@ fn log_all(run: &Run, rows: i64) -> Result<()> {
         if row % 40 == 7 {
             values.push(("eval/accuracy", Value::Float((random * 100.0).floor() / 100.0)));
             values.push(("eval/best", Value::Bool(row > 100)));
+            let edges = (0..=12).map(|edge| f64::from(edge) / 4.0 + if row > 100 { 1.0 } else { 0.0 }).collect();
+            let counts = (0..12).map(|bin| ((row * 31 + bin * 17) % 97) as f64).collect();
+            values.push(("weights", Histogram::new(edges, counts).expect("a histogram").into()));
         }
         run.log(values)?;
     }

@@ -436,7 +436,7 @@ def take(run, writer, kind, content, names):
         for index, value in values.items():
             if index not in names:
                 continue  # named in a damaged frame
-            if not names[index].startswith("\0"):
+            if not names[index].startswith("\0") and not isinstance(value, dict):
                 put(run.summary, names[index], value, clock_of(time))
             run.points.setdefault(names[index], []).append((step, time, writer, value))
     elif kind == "Fields":

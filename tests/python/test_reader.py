@@ -135,7 +135,7 @@ def same(read: dict[str, Any], expected: dict[str, Any]) -> None:
 def test_runs_and_metrics_read_bit_for_bit(store: Store) -> None:
     store.make()
     read = shown(store.reader())
-    assert len(read) == 5 and sum(len(run["metrics"]) for run in read.values()) > 25
+    assert len(read) == 8 and sum(len(run["metrics"]) for run in read.values()) > 25
     same(read, store.read())
 
 
