@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Home, log_all, not_tested};
+use crate::support::{Home, log_all, not_tested, outcome};
 
 fn status<'a>(json: &'a serde_json::Value, name: &str) -> (&'a str, &'a str) {
     let checks = json["checks"].as_array().expect("an array");
@@ -26,6 +26,43 @@ fn a_healthy_workspace_is_told_of() {
     assert_eq!(status(&json, "key file").0, "ok");
     let text = home.ok(["doctor"]);
     assert!(text.contains("ok       version ") && text.contains("warning  slots "), "{text}");
+}
+
+#[test]
+fn how_the_file_system_is_used_is_told_with_the_reason() {
+    let home = Home::with_workspace();
+    let json = home.json(["doctor"]);
+    let used = &json["file_system"];
+    assert_eq!((&used["mode"], &used["forced"], &used["locks"]), (&"wal".into(), &false.into(), &true.into()));
+    let (status_word, message) = status(&json, "file system");
+    let mount = used["mount"].as_str().expect("text");
+    assert_eq!(
+        (status_word, message),
+        ("ok", &*format!("{mount}: taken for a local disk; the database is in WAL mode"))
+    );
+    let mut forced = home.command(["doctor", "--json"]);
+    let forced = outcome(forced.env("RUNCELLAR_FILE_SYSTEM", "network"));
+    let json: serde_json::Value = serde_json::from_str(&forced.stdout).expect("JSON");
+    let used = &json["file_system"];
+    assert_eq!((&used["mode"], &used["forced"], &used["locks"]), (&"snapshot".into(), &true.into(), &true.into()));
+    assert!(status(&json, "file system").1.starts_with("as RUNCELLAR_FILE_SYSTEM says ("), "{json}");
+    let wrong = outcome(home.command(["ls"]).env("RUNCELLAR_FILE_SYSTEM", "nfs"));
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert_eq!(wrong.last_line(), "error: RUNCELLAR_FILE_SYSTEM: expected auto, local or network, found \"nfs\"");
+}
+
+/// Another host has the turn to write, as its file says that is not old: what writes waits, and then says so.
+#[test]
+fn a_database_that_others_write_is_exit_code_7_for_what_writes_and_nothing_for_what_reads() {
+    let home = Home::with_workspace();
+    let run = home.workspace().run("p").id("busy-run").start().expect("starts");
+    run.finish().expect("finishes");
+    std::fs::write(home.workspace_path().join("ingester"), "of a later version").expect("writes");
+    let network = |args: &[&str]| outcome(home.command(args).env("RUNCELLAR_FILE_SYSTEM", "network"));
+    assert_eq!(network(&["ls"]).code, 0);
+    let busy = network(&["tag", "busy-run", "x"]);
+    assert_eq!(busy.code, 7, "{busy:?}");
+    assert!(busy.last_line().ends_with("another process is writing the database"), "{busy:?}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ mod keys;
 mod kills;
 mod lineage;
 mod liveness;
+mod mishaps;
+mod network;
 mod own;
 mod planted;
 mod power;

@@ -43,6 +43,8 @@ const ROLES: &[(&str, Role)] = &[
     ("reads_only", crate::creation::reads_only),
     ("logs_without_permission", crate::faults::logs_without_permission),
     ("dies_after_rows", crate::values::dies_after_rows),
+    ("dies_on_a_network", crate::network::dies_on_a_network),
+    ("dies_ingesting", crate::network::dies_ingesting),
     ("plants_and_waits", crate::planted::plants_and_waits),
 ];
 

@@ -4,12 +4,12 @@
 //! and without a log of SQLite's, as a copy that is not published is simply dropped; and renames it into place whole.
 //! Readers take the file as unchanging, and look before each transaction whether another has taken its place.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -19,6 +19,11 @@ use crate::{Error, ErrorKind, Result};
 
 /// Bytes of a SQLite file's header, which a change counter among them makes differ after each change.
 const HEADER_BYTES: usize = 100;
+/// Bytes of a page of the database.
+const PAGE_BYTES: u64 = 4096;
+/// How long reading waits for this host to see the length of a file that was just published: FUSE remembers lengths for
+/// a second by default.
+const REPLACED_WAIT: Duration = Duration::from_secs(3);
 /// How long taking in a log that was left by WAL mode waits for processes that still use it.
 const FOLD_WAIT: Duration = Duration::from_millis(250);
 
@@ -33,9 +38,32 @@ pub(super) fn stamp(path: &Path) -> Result<Stamp> {
     if has_wal(path) {
         return Err(in_wal_mode(path));
     }
-    let metadata = File::open(path).and_then(|file| file.metadata()).map_err(|cause| Error::io("open", path, cause))?;
-    let written = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-    Ok((metadata.dev(), metadata.ino(), metadata.len(), written))
+    let deadline = Instant::now() + REPLACED_WAIT;
+    loop {
+        let (metadata, whole) = look(path).map_err(|cause| Error::io("open", path, cause))?;
+        if whole {
+            let written = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+            return Ok((metadata.dev(), metadata.ino(), metadata.len(), written));
+        }
+        if Instant::now() >= deadline {
+            // A file that was cut: SQLite says what is wrong with it.
+            return Ok((metadata.dev(), metadata.ino(), metadata.len(), 0));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Opens a published file; returns what it is, and whether its length is what its header says. It is not for as long as
+/// this host remembers the length of the file that was there before.
+fn look(path: &Path) -> std::io::Result<(Metadata, bool)> {
+    let mut head = [0; HEADER_BYTES];
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let is_read = file.read_exact(&mut head).is_ok();
+    // A file in WAL mode may be longer than its header says.
+    let pages = head.get(28..32).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
+    let whole = is_read && (head.get(18) == Some(&2) || metadata.len() == u64::from(pages) * PAGE_BYTES);
+    Ok((metadata, whole))
 }
 
 fn in_wal_mode(path: &Path) -> Error {
@@ -76,7 +104,11 @@ pub(crate) fn fold_in(path: &Path) -> Result<()> {
         Ok(mode == "delete")
     });
     match folded.map_err(Error::from) {
-        Ok(true) => Ok(()),
+        // Left by one that died, as nobody has it open: in exclusive mode SQLite leaves it alone.
+        Ok(true) => match std::fs::remove_file(beside(path, "-shm")) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("fold in", path, cause)),
+            _ => Ok(()),
+        },
         Ok(false) => Err(in_wal_mode(path)),
         Err(error) if error.kind() == ErrorKind::Busy => Err(in_wal_mode(path)),
         Err(error) => Err(error),
@@ -114,6 +146,8 @@ impl WorkingCopy {
     pub(crate) fn make(original: &Path, path: &Path) -> Result<WorkingCopy> {
         let failed = |cause| Error::io("copy", original, cause);
         let header = header(original).map_err(failed)?;
+        // Waits until this host sees the file that is there now.
+        stamp(original)?;
         let copied = std::fs::copy(original, path).map_err(failed).and_then(|_| Db::open(path, Access::Private));
         let db = copied.inspect_err(|_| {
             // The next turn removes one that stays.

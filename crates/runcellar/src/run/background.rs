@@ -121,9 +121,17 @@ impl Background {
         let in_files = if in_doubt { self.shared.frames_in_files() } else { HashSet::new() };
         let lost = writer.give_up(|sequence| sequence <= reached || in_files.contains(&sequence));
         self.shared.release();
+        let removed = writer.inner().is_removed();
+        if removed {
+            writer.give_up_all();
+        }
         let dropped = writer.dropped();
         if dropped > 0 && self.shared.role != Role::Own {
             writer.warn(&format!("{dropped} values were dropped"));
+        }
+        if removed {
+            let message = format!("workspace {} was removed while a run was recorded", writer.inner().path.display());
+            return Err(Error::new(ErrorKind::NotFound, message));
         }
         if let Err(error) = &ingested
             && error.kind() != ErrorKind::Busy

@@ -172,8 +172,11 @@ impl Run {
     pub fn log_row(&self, step: Option<i64>, commit: Option<bool>, fill: impl FnOnce(&mut Row<'_>)) -> Result<()> {
         let shared = &*self.shared;
         let writer = shared.writer()?;
-        let step = shared.place.take(step, commit.unwrap_or(step.is_none()));
-        writer.log(step, fill)
+        let row = shared.place.take(step, commit.unwrap_or(step.is_none()));
+        if step.is_none() && row == i64::MAX {
+            writer.warn_once(format!("step {row} is the last there is: all that follows is logged at it, too"));
+        }
+        writer.log(row, fill)
     }
 
     /// Sets a summary value. A later `log()` of a metric of that name overrides it.

@@ -90,6 +90,8 @@ pub(super) struct State {
     sealed: Vec<u8>,
     clock: Clock,
     dropped: u64,
+    /// Values that stand in frames, or wait to.
+    taken: u64,
     /// Set by the first trouble with the disk: the user is told once, and at the end.
     warned: bool,
     /// The same for values that cannot be stored.
@@ -161,6 +163,7 @@ impl Writer {
             sealed: Vec::with_capacity(1024),
             clock,
             dropped: 0,
+            taken: 0,
             warned: false,
             warned_of_values: false,
             warning: None,
@@ -342,6 +345,7 @@ impl Writer {
                     journal.bytes += written as u64;
                     let full = journal.bytes >= self.options.journal_bytes;
                     state.sequence = sequence;
+                    state.taken += values;
                     state.unsynced = true;
                     // What the ring has no room for relies on the file until the next sync.
                     state.ring.push(sequence, &state.plain);
@@ -361,6 +365,7 @@ impl Writer {
             return Err(state.drop_values(values, ErrorKind::ReadOnly, reason));
         }
         state.sequence = sequence;
+        state.taken += values;
         self.try_reopen(state).map_err(|error| later(&failure.unwrap_or_else(|| error.to_string())))
     }
 
@@ -554,6 +559,12 @@ impl Writer {
         Ok(frames)
     }
 
+    /// Counts everything as dropped: the workspace is gone.
+    pub(super) fn give_up_all(&self) {
+        let mut state = self.lock();
+        state.dropped += std::mem::take(&mut state.taken);
+    }
+
     /// Gives up what is in no file, and counts it as dropped unless it `is_kept` elsewhere; returns whether there was
     /// anything. A failed write may have written all the same.
     pub(super) fn give_up(&self, is_kept: impl Fn(u64) -> bool) -> bool {
@@ -566,6 +577,7 @@ impl Writer {
         }
         state.written = state.ring.end();
         state.dropped += values;
+        state.taken = state.taken.saturating_sub(values);
         any
     }
 

@@ -185,6 +185,17 @@ impl Inner {
         &self.keyslots
     }
 
+    /// Returns true if the workspace's directory was removed, or replaced by something else.
+    pub(crate) fn is_removed(&self) -> bool {
+        let is_missing = |name: &str| {
+            let found = self.io.identity(&self.path.join(name));
+            found.is_err_and(|cause| {
+                matches!(cause.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+            })
+        };
+        is_missing(KEYSLOTS) && is_missing(crate::db::FILE_NAME)
+    }
+
     pub(crate) fn journals(&self) -> PathBuf {
         self.path.join(JOURNALS)
     }

@@ -1,7 +1,7 @@
 //! What `doctor` makes of the facts.
 
 use runcellar::Diagnosis;
-use runcellar::workspace::FileFacts;
+use runcellar::workspace::{FileFacts, FileSystemUse};
 
 use super::{Finding, Status};
 use crate::failure::listed;
@@ -19,6 +19,7 @@ pub(super) fn of(facts: &Diagnosis) -> Vec<Finding> {
         one("key file", key_file(facts)),
         one("slots", slots(facts)),
         one("place", place(&facts.directory, "the workspace")),
+        one("file system", file_system(&facts.file_system)),
         one("key place", key_place(facts)),
         one("mirror", mirror(facts)),
         one("writing", writing(facts)),
@@ -62,12 +63,34 @@ fn place(file: &FileFacts, what: &str) -> (Status, String) {
     match file.file_system {
         "overlay" => (Status::Warning, format!("{what} lies on a container's overlay and goes with the container")),
         "memory" => (Status::Warning, format!("{what} lies in memory (tmpfs) and goes with a reboot")),
-        "network" => (
-            Status::Warning,
-            format!("{what} lies on a network file system, where several hosts must not write at once"),
-        ),
+        "network" => (Status::Ok, format!("{what} lies on a network file system")),
         "local" => (Status::Ok, format!("{what} lies on a local file system")),
         _ => (Status::Note, format!("{what} lies on a file system that cannot be told")),
+    }
+}
+
+fn file_system(used: &FileSystemUse) -> (Status, String) {
+    let FileSystemUse { mount, network, forced, locks } = used;
+    let why = match forced {
+        true => format!("as RUNCELLAR_FILE_SYSTEM says ({mount})"),
+        false => mount.clone(),
+    };
+    let message = match network {
+        true => format!("{why}: taken for a network file system; one process at a time writes the database"),
+        false => format!("{why}: taken for a local disk; the database is in WAL mode"),
+    };
+    match (network, locks) {
+        (false, Some(true)) => (Status::Ok, message),
+        (true, Some(true)) => {
+            (Status::Ok, format!("{message}; record locks work on this host, and are not relied on between hosts"))
+        }
+        (true, Some(false)) => {
+            (Status::Note, format!("{message}; there are no record locks, heartbeats take their place"))
+        }
+        (false, Some(false)) => {
+            (Status::Error, format!("{message}, but there are no record locks: set RUNCELLAR_FILE_SYSTEM=network"))
+        }
+        (_, None) => (Status::Note, format!("{message}; whether record locks work could not be tried")),
     }
 }
 

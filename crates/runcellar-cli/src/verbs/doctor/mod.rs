@@ -67,6 +67,7 @@ struct Shape<'a> {
     key_file: Option<String>,
     slots: usize,
     read_only: bool,
+    file_system: FileSystem<'a>,
     journals: Journals,
     bytes: Sizes,
     sqlite: &'a str,
@@ -78,6 +79,14 @@ struct OpenedBy<'a> {
     id: &'a str,
     kind: &'static str,
     name: &'a str,
+}
+
+#[derive(serde::Serialize)]
+struct FileSystem<'a> {
+    mount: &'a str,
+    mode: &'static str,
+    forced: bool,
+    locks: Option<bool>,
 }
 
 #[derive(serde::Serialize)]
@@ -112,6 +121,12 @@ pub(crate) fn run(session: &Session, _args: &Args) -> Result<(), Failure> {
         key_file: facts.key_file.as_ref().map(|file| file.path.display().to_string()),
         slots: facts.slots.len(),
         read_only: facts.read_only,
+        file_system: FileSystem {
+            mount: &facts.file_system.mount,
+            mode: if facts.file_system.network { "snapshot" } else { "wal" },
+            forced: facts.file_system.forced,
+            locks: facts.file_system.locks,
+        },
         journals: Journals { live: facts.journals_live, left: facts.journals_left },
         bytes: Sizes {
             database: facts.database_bytes,

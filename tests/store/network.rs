@@ -1,0 +1,312 @@
+//! Network file systems: how a workspace is used there, in a forced mode and on FUSE mounts. Two mounts of one folder are
+//! two hosts: record locks of the one are not seen through the other.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use runcellar::{CheckOptions, FileSystemMode, OpenOptions, RunState, Value, Workspace};
+
+use crate::support::child::Counter;
+use crate::support::io::{Call, Fate, Hooked};
+use crate::support::rows::assert_points;
+use crate::support::{Heard, Place, child, list, not_tested, rows};
+
+fn open_as(place: &Place, file_system: FileSystemMode) -> Workspace {
+    let heard = Arc::new(Heard::default());
+    let options = OpenOptions { file_system, monitor: heard.clone(), ..place.options() };
+    let workspace = options.open(&place.workspace()).expect("the workspace opens");
+    assert_eq!(heard.all(), Vec::<String>::new());
+    workspace
+}
+
+fn record(workspace: &Workspace, id: &str, count: i64) {
+    let run = workspace.run("p").id(id).start().expect("starts");
+    (0..count).for_each(|n| run.log([("n", n)]).expect("logs"));
+    run.finish().expect("finishes");
+}
+
+#[track_caller]
+fn assert_run(workspace: &Workspace, id: &str, count: i64, state: RunState) {
+    let run = workspace.find_run(id).expect("listed");
+    let points: Vec<_> = (0..count).map(|n| (n, Value::Int(n))).collect();
+    assert_points(&workspace.series(&run, "n", None).expect("reads"), &points, id);
+    assert_eq!(run.state, state, "{id}");
+}
+
+#[track_caller]
+fn assert_whole(workspace: &Workspace) {
+    let report = workspace.check(CheckOptions { read_data: true }).expect("is checked");
+    assert!(report.problems.is_empty(), "{:#?}", report.problems);
+}
+
+/// What SQLite keeps beside a database that it has open.
+fn companions(place: &Place) -> Vec<PathBuf> {
+    let mut all = list(&place.workspace());
+    all.retain(|path| path.to_string_lossy().contains("cellar.db-"));
+    all
+}
+
+#[test]
+fn a_workspace_that_moves_between_a_disk_and_a_network_is_one_workspace() {
+    use FileSystemMode::{Local, Network};
+    let place = Place::new();
+    for (round, mode) in [Network, Local, Network, Network, Local, Local, Network].into_iter().enumerate() {
+        let workspace = open_as(&place, mode);
+        record(&workspace, &format!("run-{round}"), 10);
+        for earlier in 0..=round {
+            assert_run(&workspace, &format!("run-{earlier}"), 10, RunState::Finished);
+        }
+        assert_whole(&workspace);
+        assert_eq!(companions(&place).is_empty(), mode == Network, "{:?}", companions(&place));
+        assert_eq!(place.journal_files(), Vec::<PathBuf>::new());
+    }
+}
+
+#[test]
+fn a_run_shows_to_others_from_its_first_row_and_stays_shown_while_it_is_taken_in() {
+    let place = Place::new();
+    let (writing, reading) = (open_as(&place, FileSystemMode::Network), open_as(&place, FileSystemMode::Network));
+    let run = writing.run("p").id("shown-run").start().expect("starts");
+    assert_eq!(reading.find_run("shown-run").expect("listed").state, RunState::Running);
+    for n in 0..100_i64 {
+        run.log([("n", n)]).expect("logs");
+        if n % 25 == 0 {
+            assert_run(&reading, "shown-run", n + 1, RunState::Running);
+        }
+    }
+    let again = writing.run("p").id("shown-run").start().expect_err("there already");
+    assert_eq!(again.kind(), runcellar::ErrorKind::Exists);
+    run.finish().expect("finishes");
+    assert_run(&reading, "shown-run", 100, RunState::Finished);
+    reading.tag_run(&reading.find_run("shown-run").expect("listed"), &["good".into()], &[]).expect("tags");
+    assert_eq!(writing.find_run("shown-run").expect("listed").tags, ["good"]);
+    assert_whole(&reading);
+}
+
+/// A process on this disk uses the database in place, beside one that takes the disk for a network's.
+#[test]
+fn a_process_that_takes_the_network_for_a_disk_is_told_of_and_nothing_is_lost() {
+    let place = Place::new();
+    drop(open_as(&place, FileSystemMode::Network));
+    let counter = Counter::open(&place.root().join("counter"));
+    let mut local = child::command("logs", &place, format!("local-run {} 10", 1 << 20));
+    let mut local = local.env("RUNCELLAR_TEST_FILE_SYSTEM", "local").spawn().expect("a child starts");
+    counter.wait_for(100, &mut local);
+    let refused = OpenOptions { file_system: FileSystemMode::Network, ..place.options() }.open(&place.workspace());
+    let refused = refused.map(drop).expect_err("in use");
+    assert_eq!(refused.kind(), runcellar::ErrorKind::Busy);
+    assert!(refused.to_string().contains("takes this file system for a local disk"), "{refused}");
+    child::kill(local);
+    let workspace = open_as(&place, FileSystemMode::Network);
+    let run = workspace.find_run("local-run").expect("listed");
+    assert!(rows::verify(&workspace, &run) >= counter.get());
+    assert_eq!(companions(&place), Vec::<PathBuf>::new(), "what it left is taken in");
+}
+
+/// Another host has the turn: everything but fields from outside goes on, and what was recorded is read from journals.
+#[test]
+fn recording_and_reading_wait_for_no_turn() {
+    let place = Place::new();
+    drop(open_as(&place, FileSystemMode::Network));
+    let ingester = place.workspace().join("ingester");
+    std::fs::write(&ingester, "of a version that is not known").expect("writes");
+    let workspace = open_as(&place, FileSystemMode::Network);
+    record(&workspace, "waiting-run", 20);
+    assert_eq!(place.journal_files().len(), 1, "nobody may take it in");
+    assert_run(&workspace, "waiting-run", 20, RunState::Finished);
+    assert_run(&open_as(&place, FileSystemMode::Network), "waiting-run", 20, RunState::Finished);
+    age(&ingester, "-11 minutes");
+    assert_run(&open_as(&place, FileSystemMode::Network), "waiting-run", 20, RunState::Finished);
+    assert_eq!(place.journal_files(), Vec::<PathBuf>::new(), "the one who had the turn is gone");
+    assert!(!ingester.exists());
+    assert_whole(&workspace);
+}
+
+/// The working copy is lost with its writer, at whatever call that dies: what it took in stands in journals still.
+#[test]
+fn an_ingester_that_dies_at_any_step_loses_nothing() {
+    for n in 1.. {
+        let place = Place::new();
+        child::play("dies_on_a_network", &place, "");
+        let status = child::command("dies_ingesting", &place, n).status().expect("a child starts");
+        let workspace = open_as(&place, FileSystemMode::Network);
+        assert_run(&workspace, "left-run", 30, RunState::Crashed);
+        let report = workspace.check(CheckOptions { read_data: true }).expect("is checked");
+        assert!(report.is_ok(), "step {n}: {:#?}", report.problems);
+        assert_eq!(place.journal_files(), Vec::<PathBuf>::new(), "step {n}");
+        match status.code() {
+            Some(77) => {}
+            Some(0) => return assert!(n > 20, "a turn has more steps"),
+            other => panic!("step {n}: {other:?}"),
+        }
+    }
+}
+
+pub(crate) fn dies_on_a_network(place: &Place, _: &str) {
+    let workspace = open_as(place, FileSystemMode::Network);
+    let run = workspace.run("p").id("left-run").start().expect("starts");
+    (0..30_i64).for_each(|n| run.log([("n", n)]).expect("logs"));
+    std::mem::forget((run, workspace));
+}
+
+pub(crate) fn dies_ingesting(place: &Place, n: &str) {
+    let (seen, n) = (std::sync::atomic::AtomicU64::new(0), n.parse::<u64>().expect("a number"));
+    let io = Hooked::new(move |_: Call, _: &Path| {
+        if seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == n {
+            // SAFETY: ends the process without running anything of ours.
+            unsafe { libc::_exit(77) };
+        }
+        Fate::Done
+    });
+    let options = OpenOptions { io, file_system: FileSystemMode::Network, ..place.options() };
+    drop(options.open(&place.workspace()).expect("opens"));
+    // SAFETY: as above.
+    unsafe { libc::_exit(0) };
+}
+
+/// Makes a file look as if it was last written some time ago; another process does it, as a journal may be open here.
+fn age(path: &Path, ago: &str) {
+    let status = Command::new("touch").arg("-d").arg(ago).arg(path).status().expect("touch runs");
+    assert!(status.success(), "touch {}", path.display());
+}
+
+/// One folder, mounted twice through FUSE; unmounted at the end.
+struct Hosts {
+    _folder: tempfile::TempDir,
+    mounts: [tempfile::TempDir; 2],
+}
+
+impl Hosts {
+    fn mount() -> Option<Hosts> {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let mounts = [(); 2].map(|()| tempfile::tempdir().expect("a temporary directory"));
+        let hosts = Hosts { _folder: folder, mounts };
+        let mounted = hosts.mounts.iter().all(|mount| {
+            // Without memories of its own, as a host that looks at the server when it opens a file.
+            let mut command = Command::new("bindfs");
+            command.args(["-o", "attr_timeout=0,entry_timeout=0,negative_timeout=0"]);
+            let output = command.arg(hosts._folder.path()).arg(mount.path()).output();
+            output.is_ok_and(|output| output.status.success())
+        });
+        mounted.then_some(hosts)
+    }
+
+    fn place(&self, host: usize) -> Place {
+        Place::at(self.mounts[host].path())
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for mount in &self.mounts {
+            let _ = Command::new("umount").arg("-l").arg(mount.path()).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+/// Starts a child that believes to be on another host.
+fn start_elsewhere(role: &str, place: &Place, argument: &str) -> Option<Child> {
+    let told = child::command(role, place, argument);
+    let mut command = Command::new("unshare");
+    command.args(["--uts", "sh", "-c", "hostname elsewhere && exec \"$0\" \"$@\""]);
+    command.arg(told.get_program()).args(told.get_args()).stdin(Stdio::null()).stdout(Stdio::null());
+    for (name, value) in told.get_envs() {
+        command.env(name, value.expect("set"));
+    }
+    let can = Command::new("unshare").args(["--uts", "hostname", "elsewhere"]).stderr(Stdio::null()).status();
+    can.is_ok_and(|status| status.success()).then(|| command.spawn().expect("a child starts"))
+}
+
+fn signal(child: &Child, signal: i32) {
+    // SAFETY: the child is ours and not reaped.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+}
+
+/// The whole life of a run on another host whose locks are not seen: at work, silent, back again, closed.
+#[test]
+fn a_writer_on_another_host_is_presumed_dead_by_its_silence_and_may_come_back() {
+    let Some(hosts) = Hosts::mount() else {
+        return not_tested("a network file system: bindfs cannot mount here");
+    };
+    let (here, there) = (hosts.place(0), hosts.place(1));
+    let workspace = here.open_silently();
+    let used = workspace.diagnose().expect("looks").file_system;
+    assert_eq!((used.network, used.forced, used.locks), (true, false, Some(true)), "{used:?}");
+    let counter = Counter::open(&here.root().join("counter"));
+    let Some(mut writer) = start_elsewhere("logs", &there, &format!("far-run {} 10", 1 << 20)) else {
+        return not_tested("another host: unshare --uts is not allowed here");
+    };
+    let state = || here.open_silently().find_run("far-run").expect("listed").state;
+    let journals = || here.journal_files().len();
+    let verified = || {
+        let workspace = here.open_silently();
+        rows::verify(&workspace, &workspace.find_run("far-run").expect("listed"))
+    };
+    counter.wait_for(50, &mut writer);
+    assert_eq!((state(), journals()), (RunState::Running, 1), "its lock is free from here, and it is at work");
+    // It stops for longer than it may be silent.
+    signal(&writer, libc::SIGSTOP);
+    let acknowledged = counter.get();
+    age(&here.journal_files()[0], "-11 minutes");
+    assert_eq!((state(), journals()), (RunState::Crashed, 1), "taken in, and kept");
+    assert!(verified() >= acknowledged);
+    signal(&writer, libc::SIGCONT);
+    counter.wait_for(acknowledged + 50, &mut writer);
+    assert_eq!(state(), RunState::Running, "it was heard of again");
+    assert!(verified() >= acknowledged + 50);
+    // It dies, and nothing here can know: its silence is all there is.
+    child::kill(writer);
+    let acknowledged = counter.get();
+    assert_eq!((state(), journals()), (RunState::Running, 1));
+    age(&here.journal_files()[0], "-11 minutes");
+    assert_eq!((state(), journals()), (RunState::Crashed, 1));
+    age(&here.journal_files()[0], "-31 days");
+    assert_eq!((state(), journals()), (RunState::Crashed, 0), "nobody comes back after a month");
+    assert!(verified() >= acknowledged);
+    assert_whole(&here.open_silently());
+}
+
+/// Whoever asks while another handle of this process writes waits for it, and is not mixed with it.
+#[test]
+fn threads_that_change_fields_at_once_all_get_their_turn() {
+    let place = Place::new();
+    let workspace = open_as(&place, FileSystemMode::Network);
+    record(&workspace, "tagged-run", 3);
+    let run = workspace.find_run("tagged-run").expect("listed");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (workspace, run, place) = (&workspace, &run, &place);
+            scope.spawn(move || {
+                let other = open_as(place, FileSystemMode::Network);
+                for n in 0..3 {
+                    let handle = if n % 2 == 0 { workspace } else { &other };
+                    handle.tag_run(run, &[format!("tag-{thread}-{n}")], &[]).expect("tags");
+                }
+            });
+        }
+    });
+    assert_eq!(workspace.find_run("tagged-run").expect("listed").tags.len(), 12);
+    assert_whole(&workspace);
+}
+
+/// The header says by its 19th byte whether SQLite logs ahead: never on a network.
+#[test]
+fn the_database_of_a_network_is_never_in_wal_mode() {
+    let place = Place::new();
+    let workspace = open_as(&place, FileSystemMode::Network);
+    let version = || {
+        let mut byte = [0];
+        std::fs::File::open(place.database()).expect("opens").read_exact_at(&mut byte, 18).expect("reads");
+        byte[0]
+    };
+    assert_eq!(version(), 1);
+    record(&workspace, "a-run", 3);
+    drop(workspace);
+    assert_eq!(version(), 1);
+    drop(open_as(&place, FileSystemMode::Local));
+    assert_eq!(version(), 2);
+    record(&open_as(&place, FileSystemMode::Network), "b-run", 3);
+    assert_eq!(version(), 1);
+}
