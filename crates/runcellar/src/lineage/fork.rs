@@ -24,6 +24,9 @@ use crate::query::tail::{OpenJournals, View, view_of};
 use crate::workspace::Inner;
 use crate::{Error, Result};
 
+/// Set in the sequence of groups whose rows stood in journals only.
+const TAIL_SEQUENCE: u64 = 1 << 63;
+
 /// Where a run takes its history from.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
@@ -174,7 +177,9 @@ impl Copy<'_, '_> {
             let known = store::writer_row(self.tx, self.tx.keyring, tail.writer)?.map_or(0, |row| row.next_group);
             let number = next.entry(tail.writer).or_default();
             *number = (*number).max(known);
-            for group in pieces(kept) {
+            for mut group in pieces(kept) {
+                // No frame has such a sequence, and no other group: charts tell groups by their sequences.
+                group.sequences = (TAIL_SEQUENCE | u64::from(*number), TAIL_SEQUENCE | u64::from(*number));
                 self.rows(tail.writer, *number, &group)?;
                 *number += 1;
             }

@@ -105,7 +105,9 @@ pub(super) fn series(scan: &Scan<'_>, series: u32, points: usize) -> Result<Seri
     let groups = scan.groups()?;
     let kinds = scan.view.data.series.entries.get(series as usize).map_or(0, |entry| entry.kinds);
     // With fewer groups than buckets each has to be cut, and so read.
-    let known = if groups.len() > buckets && overviews::has_overview(kinds) {
+    // Of the past, parts of a group that a later rewind cut in two would be taken for each other.
+    let is_now = scan.view.data.until.is_none();
+    let known = if is_now && groups.len() > buckets && overviews::has_overview(kinds) {
         summaries(scan, series, &groups)?
     } else {
         HashMap::new()
