@@ -32,6 +32,9 @@ const FOLD_AFTER_CHANGES: u64 = 4_096;
 /// The most changed runs that one fold takes up: it holds their blocks, some 2 KB a run, in memory.
 const FOLD_RUNS_MAX: usize = 32_768;
 
+/// The most changed runs that the end of a run takes up: half a second's work. What is left, others do.
+const FOLD_RUNS_AT_FINISH: usize = 4_096;
+
 /// The most blocks that one fold takes apart, which bounds how long it takes.
 const FOLD_BLOCKS_MAX: usize = 4;
 
@@ -46,6 +49,14 @@ pub(crate) fn fold_if_due(inner: &Inner) {
         if !matches!(fold(inner), Ok(true)) {
             break;
         }
+    }
+}
+
+/// Folds some of what is due, at the end of a run, which nobody wants to wait for.
+pub(crate) fn fold_some_if_due(inner: &Inner) {
+    if matches!(is_due(inner), Ok(true)) {
+        // As with the others, a fold that fails leaves the catalogue as useful as it was.
+        let _ = fold_up_to(inner, FOLD_RUNS_AT_FINISH);
     }
 }
 
@@ -64,7 +75,11 @@ fn is_due(inner: &Inner) -> Result<bool> {
 /// # Errors
 /// If the catalogue is damaged, or the workspace cannot be read or written.
 pub(crate) fn fold(inner: &Inner) -> Result<bool> {
-    let Some(plan) = inner.read(Plan::make)? else { return Ok(false) };
+    fold_up_to(inner, FOLD_RUNS_MAX)
+}
+
+fn fold_up_to(inner: &Inner, runs_max: usize) -> Result<bool> {
+    let Some(plan) = inner.read(|tx, keyring| Plan::make(tx, keyring, runs_max))? else { return Ok(false) };
     inner.write(Some(FOLD_WAIT), |tx| plan.carry_out(tx))
 }
 
@@ -79,13 +94,13 @@ struct Plan {
 }
 
 impl Plan {
-    fn make(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Option<Plan>> {
+    fn make(tx: &ReadTx<'_>, keyring: &Keyring, runs_max: usize) -> Result<Option<Plan>> {
         let before = tx.object(DIRECTORY)?;
         let old = match &before {
             Some(row) => directory::open_directory(tx, keyring, row)?,
             None => CatalogueDirectory::default(),
         };
-        let changes = directory::changes_since(tx, &directory::covered(&old), FOLD_RUNS_MAX)?;
+        let changes = directory::changes_since(tx, &directory::covered(&old), runs_max)?;
         if changes.runs.is_empty() {
             return Ok(None);
         }

@@ -16,7 +16,7 @@ mod rows;
 
 pub(crate) use block::{Block, Column};
 pub(crate) use directory::{DIRECTORY, changed_since, open_directory};
-pub(crate) use fold::{fold, fold_if_due};
+pub(crate) use fold::{fold, fold_if_due, fold_some_if_due};
 pub(crate) use known::{Fresh, Known, project_names};
 pub(crate) use rows::{CONFIG, info_at, put as row_of};
 

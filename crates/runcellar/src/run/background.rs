@@ -141,7 +141,7 @@ impl Background {
         if self.is_original() {
             // Forked children left theirs to us.
             let _ = ingest::recover(writer.inner());
-            catalogue::fold_if_due(writer.inner());
+            catalogue::fold_some_if_due(writer.inner());
         }
         let durable = self.shared.ingests() && ingested.is_ok() && !lost;
         if durable { Ok(()) } else { synced }
