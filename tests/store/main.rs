@@ -7,6 +7,7 @@ mod as_of;
 mod catalogue;
 mod creation;
 mod faults;
+mod following;
 mod forks;
 mod golden;
 mod keys;

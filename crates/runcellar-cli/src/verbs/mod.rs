@@ -16,4 +16,5 @@ pub(crate) mod restore;
 pub(crate) mod rm;
 pub(crate) mod show;
 pub(crate) mod tag;
+pub(crate) mod watch;
 pub(crate) mod window;

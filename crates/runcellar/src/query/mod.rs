@@ -5,6 +5,7 @@ mod bind;
 mod cache;
 pub mod filter;
 mod find;
+mod follow;
 mod groups;
 mod history;
 mod list;
@@ -20,6 +21,7 @@ mod window;
 
 pub(crate) use cache::ReadCache;
 pub use filter::Filter;
+pub use follow::{FollowedRow, Follower};
 pub use groups::{Group, GroupStatistics, Groups};
 pub use history::{History, HistoryColumn};
 pub use list::Listing;
