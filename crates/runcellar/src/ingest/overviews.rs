@@ -74,7 +74,7 @@ fn update(inner: &Inner, run: ObjectId, pages_max: usize) -> Result<()> {
         if overviews.is_empty() {
             continue;
         }
-        inner.write(None, |tx| {
+        inner.write_one(None, |tx| {
             let mut data = store::load(tx, tx.keyring, run)?;
             let key = data.key()?;
             let mut sum = Sum(data.head.sum);
