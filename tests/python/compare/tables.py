@@ -140,7 +140,7 @@ class Tables:
                 share = self.book.get(peer, name)
                 if share is None:
                     return "-"
-                return "all" if share == 1 else "none" if share == 0 else f"{share:.0%}"
+                return "all" if share == 1 else "none" if share == 0 else f"{share:.2%}"
 
             return cell
 
