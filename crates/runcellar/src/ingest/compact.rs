@@ -109,7 +109,7 @@ mod tests {
             run.log(names.iter().enumerate().map(|(at, name)| (name, ((row * (at + 1)) as f64).sin()))).expect("logs");
         }
         // An attempt of ingest that began before all was logged gives up.
-        std::thread::sleep(crate::ingest::intake::RUNNING_WAIT + std::time::Duration::from_millis(100));
+        std::thread::sleep(4 * crate::ingest::intake::RUNNING_WAIT);
         drop(held);
         let mut found = entries(&workspace, "late-run");
         while found.is_empty() {
