@@ -1,8 +1,8 @@
 """Measure reading beside ``numpy.load`` of the same arrays in the same run, and print a table.
 
-Run ``python tests/python/bench_read.py [--dir DIR] [--points N] [--chart N]``. Every cold figure is of a new
-process, with numpy imported before the clock starts; figures count on an idle machine only, and ratios more
-than milliseconds.
+Run ``python tests/python/bench_read.py [--dir DIR] [--points N] [--chart N]``. Every cold figure is
+of a new process, with numpy imported before the clock starts; figures count on an idle machine
+only, and ratios more than milliseconds.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ print(spent[0], min(spent[1:]))
 def measure(
     source: str, directory: Path, count: int, points: int | None = None
 ) -> tuple[float, float]:
-    """Return milliseconds of the first read in a new process and of a warm one: medians over processes."""
+    """Return milliseconds of the first read in a new process and of a warm one, medians."""
     least, most = (count, count) if points is None else (points // 3, points)
     clock = CLOCK.format(rounds=ROUNDS, least=least, most=most)
     program = source.replace("{points}", repr(points)) + clock
@@ -104,9 +104,8 @@ def main() -> None:
         print(f"{options.points:,} points: steps, values, times    first        warm")
         print(f"  numpy.load of three arrays        {load[0]:8.1f} ms {load[1]:8.1f} ms")
         print(f"  Workspace() and series()          {read[0]:8.1f} ms {read[1]:8.1f} ms")
-        print(
-            f"  ratio                             {read[0] / load[0]:8.2f}    {read[1] / load[1]:8.2f}"
-        )
+        ratios = (read[0] / load[0], read[1] / load[1])
+        print(f"  ratio                             {ratios[0]:8.2f}    {ratios[1]:8.2f}")
         print("  limit                                 6.00        3.00")
         if options.chart:
             before = time.perf_counter()

@@ -201,7 +201,7 @@ fn a_writer_that_dies_at_any_step_of_its_start_leaves_no_run_at_work() {
 pub(crate) fn dies_starting(place: &Place, n: &str) {
     static ARMED: AtomicBool = AtomicBool::new(false);
     let (seen, n) = (AtomicU64::new(0), n.parse::<u64>().expect("a number"));
-    let io = Hooked::new(move |_: Call, _: &std::path::Path| {
+    let io = Hooked::new(move |_: Call, _: &Path| {
         if ARMED.load(Ordering::SeqCst) && seen.fetch_add(1, Ordering::SeqCst) + 1 == n {
             // SAFETY: ends the process without running anything of ours.
             unsafe { libc::_exit(77) };
@@ -248,7 +248,7 @@ fn many_openers_take_in_what_a_dead_writer_left_once_and_say_nothing() {
 #[test]
 fn times_never_run_backwards() {
     let place = Place::new();
-    let io = Hooked::new(|_: Call, _: &std::path::Path| Fate::Done);
+    let io = Hooked::new(|_: Call, _: &Path| Fate::Done);
     let workspace = place.open_with(io.clone(), Arc::new(Heard::default())).expect("opens");
     let run = workspace.run("p").id("clock-run").start().expect("starts");
     for n in 0..100_i64 {

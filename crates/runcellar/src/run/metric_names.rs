@@ -11,6 +11,10 @@ use runcellar_format::journal::{
 
 use crate::own::is_own;
 
+/// How often a file says a shape, in frames of their own: with the first rows that have it. A damaged frame then costs no
+/// other row.
+const SHAPE_SAID: u8 = 2;
+
 /// The names of a writer's metrics, and the shapes of its rows.
 #[derive(Default)]
 pub(super) struct Names {
@@ -24,7 +28,8 @@ pub(super) struct Names {
     shapes: Vec<Arc<[u32]>>,
     shape_numbers: HashMap<Arc<[u32]>, u8>,
     shape_heads: usize,
-    shapes_framed: usize,
+    /// How often each shape was said in the current file, up to [`SHAPE_SAID`].
+    shapes_said: Vec<u8>,
     last_shape: u8,
     serial: u64,
     /// True for a writer of the store's own series: it has no others, and no other writer has them.
@@ -85,6 +90,7 @@ impl Names {
                 self.shape_heads += heads.len();
                 self.shape_numbers.insert(heads.clone(), number);
                 self.shapes.push(heads);
+                self.shapes_said.push(0);
                 number
             }
         };
@@ -103,7 +109,7 @@ impl Names {
 
     /// Returns true if the current file lacks a name or a shape.
     pub(super) fn has_news(&self) -> bool {
-        self.framed < self.list.len() || self.shapes_framed < self.shapes.len()
+        self.framed < self.list.len() || self.unsaid_shapes().next().is_some()
     }
 
     /// Appends the names and shapes that the current file lacks.
@@ -111,7 +117,7 @@ impl Names {
         for (index, name) in (0..).zip(&self.list).skip(self.framed) {
             push_metric(out, index, name);
         }
-        for (number, heads) in (0..=u8::MAX).zip(&self.shapes).skip(self.shapes_framed) {
+        for (number, heads) in self.unsaid_shapes() {
             push_shape(out, number, heads);
         }
     }
@@ -134,9 +140,24 @@ impl Names {
         }
     }
 
-    /// Takes note that the current file has all names and shapes.
+    /// Returns the shape of the last row while the file has not said it often enough: others wait for their next row.
+    fn unsaid_shapes(&self) -> impl Iterator<Item = (u8, &Arc<[u32]>)> {
+        let last = usize::from(self.last_shape);
+        let unsaid = self.shapes_said.get(last).is_some_and(|said| *said < SHAPE_SAID);
+        self.shapes.get(last).filter(|_| unsaid).map(|heads| (self.last_shape, heads)).into_iter()
+    }
+
+    /// Takes note that the current file has what [`Names::frame_news`] gave.
+    pub(super) fn news_framed(&mut self) {
+        self.framed = self.list.len();
+        if let Some(said) = self.shapes_said.get_mut(usize::from(self.last_shape)) {
+            *said = said.saturating_add(1).min(SHAPE_SAID);
+        }
+    }
+
+    /// Takes note that a file began with all names and shapes.
     pub(super) fn all_framed(&mut self) {
         self.framed = self.list.len();
-        self.shapes_framed = self.shapes.len();
+        self.shapes_said.fill(1);
     }
 }

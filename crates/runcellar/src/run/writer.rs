@@ -243,7 +243,7 @@ impl Writer {
         let before = state.sequence;
         let outcome = self.emit(state, values);
         if state.sequence != before {
-            state.names.all_framed();
+            state.names.news_framed();
         }
         let groups = state.rows_waiting / ROWS_MAX;
         state.rows_waiting += rows;
