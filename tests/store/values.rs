@@ -119,7 +119,7 @@ fn names_are_any_text() {
         "a.b",
         "a/b",
         "a b",
-        "\u{0}",
+        "nul\u{0}",
         "\n",
         "\t\"'\\",
         "summary",
