@@ -182,7 +182,7 @@ impl Hosts {
     fn mount() -> Option<Hosts> {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let mounts = [(); 2].map(|()| tempfile::tempdir().expect("a temporary directory"));
-        let hosts = Hosts { folder: folder, mounts };
+        let hosts = Hosts { folder, mounts };
         let mounted = hosts.mounts.iter().all(|mount| {
             // Without memories of its own, as a host that looks at the server when it opens a file.
             let mut command = Command::new("bindfs");
