@@ -9,6 +9,7 @@ mod console;
 mod convert;
 mod error;
 mod exit;
+mod follow;
 mod histogram;
 mod json;
 mod launch;
@@ -32,6 +33,8 @@ mod _runcellar {
 
     #[pymodule_export]
     use crate::exit::finish_all;
+    #[pymodule_export]
+    use crate::follow::RowFollower;
     #[pymodule_export]
     use crate::histogram::Histogram;
     #[pymodule_export]

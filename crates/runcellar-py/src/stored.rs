@@ -8,6 +8,7 @@ use runcellar::{RunInfo, Window, Workspace};
 
 use crate::convert::{self, Datetimes, Time};
 use crate::error::{self, Result};
+use crate::follow::RowFollower;
 use crate::messages::Messages;
 use crate::series;
 use crate::table::Table;
@@ -332,6 +333,20 @@ impl StoredRun {
         let keys = keys.map(names).transpose()?;
         let table = self.detached(py, |workspace, info| workspace.system(info, keys.as_deref()))?;
         Ok(Table::of_history(table))
+    }
+
+    /// Yield the rows of the run, those that are there and those that come, until it ends.
+    #[pyo3(signature = (keys=None, *, poll=0.02, timeout=None))]
+    fn follow(
+        &self,
+        py: Python<'_>,
+        keys: Option<&Bound<'_, PyAny>>,
+        poll: f64,
+        timeout: Option<f64>,
+    ) -> Result<RowFollower> {
+        let keys = keys.map(names).transpose()?;
+        let follower = self.workspace.follow(&self.info(), keys);
+        Ok(RowFollower::new(py, follower, self.messages.clone(), poll, timeout)?)
     }
 
     /// Read what the run wrote to its console: a list of lines, with `times` and `streams`.

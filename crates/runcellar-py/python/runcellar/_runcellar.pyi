@@ -18,6 +18,7 @@ __all__ = [
     "KNOWS_EXIT_STATUS",
     "Histogram",
     "Recorder",
+    "RowFollower",
     "RunTable",
     "StoredRun",
     "Table",
@@ -47,6 +48,14 @@ def finish_all(state: str | None = None, exit_code: int | None = None) -> None:
     exit_code : int, optional
         Exit code of the program.
     """
+
+@final
+class RowFollower:
+    """Iterator over the rows of a run; see `StoredRun.follow`."""
+
+    def __iter__(self) -> RowFollower: ...
+    def __next__(self) -> dict[str, Any]:
+        """Wait for the next row and return it."""
 
 @final
 class Histogram:
@@ -534,6 +543,37 @@ class StoredRun:
         ------
         NotFoundError
             For one that the run does not have.
+        """
+
+    def follow(
+        self,
+        keys: str | Iterable[str] | None = None,
+        *,
+        poll: float = 0.02,
+        timeout: float | None = None,
+    ) -> RowFollower:
+        """Yield the rows of the run, those that are there and those that come, until it ends.
+
+        Each row comes once, as it was logged, in order for each process that logs.
+
+        Parameters
+        ----------
+        keys : str or iterable of str, optional
+            Metrics; by default all. A row without any of them is passed over.
+        poll : float, optional
+            Seconds between two looks for new rows; one that finds none costs some microseconds.
+        timeout : float, optional
+            Seconds without a new row after which it ends; by default it waits for the run's end.
+
+        Returns
+        -------
+        RowFollower
+            Iterator over dicts with `step`, `time` (datetime in UTC) and the metrics of the row.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If `poll` or `timeout` is below 0 or no number.
         """
 
     def console(self) -> Console:
