@@ -376,8 +376,10 @@ def test_a_workspace_that_vanishes_does_not_break_the_loop(ws_dir: str) -> None:
     run = rc.init(dir=ws_dir)
     run.log({"x": 1})
     shutil.rmtree(ws_dir)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
         for step in range(2000):
             run.log({"x": step})
         run.finish()
+    assert any("was removed while a run was recorded" in str(one.message) for one in heard)
+    assert run.dropped == 2001

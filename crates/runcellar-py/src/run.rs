@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runcellar::run::Removal;
-use runcellar::{HistoryPoint, Json, MetricDefinition, Resume, Run, RunState, Stream};
+use runcellar::{ErrorKind, HistoryPoint, Json, MetricDefinition, Monitor as _, Resume, Run, RunState, Stream};
 
 use crate::console::Tap;
 use crate::convert::{self, Flat, Refusal};
@@ -454,7 +454,14 @@ impl Recorder {
             if let Some(tap) = self.tap.get() {
                 tap.stop();
             }
-            run.finish_as(state, exit_code)
+            match run.finish_as(state, exit_code) {
+                // The end of a training is no place to raise for what cannot be mended any more.
+                Err(gone) if gone.kind() == ErrorKind::NotFound && !self.strict => {
+                    self.messages.warn(&format!("run {}: {gone}", run.id()));
+                    Ok(())
+                }
+                outcome => outcome,
+            }
         })
         .map(drop)
     }
