@@ -279,7 +279,7 @@ fn many_fold_while_runs_are_recorded_and_none_is_lost() {
                     record(&workspace, &format!("run-{number}-{run}"), 0.1, 1.0);
                     match workspace.fold_catalogue() {
                         Ok(_) => {}
-                        Err(error) => assert_eq!(error.kind(), runcellar::ErrorKind::Busy, "{error}"),
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::Busy, "{error}"),
                     }
                     assert!(workspace.runs(&Selection::default()).expect("lists").len() > run);
                 }
