@@ -30,6 +30,8 @@ pub(super) struct Names {
     shape_heads: usize,
     /// How often each shape was said in the current file, up to [`SHAPE_SAID`].
     shapes_said: Vec<u8>,
+    /// True if it lacks one.
+    shapes_unsaid: bool,
     last_shape: u8,
     serial: u64,
     /// True for a writer of the store's own series: it has no others, and no other writer has them.
@@ -91,6 +93,7 @@ impl Names {
                 self.shape_numbers.insert(heads.clone(), number);
                 self.shapes.push(heads);
                 self.shapes_said.push(0);
+                self.shapes_unsaid = true;
                 number
             }
         };
@@ -140,18 +143,29 @@ impl Names {
         }
     }
 
-    /// Returns the shape of the last row while the file has not said it often enough: others wait for their next row.
+    /// Returns the shapes that the file has not said, as a frame may bring several, and that of the last row while it was
+    /// not said often enough: others wait for their next row.
     fn unsaid_shapes(&self) -> impl Iterator<Item = (u8, &Arc<[u32]>)> {
-        let last = usize::from(self.last_shape);
-        let unsaid = self.shapes_said.get(last).is_some_and(|said| *said < SHAPE_SAID);
-        self.shapes.get(last).filter(|_| unsaid).map(|heads| (self.last_shape, heads)).into_iter()
+        let unsaid = |number: u8, said: u8| said == 0 || (number == self.last_shape && said < SHAPE_SAID);
+        let from = if self.shapes_unsaid { 0 } else { self.last_shape };
+        let to = if self.shapes_unsaid { u8::MAX } else { self.last_shape };
+        let all = (from..=to).zip(self.shapes.iter().zip(&self.shapes_said).skip(from.into()));
+        all.filter(move |(number, (_, said))| unsaid(*number, **said)).map(|(number, (heads, _))| (number, heads))
     }
 
     /// Takes note that the current file has what [`Names::frame_news`] gave.
     pub(super) fn news_framed(&mut self) {
         self.framed = self.list.len();
-        if let Some(said) = self.shapes_said.get_mut(usize::from(self.last_shape)) {
-            *said = said.saturating_add(1).min(SHAPE_SAID);
+        let last = self.last_shape;
+        let say = |(number, said): (u8, &mut u8)| {
+            if *said == 0 || number == last {
+                *said = said.saturating_add(1).min(SHAPE_SAID);
+            }
+        };
+        if std::mem::take(&mut self.shapes_unsaid) {
+            (0..=u8::MAX).zip(&mut self.shapes_said).for_each(say);
+        } else if let Some(said) = self.shapes_said.get_mut(usize::from(last)) {
+            say((last, said));
         }
     }
 
@@ -159,5 +173,33 @@ impl Names {
     pub(super) fn all_framed(&mut self) {
         self.framed = self.list.len();
         self.shapes_said.fill(1);
+        self.shapes_unsaid = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(names: &mut Names) -> Vec<u8> {
+        let said = names.unsaid_shapes().map(|(number, _)| number).collect();
+        names.news_framed();
+        said
+    }
+
+    #[test]
+    fn every_shape_is_said_with_the_first_two_rows_that_have_it() {
+        let mut names = Names::new(false);
+        assert_eq!(names.shape(&[1]), Some(0));
+        assert_eq!(names.shape(&[1, 2]), Some(1));
+        assert_eq!(said(&mut names), [0, 1], "a frame may bring several");
+        assert_eq!((names.shape(&[1, 2]), said(&mut names)), (Some(1), vec![1]));
+        assert_eq!((names.shape(&[1, 2]), said(&mut names)), (Some(1), vec![]));
+        assert_eq!((names.shape(&[1]), said(&mut names)), (Some(0), vec![0]));
+        assert!(!names.has_news());
+        // A new file begins with all of them.
+        names.all_framed();
+        assert_eq!((names.shape(&[1]), said(&mut names)), (Some(0), vec![0]));
+        assert_eq!((names.shape(&[1]), said(&mut names)), (Some(0), vec![]));
     }
 }
