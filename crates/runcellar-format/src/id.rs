@@ -1,4 +1,4 @@
-//! Random 16-byte ids, one type a kind, so that a run's id cannot stand where a key's is wanted.
+//! 16-byte ids, random but for those of chunks, one type a kind, so that a run's id cannot stand where a key's is wanted.
 //!
 //! Ids that stand in clear are random (never time-ordered, which would tell when things were made). Text form:
 //! 32 lower-case hexadecimal digits.
@@ -59,6 +59,8 @@ ids! {
     DeviceId;
     /// One history of a copy of a workspace; a copy that goes its own way draws another.
     LineageId;
+    /// The content of one chunk, by a keyed hash: the one kind of id that is not random.
+    ChunkId;
 }
 
 fn hex_16(text: &str) -> Option<[u8; 16]> {

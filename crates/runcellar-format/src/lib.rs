@@ -1,13 +1,14 @@
 //! The bytes of a runcellar workspace.
 //!
 //! Everything that stands on a disk or a remote is made and read here: sealed objects ([`seal`]), the ways to unlock
-//! a workspace ([`keyslots`]), journals ([`journal`]), row groups ([`block`]) and record bodies ([`record`]).
+//! a workspace ([`keyslots`]), journals ([`journal`]), row groups ([`block`]), packs of chunks ([`blob`]) and record bodies ([`record`]).
 //! docs/FORMAT.md is the normative description; each module names its section.
 //!
 //! What must never be in this crate: files, clocks, randomness, SQL, threads. Every byte sequence given to a decoder
 //! ends in a value or a [`FormatError`], never in a panic, and no length is trusted before its limit is checked.
 
 mod aead;
+pub mod blob;
 pub mod block;
 pub mod catalogue;
 pub mod codec;
@@ -30,5 +31,5 @@ pub mod value;
 mod zframe;
 
 pub use error::{FormatError, Result};
-pub use id::{DeviceId, EpochId, JournalId, KeyId, LineageId, ObjectId, SlotId, WorkspaceId, WriterId};
+pub use id::{ChunkId, DeviceId, EpochId, JournalId, KeyId, LineageId, ObjectId, SlotId, WorkspaceId, WriterId};
 pub use secret::Secret;

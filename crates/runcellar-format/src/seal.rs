@@ -52,11 +52,11 @@ pub enum Kind {
     Settings = 10,
     /// A writer's place in its sequence.
     Writer = 11,
-    /// Reserved: a chunk of a blob.
+    /// A chunk of a blob, sealed without envelope.
     Chunk = 12,
     /// Reserved: a manifest of an artifact version.
     Manifest = 13,
-    /// Reserved: a bucket of chunk keys.
+    /// A bucket: the keys of a pack's chunks.
     Bucket = 14,
     /// Reserved: a remote's changeset segment.
     Segment = 15,
@@ -74,6 +74,8 @@ pub enum Kind {
     Remote = 21,
     /// Summaries of many row groups of a run, by which a chart is drawn without reading them; since format 2.
     Overview = 22,
+    /// The directory of a pack.
+    Pack = 23,
 }
 
 /// Where a sealed object belongs: its associated data, fixed-width, with zeros where a field does not apply.
@@ -300,6 +302,7 @@ impl Kind {
             Kind::Artifact => "artifact record",
             Kind::Remote => "remote record",
             Kind::Overview => "overview",
+            Kind::Pack => "pack directory",
         }
     }
 }

@@ -33,3 +33,16 @@ pub(crate) fn unpack(what: &'static str, bytes: &[u8], limit: usize) -> Result<V
         _ => Err(malformed("zstd refuses the bytes")),
     }
 }
+
+/// Appends the content of a frame, which is exactly `len` bytes long; nothing if it is refused.
+///
+/// # Errors
+/// [`FormatError::Malformed`] if it is not one whole frame of such content.
+pub(crate) fn unpack_exactly(what: &'static str, bytes: &[u8], len: usize, out: &mut Vec<u8>) -> Result<()> {
+    let plain = match unpack(what, bytes, len) {
+        Err(FormatError::Limit { .. }) => None,
+        other => Some(other?).filter(|plain| plain.len() == len),
+    };
+    out.extend_from_slice(&plain.ok_or(FormatError::Malformed { what, reason: "zstd content of another length" })?);
+    Ok(())
+}
