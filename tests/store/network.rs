@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use runcellar::{CheckOptions, FileSystemMode, OpenOptions, RunState, Value, Workspace};
+use runcellar::{CheckOptions, FileSystemMode, OpenOptions, RunState, Selection, Value, Workspace};
 
 use crate::support::child::Counter;
 use crate::support::io::{Call, Fate, Hooked};
@@ -219,9 +219,20 @@ fn start_elsewhere(role: &str, place: &Place, argument: &str) -> Option<Child> {
     can.is_ok_and(|status| status.success()).then(|| command.spawn().expect("a child starts"))
 }
 
-fn signal(child: &Child, signal: i32) {
+/// Stops a child, and waits until each of its threads has: one may be in the middle of a write.
+fn stop(child: &Child) {
+    let (pid, mut status) = (child.id() as i32, 0);
+    // SAFETY: the child is ours and not reaped; `status` is writable for the length of the call.
+    let stopped = unsafe {
+        assert_eq!(libc::kill(pid, libc::SIGSTOP), 0);
+        libc::waitpid(pid, &raw mut status, libc::WUNTRACED)
+    };
+    assert!(stopped == pid && libc::WIFSTOPPED(status), "status {status:#x}");
+}
+
+fn go_on(child: &Child) {
     // SAFETY: the child is ours and not reaped.
-    assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGCONT) }, 0);
 }
 
 /// The whole life of a run on another host whose locks are not seen: at work, silent, back again, closed.
@@ -248,16 +259,16 @@ fn a_writer_on_another_host_is_presumed_dead_by_its_silence_and_may_come_back() 
     counter.wait_for(50, &mut writer);
     assert_eq!((state(), journals()), (RunState::Running, 1), "its lock is free from here, and it is at work");
     // It stops for longer than it may be silent.
-    signal(&writer, libc::SIGSTOP);
+    stop(&writer);
     let acknowledged = counter.get();
     age(&here.journal_files()[0], "-11 minutes");
     assert_eq!((state(), journals()), (RunState::Crashed, 1), "taken in, and kept");
     assert!(verified() >= acknowledged);
-    signal(&writer, libc::SIGCONT);
+    go_on(&writer);
     counter.wait_for(acknowledged + 50, &mut writer);
     assert_eq!(state(), RunState::Running, "it was heard of again");
     // What it logs while it is read would not be in one reading as it is in the next.
-    signal(&writer, libc::SIGSTOP);
+    stop(&writer);
     assert!(verified() >= acknowledged + 50);
     // It dies, and nothing here can know: its silence is all there is.
     child::kill(writer);
@@ -272,6 +283,42 @@ fn a_writer_on_another_host_is_presumed_dead_by_its_silence_and_may_come_back() 
     assert!(report.is_ok(), "{:#?}", report.problems);
     let messages: Vec<&str> = report.problems.iter().map(|problem| problem.message.as_str()).collect();
     assert!(matches!(messages[..], [note] if note.contains("ended without a word")), "{messages:?}");
+}
+
+/// Hosts that see nothing of each other's locks record, read and take in at once.
+#[test]
+fn hosts_that_share_a_folder_lose_nothing_of_each_other() {
+    let Some(hosts) = Hosts::mount() else {
+        return not_tested("many hosts: bindfs cannot mount here");
+    };
+    let (here, there) = (hosts.place(0), hosts.place(1));
+    drop(here.open_silently());
+    let writers: Vec<_> = (0..4).map(|n| start_elsewhere("records_some", &there, &format!("far-{n}"))).collect();
+    let local: Vec<_> = (0..4).map(|n| child::start("records_some", &here, format!("near-{n}"))).collect();
+    let mut expected = 0;
+    for mut writer in writers.into_iter().flatten().chain(local) {
+        while writer.try_wait().expect("waits").is_none() {
+            let workspace = here.open();
+            workspace.runs(&Selection::default()).expect("lists");
+        }
+        assert!(writer.wait().expect("waits").success());
+        expected += RUNS_EACH;
+    }
+    let workspace = here.open_silently();
+    let runs = workspace.runs(&Selection::default()).expect("lists");
+    assert_eq!(runs.len(), expected, "{:?}", runs.iter().map(|run| &run.id).collect::<Vec<_>>());
+    for run in &runs {
+        assert_run(&workspace, &run.id, 50, RunState::Finished);
+    }
+    let report = workspace.check(CheckOptions { read_data: true }).expect("is checked");
+    assert!(report.is_ok(), "{:#?}", report.problems);
+}
+
+const RUNS_EACH: usize = 3;
+
+pub(crate) fn records_some(place: &Place, prefix: &str) {
+    let workspace = place.open();
+    (0..RUNS_EACH).for_each(|n| record(&workspace, &format!("{prefix}-{n}"), 50));
 }
 
 /// Whoever asks while another handle of this process writes waits for it, and is not mixed with it.

@@ -45,6 +45,7 @@ const ROLES: &[(&str, Role)] = &[
     ("dies_after_rows", crate::values::dies_after_rows),
     ("dies_on_a_network", crate::network::dies_on_a_network),
     ("dies_ingesting", crate::network::dies_ingesting),
+    ("records_some", crate::network::records_some),
     ("plants_and_waits", crate::planted::plants_and_waits),
 ];
 

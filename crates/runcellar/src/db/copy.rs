@@ -2,71 +2,23 @@
 //!
 //! There the file is never written in place. Whoever has the turn writes a copy that nobody else knows, without locks
 //! and without a log of SQLite's, as a copy that is not published is simply dropped; and renames it into place whole.
-//! Readers take the file as unchanging, and look before each transaction whether another has taken its place.
+//! How the published file is read is in [`super::published`].
 
-use std::fs::{File, Metadata};
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::published::{self, Stamp};
 use super::{Access, Db, prepare, schema};
 use crate::io::Io;
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes of a SQLite file's header, which a change counter among them makes differ after each change.
-const HEADER_BYTES: usize = 100;
-/// Bytes of a page of the database.
-const PAGE_BYTES: u64 = 4096;
-/// How long reading waits for this host to see the length of a file that was just published: FUSE remembers lengths for
-/// a second by default.
-const REPLACED_WAIT: Duration = Duration::from_secs(3);
 /// How long taking in a log that was left by WAL mode waits for processes that still use it.
 const FOLD_WAIT: Duration = Duration::from_millis(250);
 
-/// What tells a published file from the next: device, inode, bytes, and when it was written in nanoseconds.
-pub(super) type Stamp = (u64, u64, u64, i128);
-
-/// Returns which file is published at `path`.
-///
-/// It is opened and not only looked at: NFS looks at the server when a file is opened, and may answer from memory when
-/// it is not. Fails if a process uses the database in WAL mode, as the file alone is not all of it then.
-pub(super) fn stamp(path: &Path) -> Result<Stamp> {
-    if has_wal(path) {
-        return Err(in_wal_mode(path));
-    }
-    let deadline = Instant::now() + REPLACED_WAIT;
-    loop {
-        let (metadata, whole) = look(path).map_err(|cause| Error::io("open", path, cause))?;
-        if whole {
-            let written = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-            return Ok((metadata.dev(), metadata.ino(), metadata.len(), written));
-        }
-        if Instant::now() >= deadline {
-            // A file that was cut: SQLite says what is wrong with it.
-            return Ok((metadata.dev(), metadata.ino(), metadata.len(), 0));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Opens a published file; returns what it is, and whether its length is what its header says. It is not for as long as
-/// this host remembers the length of the file that was there before.
-fn look(path: &Path) -> std::io::Result<(Metadata, bool)> {
-    let mut head = [0; HEADER_BYTES];
-    let mut file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let is_read = file.read_exact(&mut head).is_ok();
-    // A file in WAL mode may be longer than its header says.
-    let pages = head.get(28..32).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
-    let whole = is_read && (head.get(18) == Some(&2) || metadata.len() == u64::from(pages) * PAGE_BYTES);
-    Ok((metadata, whole))
-}
-
-fn in_wal_mode(path: &Path) -> Error {
+pub(super) fn in_wal_mode(path: &Path) -> Error {
     let message = format!(
         "{}: a process has it open that takes this file system for a local disk (there is a -wal file); end it, or \
          start it with RUNCELLAR_FILE_SYSTEM=network",
@@ -137,23 +89,21 @@ pub(crate) struct WorkingCopy {
     db: Arc<Db>,
     original: PathBuf,
     path: PathBuf,
-    /// Header of the original when it was copied.
-    header: Vec<u8>,
+    /// Which file was copied.
+    copied: Stamp,
 }
 
 impl WorkingCopy {
     /// Copies the published database to `path`.
     pub(crate) fn make(original: &Path, path: &Path) -> Result<WorkingCopy> {
-        let failed = |cause| Error::io("copy", original, cause);
-        let header = header(original).map_err(failed)?;
-        // Waits until this host sees the file that is there now.
-        stamp(original)?;
-        let copied = std::fs::copy(original, path).map_err(failed).and_then(|_| Db::open(path, Access::Private));
-        let db = copied.inspect_err(|_| {
-            // The next turn removes one that stays.
-            let _ = std::fs::remove_file(path);
-        })?;
-        Ok(WorkingCopy { db: Arc::new(db), original: original.to_owned(), path: path.to_owned(), header })
+        let opened = published::copy_to(original, path)
+            .and_then(|copied| Ok((copied, Db::open(path, Access::Private)?)))
+            .inspect_err(|_| {
+                // The next turn removes one that stays.
+                let _ = std::fs::remove_file(path);
+            });
+        let (copied, db) = opened?;
+        Ok(WorkingCopy { db: Arc::new(db), original: original.to_owned(), path: path.to_owned(), copied })
     }
 
     pub(crate) fn db(&self) -> &Arc<Db> {
@@ -161,15 +111,13 @@ impl WorkingCopy {
     }
 
     /// Makes the copy durable and puts it in the original's place, unless that has changed meanwhile.
-    pub(crate) fn publish(self, io: &dyn Io, may: impl FnOnce() -> Result<()>) -> Result<()> {
-        let failed = |cause| Error::io("publish", &self.original, cause);
+    pub(crate) fn publish(self, io: &dyn Io, may: impl Fn() -> Result<()>) -> Result<()> {
+        // One that took the turn from this process removes its copy, too.
+        let failed = |cause| may().err().unwrap_or_else(|| Error::io("publish", &self.original, cause));
         // A reader of this process may still use the connection: all that was committed is in the file.
         io.open(&self.path).and_then(|file| file.sync()).map_err(failed)?;
         may()?;
-        if has_wal(&self.original) {
-            return Err(in_wal_mode(&self.original));
-        }
-        if header(&self.original).map_err(failed)? != self.header {
+        if published::stamp(&self.original)?.header() != self.copied.header() {
             let message = format!("{}: another process wrote it meanwhile", self.original.display());
             return Err(Error::new(ErrorKind::Busy, message));
         }
@@ -183,10 +131,4 @@ impl Drop for WorkingCopy {
         // Once published it is not there under this name; one that stays is removed in the next turn.
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-fn header(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(HEADER_BYTES);
-    File::open(path)?.take(HEADER_BYTES as u64).read_to_end(&mut out)?;
-    Ok(out)
 }

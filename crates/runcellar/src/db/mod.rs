@@ -6,6 +6,7 @@
 
 mod copy;
 mod fork;
+mod published;
 mod read;
 mod rows;
 mod schema;
@@ -13,6 +14,7 @@ mod usage;
 mod write;
 
 pub(crate) use copy::{WorkingCopy, fold_in, has_companions};
+pub(crate) use published::patiently;
 pub(crate) use read::{ReadTx, damaged_in_place};
 pub(crate) use rows::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow, Summed};
 pub(crate) use schema::create;
@@ -29,8 +31,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::keys::Keyring;
 use crate::{Error, ErrorKind, Result};
-use copy::Stamp;
 use fork::Slot;
+use published::Stamp;
 
 /// Name of the database in a workspace.
 pub(crate) const FILE_NAME: &str = "cellar.db";
@@ -43,7 +45,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(20);
 pub(crate) enum Access {
     /// On a local disk: a WAL database that many processes read and write at once.
     Shared,
-    /// On a network file system: a file that nobody changes, and that another takes the place of. Only read.
+    /// On a network file system: a file that nobody changes, and that another takes the place of. Only read, and whole.
     Published,
     /// A copy that is no one else's, written in a turn and then published.
     Private,
@@ -55,7 +57,7 @@ pub(crate) struct Db {
     slot: &'static Slot,
     access: Access,
     read_only: bool,
-    /// Which file the connection to a published database reads.
+    /// Which file the connection to a published database was read from.
     published: Mutex<Option<Stamp>>,
 }
 
@@ -82,18 +84,19 @@ impl Db {
         // A panic inside a transaction rolled it back, so the connection is as good as new.
         let mut guard = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         if self.access == Access::Published {
-            let there = copy::stamp(&self.path)?;
             let mut known = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.replace(there) != Some(there) {
+            if guard.is_none() || *known != Some(published::stamp(&self.path)?) {
+                // The first use, or a fork closed it, or another file was published.
                 *guard = None;
+                let (connection, stamp) = published::open(&self.path)?;
+                (*guard, *known) = (Some(connection), Some(stamp));
             }
         }
         if guard.is_none() {
-            // The first use, or a fork closed it, or another file was published.
+            // The first use, or a fork closed it.
             *guard = Some(match self.access {
-                Access::Shared => open_connection(&self.path)?,
-                Access::Published => open_immutable(&self.path)?,
                 Access::Private => copy::open_private(&self.path)?,
+                _ => open_connection(&self.path)?,
             });
         }
         Ok(Guard(guard))

@@ -51,7 +51,10 @@ impl Io for SystemIo {
 
     fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut out)?;
+        let file = File::open(path)?;
+        // Files that are read whole are such as are replaced whole.
+        os::read_past_cache(&file)?;
+        file.take(limit.saturating_add(1)).read_to_end(&mut out)?;
         if out.len() as u64 > limit {
             return Err(ErrorKind::FileTooLarge.into());
         }

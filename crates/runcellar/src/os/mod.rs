@@ -13,4 +13,4 @@ pub(crate) use host::{
     page_bytes, parent_process, process_is_at_work,
 };
 pub(crate) use lock::{lock_wait, try_lock};
-pub(crate) use mount::{FileSystem, Mount, locks_work, mount_of};
+pub(crate) use mount::{FileSystem, Mount, locks_work, mount_of, read_past_cache};

@@ -1,6 +1,8 @@
 //! What a path lies on: the file system's kind decides how cellar.db is used.
 
 use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -94,10 +96,35 @@ fn type_in(table: &str, device: u64) -> Option<String> {
     table.lines().find_map(of)
 }
 
+/// Has a file that is open for reading read through its handle alone, if it lies on a FUSE file system.
+///
+/// Many of these go by paths: the kernel has one page cache for all the files that had a name one after the other, so that
+/// who reads an old one fills it for who reads the new one. Where it cannot be done there is no such cache.
+pub(crate) fn read_past_cache(file: &File) -> std::io::Result<()> {
+    // SAFETY: an all-zero statfs is a valid value of this plain C struct.
+    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open, and `stat` writable, for the length of the call.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut stat) } == -1 {
+        return Err(std::io::Error::last_os_error());
+    }
+    #[cfg(target_os = "linux")]
+    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between platforms")]
+    if stat.f_type as i64 & 0xffff_ffff == FUSE {
+        // Set afterwards: given to open(2), it would reach the file system's own files, which may want aligned buffers.
+        // SAFETY: the descriptor is open for the length of the call, which takes no pointer.
+        let outcome = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, libc::O_DIRECT) };
+        let cause = std::io::Error::last_os_error();
+        if outcome == -1 && cause.raw_os_error() != Some(libc::EINVAL) {
+            return Err(cause);
+        }
+    }
+    Ok(())
+}
+
 /// Returns whether record locks work on the file system of `file`, as far as one host can tell: a lock of this process
 /// must be in the way of a lock of an open file. Takes and drops the lock of `file`, which nobody else may need.
 pub(crate) fn locks_work(file: &Path) -> std::io::Result<bool> {
-    let open = || std::fs::File::options().read(true).write(true).open(file);
+    let open = || File::options().read(true).write(true).open(file);
     let (held, asking) = (open()?, open()?);
     match super::try_lock(&held) {
         Ok(true) => super::lock::in_the_way(&asking),

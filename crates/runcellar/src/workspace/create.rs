@@ -81,7 +81,7 @@ pub(super) fn create(
         return Ok(None);
     }
     io.sync_dir(path).map_err(failed("sync"))?;
-    finish(io, path, new.keyslots.workspace)?;
+    finish(io, path, new.keyslots.workspace, access)?;
     let warning = placement_warning(path, &key_file, homeless);
     Ok(Some(Creation { key_file, recovery_code, warning }))
 }
@@ -101,7 +101,7 @@ pub(super) fn restore_directories(io: &dyn Io, path: &Path) {
 }
 
 /// Gives the database of a workspace its name, if that is still to be done.
-pub(super) fn finish(io: &dyn Io, path: &Path, workspace: WorkspaceId) -> Result<()> {
+pub(super) fn finish(io: &dyn Io, path: &Path, workspace: WorkspaceId, access: Access) -> Result<()> {
     let (temporary, database) = (temporary_db(path, workspace), path.join(db::FILE_NAME));
     if io.identity(&database).is_ok() {
         return Ok(());
@@ -110,6 +110,7 @@ pub(super) fn finish(io: &dyn Io, path: &Path, workspace: WorkspaceId) -> Result
         Ok(()) => io.sync_dir(path).map_err(|cause| Error::io("sync", path, cause)),
         // Another process renamed it in between.
         Err(_) if io.identity(&database).is_ok() => Ok(()),
+        Err(_) if access == Access::Published && db::patiently(&database, || io.identity(&database)).is_ok() => Ok(()),
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
             let message = format!(
                 "workspace {}: cellar.db is missing; restore it from a backup (the journals and packs are kept)",

@@ -73,7 +73,7 @@ impl OpenOptions {
         owned(path)?;
         let file = KeyslotsFile::read(&*self.io, path)?;
         let Unlocked { epochs, slot, key_file } = unlock(&*self.io, &file.keyslots, file.bytes(), &self.keys)?;
-        create::finish(&*self.io, path, file.keyslots.workspace)?;
+        create::finish(&*self.io, path, file.keyslots.workspace, place.access())?;
         let keyring = Keyring::new(file.keyslots.workspace, epochs);
         let db = open_database(&self.io, path, &place, file.keyslots.workspace)?;
         let (file, root, unfinished) = slots::settle_file(&*self.io, path, &keyring, &db, file)?;
@@ -153,7 +153,8 @@ impl Workspace {
     fn settle(&self, root: RootRow) -> Result<()> {
         let inner = &self.inner;
         let database = inner.path.join(FILE_NAME);
-        let (_, inode) = inner.io.identity(&database).map_err(|cause| Error::io("open", &database, cause))?;
+        let found = db::patiently(&database, || inner.io.identity(&database));
+        let (_, inode) = found.map_err(|cause| Error::io("open", &database, cause))?;
         if root.inode == 0 {
             // A new workspace, whose file has its name only now, or one that was written on a network file system.
             return match self.is_read_only()? || inner.is_network() {

@@ -15,6 +15,7 @@ use runcellar_format::WorkspaceId;
 use runcellar_format::ingester::Ingester;
 
 use super::TMP;
+use crate::db;
 use crate::io::{self, Io, IoFile};
 use crate::os::{self, Forkable, ProcessFacts};
 use crate::{Error, ErrorKind, Result};
@@ -27,6 +28,8 @@ const BEAT_EVERY_US: i64 = 60 * 1_000_000;
 const PAUSE: Duration = Duration::from_millis(20);
 const LOCK: &str = "ingester.lock";
 const INGESTER: &str = "ingester";
+/// More than that file has in any version.
+const INGESTER_BYTES_MAX: u64 = 4096;
 
 /// The turn to write, given back when it is dropped.
 pub(super) struct Turn {
@@ -83,7 +86,7 @@ impl Turn {
         let Some(held) = Held::take(id) else { return Ok(None) };
         let here = ProcessFacts::of_this();
         let place = Ingester::place(id, &here.host, &here.boot_id, here.namespace);
-        if is_taken(&**io, workspace, place)? {
+        if let Seen::Taken = look(&**io, workspace, place)? {
             return Ok(None);
         }
         let path = workspace.join(LOCK);
@@ -99,24 +102,69 @@ impl Turn {
             Ok(false) => return Ok(None),
             Err(cause) => return Err(Error::io("lock", &path, cause)),
         }
-        if is_taken(&**io, workspace, place)? {
-            return Ok(None);
-        }
+        let left = match look(&**io, workspace, place)? {
+            Seen::Taken => return Ok(None),
+            Seen::Left(bytes) => Some(bytes),
+            Seen::Nobody => None,
+        };
         let ingester = Ingester { token: io::random(&**io)?, place, pid: here.pid, started: here.started };
         let beat_us = Mutex::new(io.monotonic_us());
         let turn =
             Turn { io: io.clone(), workspace: workspace.to_owned(), ingester, beat_us, _lock: lock, _held: held };
-        turn.say()?;
-        // Another host may have found the place free in the same moment: the last to say so has it.
+        let failed = |cause| Error::io("write", &workspace.join(INGESTER), cause);
+        if let Some(left) = left
+            && !turn.set_aside(&left).map_err(failed)?
+        {
+            return Ok(None);
+        }
+        turn.announce().map_err(failed)?;
+        // Another host may have found the place free in the same moment.
         Ok(turn.is_ours().then_some(turn))
+    }
+
+    /// Takes what one that is gone left out of the way; false if another has taken the turn since it was looked at.
+    fn set_aside(&self, left: &[u8]) -> std::io::Result<bool> {
+        let (path, aside) = (self.workspace.join(INGESTER), self.another()?);
+        match self.io.rename(&path, &aside) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+            renamed => renamed?,
+        }
+        let is_left = self.io.read(&aside, INGESTER_BYTES_MAX)? == left;
+        if !is_left {
+            // Where it cannot be put back, that process notices it before it publishes.
+            let _ = self.io.link(&aside, &path);
+        }
+        // The next turn removes one that stays.
+        let _ = self.io.remove(&aside);
+        Ok(is_left)
+    }
+
+    /// Says whose turn it is, unless somebody did: of several hosts that try it at once one alone makes the link.
+    fn announce(&self) -> std::io::Result<()> {
+        let (path, temporary) = (self.workspace.join(INGESTER), self.another()?);
+        io::write_new(&*self.io, &temporary, &self.ingester.encode())?;
+        match self.io.link(&temporary, &path) {
+            // The second: whoever has the turn tidied up.
+            Err(cause) if matches!(cause.kind(), std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::NotFound) => {}
+            // Without links the last to say so has it.
+            Err(_) => return self.io.rename(&temporary, &path),
+            Ok(()) => {}
+        }
+        let _ = self.io.remove(&temporary);
+        Ok(())
+    }
+
+    /// Returns a name for a file on its way to or from `ingester`.
+    fn another(&self) -> std::io::Result<PathBuf> {
+        let mut random = [0; 8];
+        self.io.random(&mut random)?;
+        Ok(self.workspace.join(TMP).join(format!("{:016x}.{INGESTER}", u64::from_le_bytes(random))))
     }
 
     fn say(&self) -> Result<()> {
         let path = self.workspace.join(INGESTER);
-        let mut random = [0; 8];
-        self.io.random(&mut random).map_err(|cause| Error::io("write", &path, cause))?;
-        let temporary = self.workspace.join(TMP).join(format!("{:016x}.{INGESTER}", u64::from_le_bytes(random)));
-        io::replace(&*self.io, &path, &temporary, &self.ingester.encode())
+        self.another()
+            .and_then(|temporary| io::replace(&*self.io, &path, &temporary, &self.ingester.encode()))
             .map_err(|cause| Error::io("write", &path, cause))
     }
 
@@ -134,7 +182,7 @@ impl Turn {
     }
 
     fn is_ours(&self) -> bool {
-        read(&*self.io, &self.workspace).is_ok_and(|found| found == Some(Some(self.ingester)))
+        read(&*self.io, &self.workspace).is_ok_and(|found| found.is_some_and(|found| found == self.ingester.encode()))
     }
 
     /// Fails if another process took this one for gone.
@@ -155,11 +203,16 @@ impl Turn {
         self.workspace.join(TMP).join(format!("{token}.{COPY}"))
     }
 
-    /// Removes what those left that died in their turn.
+    /// Removes what those left that died in their turn. Not without cellar.db: one of them may have died while its copy took
+    /// that place, and is then what there is.
     pub(super) fn tidy(&self) {
+        let database = self.workspace.join(db::FILE_NAME);
+        if db::patiently(&database, || self.io.identity(&database)).is_err() {
+            return;
+        }
         let directory = self.workspace.join(TMP);
         for name in self.io.list(&directory).unwrap_or_default() {
-            if name.extension().is_some_and(|end| end == COPY) {
+            if name.extension().is_some_and(|end| end == COPY || end == INGESTER) {
                 // One that stays costs room, and `check` notes it.
                 let _ = self.io.remove(&directory.join(name));
             }
@@ -179,33 +232,40 @@ impl Drop for Turn {
     }
 }
 
-/// Reads who has the turn; the inner value is none if the file does not say it in a way that is understood.
-fn read(io: &dyn Io, workspace: &Path) -> Result<Option<Option<Ingester>>> {
+/// Reads the file that says who has the turn.
+fn read(io: &dyn Io, workspace: &Path) -> Result<Option<Vec<u8>>> {
     let path = workspace.join(INGESTER);
-    match io.read(&path, 4096) {
-        Ok(bytes) => Ok(Some(Ingester::decode(&bytes).ok())),
+    match io.read(&path, INGESTER_BYTES_MAX) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(Error::io("read", &path, cause)),
     }
 }
 
-/// Returns whether another process has the turn, as far as can be told from here.
-fn is_taken(io: &dyn Io, workspace: &Path, place: [u8; 16]) -> Result<bool> {
-    let Some(found) = read(io, workspace)? else { return Ok(false) };
-    if let Some(ingester) = found
-        && ingester.place == place
-        && place != [0; 16]
-        && ingester.started != 0
-    {
-        // What this process itself has is in `HELD`: this is left of a turn whose file could not be removed.
-        return Ok(ingester.pid != std::process::id() && os::process_is_at_work(ingester.pid, ingester.started));
-    }
+/// Who has the turn, as far as can be told from here.
+enum Seen {
+    Nobody,
+    /// One that is gone: what it left.
+    Left(Vec<u8>),
+    Taken,
+}
+
+fn look(io: &dyn Io, workspace: &Path, place: [u8; 16]) -> Result<Seen> {
+    let Some(bytes) = read(io, workspace)? else { return Ok(Seen::Nobody) };
     let path = workspace.join(INGESTER);
-    match io.modified_us(&path) {
-        Ok(written) => Ok(file_system_now_us(io, workspace)?.saturating_sub(written) < SILENCE_US),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(cause) => Err(Error::io("look at", &path, cause)),
-    }
+    let is_at_work = match Ingester::decode(&bytes) {
+        Ok(ingester) if ingester.place == place && place != [0; 16] && ingester.started != 0 => {
+            // What this process itself has is in `HELD`: this is left of a turn whose file could not be removed.
+            ingester.pid != std::process::id() && os::process_is_at_work(ingester.pid, ingester.started)
+        }
+        // Of another place, or of a version that is not known here.
+        _ => match io.modified_us(&path) {
+            Ok(written) => file_system_now_us(io, workspace)?.saturating_sub(written) < SILENCE_US,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Seen::Nobody),
+            Err(cause) => return Err(Error::io("look at", &path, cause)),
+        },
+    };
+    Ok(if is_at_work { Seen::Taken } else { Seen::Left(bytes) })
 }
 
 /// Returns now by the clock of the file system: those of two hosts may differ.
