@@ -11,6 +11,7 @@ use runcellar_format::record::{
     extra_body, set_extra_body,
 };
 use runcellar_format::seal::{Kind, OwnerKey};
+use runcellar_format::sum::Sum;
 use runcellar_format::value::Value;
 
 use super::batch::Batch;
@@ -192,6 +193,19 @@ impl RunData {
         let record = self.record.to_body().map_err(|cause| Error::format(format!("run {}", self.record.id), cause))?;
         let tag = super::store::run_tag(tx, &self.record.id)?;
         tx.put(ObjectKey::new(Kind::Run, self.object, 0), Some(tag), &*self.key()?, &record, Cover::Root)?;
+        Ok(())
+    }
+
+    /// Writes a page that the head covers, and counts it there in the place of the one that it replaces.
+    pub(crate) fn put_page(&mut self, tx: &mut WriteTx<'_>, kind: Kind, position: u64, body: &[u8]) -> Result<()> {
+        let place = ObjectKey::new(kind, self.object, position);
+        let (old, new) = tx.put(place, None, &*self.key()?, body, Cover::Head)?;
+        let mut sum = Sum(self.head.sum);
+        if let Some(old) = old {
+            sum.remove(&old);
+        }
+        sum.add(&new);
+        self.head.sum = sum.0;
         Ok(())
     }
 

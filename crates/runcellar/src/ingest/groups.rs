@@ -7,7 +7,7 @@ use runcellar_format::sum::Sum;
 use runcellar_format::{WorkspaceId, WriterId};
 
 use super::data::RunData;
-use crate::db::{BlockRow, Cover, GroupKey, ObjectKey, ReadTx, WriteTx};
+use crate::db::{BlockRow, GroupKey, ObjectKey, ReadTx, WriteTx};
 use crate::keys::Keyring;
 use crate::{Error, Result};
 
@@ -177,13 +177,5 @@ fn change_page(
 /// Writes a page of the list of groups.
 pub(crate) fn put_page(tx: &mut WriteTx<'_>, data: &mut RunData, number: u64, page: &GroupPage) -> Result<()> {
     let body = page.to_body().map_err(|cause| Error::format(format_args!("run {}", data.record.id), cause))?;
-    let key = data.key()?;
-    let (old, new) = tx.put(ObjectKey::new(Kind::GroupPage, data.object, number), None, &key, &body, Cover::Head)?;
-    let mut sum = Sum(data.head.sum);
-    if let Some(old) = old {
-        sum.remove(&old);
-    }
-    sum.add(&new);
-    data.head.sum = sum.0;
-    Ok(())
+    data.put_page(tx, Kind::GroupPage, number, &body)
 }

@@ -11,11 +11,10 @@ use runcellar_format::block::{Column, Presence, ValueKind, Values};
 use runcellar_format::overview::{GroupIdentity, GroupSummary, OVERVIEW_GROUPS, Overview, SummaryPoint};
 use runcellar_format::record::GroupEntry;
 use runcellar_format::seal::Kind;
-use runcellar_format::sum::Sum;
 use runcellar_format::{ObjectId, WriterId, block};
 
 use super::{groups, store};
-use crate::db::{Cover, ObjectKey, ObjectRow, ReadTx};
+use crate::db::{ObjectRow, ReadTx};
 use crate::keys::Keyring;
 use crate::workspace::Inner;
 use crate::{Error, Result};
@@ -76,17 +75,9 @@ fn update(inner: &Inner, run: ObjectId, pages_max: usize) -> Result<()> {
         }
         inner.write_one(None, |tx| {
             let mut data = store::load(tx, tx.keyring, run)?;
-            let key = data.key()?;
-            let mut sum = Sum(data.head.sum);
             for (series, body) in &overviews {
-                let place = ObjectKey::new(Kind::Overview, run, position(*series, page));
-                let (old, new) = tx.put(place, None, &key, body, Cover::Head)?;
-                if let Some(old) = old {
-                    sum.remove(&old);
-                }
-                sum.add(&new);
+                data.put_page(tx, Kind::Overview, position(*series, page), body)?;
             }
-            data.head.sum = sum.0;
             data.store_head(tx)
         })?;
     }

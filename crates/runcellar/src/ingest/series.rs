@@ -7,11 +7,10 @@ use std::sync::Arc;
 use runcellar_format::ObjectId;
 use runcellar_format::record::{Body, PAGE_ENTRIES, SeriesEntry, SeriesPage};
 use runcellar_format::seal::Kind;
-use runcellar_format::sum::Sum;
 
 use super::data::RunData;
 use super::statistics;
-use crate::db::{Cover, ObjectKey, ReadTx, WriteTx};
+use crate::db::{ObjectKey, ReadTx, WriteTx};
 use crate::keys::Keyring;
 use crate::{Error, Result};
 
@@ -127,16 +126,8 @@ fn page_at(tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData, position: u64) ->
     }
 }
 
+/// Writes a page of the run's series.
 pub(crate) fn put_page(tx: &mut WriteTx<'_>, data: &mut RunData, position: u64, page: &SeriesPage) -> Result<()> {
     let body = page.to_body().map_err(|cause| Error::format(format_args!("run {}", data.record.id), cause))?;
-    let place = ObjectKey::new(Kind::SeriesPage, data.object, position);
-    let key = data.key()?;
-    let (old, new) = tx.put(place, None, &key, &body, Cover::Head)?;
-    let mut sum = Sum(data.head.sum);
-    if let Some(old) = old {
-        sum.remove(&old);
-    }
-    sum.add(&new);
-    data.head.sum = sum.0;
-    Ok(())
+    data.put_page(tx, Kind::SeriesPage, position, &body)
 }
