@@ -5,11 +5,14 @@
 //! docs/BENCHMARKS.md are of 100,000), each of 30 config keys and 20 metrics. `RUNCELLAR_BENCH_DIR` names the disk.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod reference;
+
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use reference::{full_commit, millis, ring_seal_64_mib};
 use runcellar::query::parse_fields;
 use runcellar::{Json, Keys, OpenOptions, Selection, WholeRun, Workspace};
 
@@ -166,10 +169,6 @@ fn whole_run(number: usize) -> WholeRun {
     }
 }
 
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
-}
-
 fn database_bytes(path: &Path) -> u64 {
     let size = |name: &str| std::fs::metadata(path.join("w").join(name)).map_or(0, |file| file.len());
     size("cellar.db") + size("cellar.db-wal")
@@ -181,29 +180,4 @@ fn peak_mb() -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kb: Option<f64> = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
     kb.unwrap_or(f64::NAN) / 1e3
-}
-
-fn ring_seal_64_mib() -> Duration {
-    let key = ring::aead::UnboundKey::new(&ring::aead::CHACHA20_POLY1305, &[7; 32]).expect("32 bytes");
-    let (key, mut bytes) = (ring::aead::LessSafeKey::new(key), vec![0; 64 << 20]);
-    let start = Instant::now();
-    let nonce = ring::aead::Nonce::assume_unique_for_key([0; 12]);
-    let _ = black_box(key.seal_in_place_separate_tag(nonce, ring::aead::Aad::empty(), &mut bytes).expect("short"));
-    start.elapsed()
-}
-
-fn full_commit(path: &Path) -> Duration {
-    let connection = rusqlite::Connection::open(path.join("reference.db")).expect("opens");
-    connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE t (x BLOB);")
-        .expect("plain SQL");
-    let mut times: Vec<Duration> = (0..20)
-        .map(|_| {
-            let start = Instant::now();
-            connection.execute("INSERT INTO t VALUES (zeroblob(100))", []).expect("inserts");
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[10]
 }

@@ -6,13 +6,14 @@
 //! measure on.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod reference;
 mod series;
 
-use std::hint::black_box;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use reference::{aead, full_commit, millis, ring_seal_64_mib, seal};
 use runcellar::{Keys, RowValue, Workspace};
 
 const SCALARS: usize = 20;
@@ -30,50 +31,9 @@ fn main() {
     sizes(path);
 }
 
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
-}
-
 fn open(path: &Path, name: &str) -> Workspace {
     let keys = Keys { directory: Some(path.join("keys")), ..Keys::default() };
     Workspace::open_or_create(path.join(name), keys).expect("opens")
-}
-
-fn aead() -> ring::aead::LessSafeKey {
-    let key = ring::aead::UnboundKey::new(&ring::aead::CHACHA20_POLY1305, &[7; 32]).expect("32 bytes");
-    ring::aead::LessSafeKey::new(key)
-}
-
-fn seal(key: &ring::aead::LessSafeKey, counter: u64, text: &mut [u8]) -> [u8; 16] {
-    let mut nonce = [0; 12];
-    nonce[..8].copy_from_slice(&counter.to_le_bytes());
-    let nonce = ring::aead::Nonce::assume_unique_for_key(nonce);
-    let tag = key.seal_in_place_separate_tag(nonce, ring::aead::Aad::from([0; 48]), text).expect("short");
-    tag.as_ref().try_into().expect("16 bytes")
-}
-
-fn ring_seal_64_mib() -> Duration {
-    let (key, mut bytes) = (aead(), vec![0; 64 << 20]);
-    let start = Instant::now();
-    black_box(seal(&key, 1, &mut bytes));
-    start.elapsed()
-}
-
-/// The median of 20 commits of one small row with `synchronous=FULL` in WAL mode.
-fn full_commit(path: &Path) -> Duration {
-    let connection = rusqlite::Connection::open(path.join("reference.db")).expect("opens");
-    connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE t (x BLOB);")
-        .expect("plain SQL");
-    let mut times: Vec<Duration> = (0..20)
-        .map(|_| {
-            let start = Instant::now();
-            connection.execute("INSERT INTO t VALUES (zeroblob(100))", []).expect("inserts");
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[10]
 }
 
 struct Percentiles {
