@@ -1,19 +1,18 @@
-"""Starting runs, the one that is active, and what happens to it when the process forks or ends."""
+"""Starting runs, and the one that is active."""
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from runcellar import _capture, _runcellar
+from runcellar import _capture, _process, _runcellar
 from runcellar._errors import Error, InvalidArgumentError, NoActiveRunError, warn
 from runcellar._fields import Config, Summary, Tags
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import TracebackType
 
 Mode = Literal["offline", "disabled"]
 ResumeMode = Literal["never", "allow", "must", "auto"]
@@ -200,7 +199,7 @@ class Run(_runcellar.Recorder):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        state, exit_code = _state_of(error)
+        state, exit_code = _process.state_of(error)
         if error is None:
             self._end(state, exit_code)
             return
@@ -217,20 +216,6 @@ class Run(_runcellar.Recorder):
 
     def __repr__(self) -> str:
         return f"<runcellar.Run {self.id} ({self.project}/{self.name})>"
-
-
-def _state_of(error: BaseException | None) -> tuple[str, int | None]:
-    """Return how a run ends whose program ends with `error`."""
-    if error is None or isinstance(error, GeneratorExit):
-        return "finished", None
-    if isinstance(error, KeyboardInterrupt):
-        return "killed", 130
-    if isinstance(error, SystemExit):
-        code = error.code
-        # The system keeps eight bits of it.
-        number = code & 0xFF if isinstance(code, int) else 0 if code is None else 1
-        return ("failed" if number else "finished"), number
-    return "failed", 1
 
 
 def _as_tags(tags: Iterable[str] | None) -> list[str]:
@@ -425,9 +410,13 @@ def init(
     if run._created is not None:
         print(f"runcellar: {run._created}", file=sys.stderr, flush=True)
     active = run
-    _watch_process()
+    _process.watch(_active)
     run._end_console = _capture.start(run)
     return run
+
+
+def _active() -> Run | None:
+    return active
 
 
 def _has_launcher() -> bool:
@@ -473,75 +462,3 @@ def require() -> Run:
     if active is None:
         raise NoActiveRunError("no run is active; start one by runcellar.init()")
     return active
-
-
-_watching = False
-
-
-def _watch_process() -> None:
-    """Register, once, what is done when the interpreter ends and when the process forks."""
-    global _watching
-    if not _watching:
-        _watching = True
-        atexit.register(_at_exit)
-        os.register_at_fork(after_in_child=_after_fork)
-    # A process that multiprocessing started ends without exit(), or after it has eaten the error.
-    if _is_multiprocessing_child():
-        _finalize_with_process()
-
-
-def _at_exit() -> None:
-    if active is not None:
-        active._end_console()
-    error = getattr(sys, "last_value", None)
-    interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
-    if error is None or interactive:
-        _runcellar.finish_all()
-    elif isinstance(error, KeyboardInterrupt):
-        # The interpreter will end itself by the signal, so no exit code is told later.
-        _runcellar.finish_all("killed", 130)
-    else:
-        _runcellar.finish_all(None if _runcellar.KNOWS_EXIT_STATUS else "failed", 1)
-
-
-def _is_multiprocessing_child() -> bool:
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and process.parent_process() is not None
-
-
-def _after_fork() -> None:
-    if active is not None:
-        active._after_fork()
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        # multiprocessing forgets finalizers right after the fork, and then runs this.
-        util.register_after_fork(_after_fork, lambda _: _finalize_with_process())
-
-
-def _finalize_with_process() -> None:
-    from multiprocessing import util
-
-    util.Finalize(None, _end_multiprocessing_child, exitpriority=10)
-
-
-def _end_multiprocessing_child() -> None:
-    _runcellar.finish_all(*_outcome_of_child())
-
-
-def _outcome_of_child() -> tuple[str | None, int | None]:
-    """Return how the target of this child ended; multiprocessing tells its finalizers nothing.
-
-    Up to Python 3.12 they run inside ``_bootstrap``, while the error is on its way; later a forked
-    child runs them with its exit code in a local variable, and a spawned one leaves by ``exit()``,
-    which needs no help.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_globals.get("__package__") == "multiprocessing":
-            if frame.f_code.co_name == "_bootstrap":
-                return _state_of(sys.exc_info()[1])
-            code = frame.f_locals.get("code")
-            if isinstance(code, int):
-                return ("failed" if code else "finished"), code
-        frame = frame.f_back
-    return None, None
