@@ -41,7 +41,8 @@ const RECORD_BYTES: i32 = 256 << 10;
 /// Pause after a look that found little: lines that come one by one are recorded together. What waits stands in
 /// the pipe.
 const COALESCE: Duration = Duration::from_millis(50);
-/// What counts as little; more means a flood, which is not held up.
+/// What counts as little, in one look and within [`COALESCE`]; more means a flood, which is not held up: a pause whenever
+/// the pipe had just run empty made the program wait for us nearly all the time.
 const LITTLE_BYTES: usize = 32 << 10;
 /// Pause between looks when nothing comes: at the terminal's size, and whether anybody is left to forward to.
 const IDLE_MS: i32 = 1000;
@@ -250,15 +251,21 @@ struct Pump {
 
 impl Pump {
     fn run(&mut self, stopped: &Private) {
+        let (mut since, mut taken, mut flooded) = (Instant::now(), 0, false);
         while !self.sources.is_empty() {
             let found = self.look(stopped.raw(), IDLE_MS);
+            taken += found.bytes;
+            if since.elapsed() >= COALESCE {
+                flooded = taken >= LITTLE_BYTES;
+                (since, taken) = (Instant::now(), 0);
+            }
             if found.stop {
                 return self.drain();
             }
             self.sources.iter_mut().for_each(Source::tend);
             if found.bytes == 0 {
                 self.run.console(Stream::Note, b"");
-            } else if found.bytes < LITTLE_BYTES && !self.sources.iter().any(|source| source.orphaned) {
+            } else if !flooded && found.bytes < LITTLE_BYTES && !self.sources.iter().any(|source| source.orphaned) {
                 let pause = i32::try_from(COALESCE.as_millis()).unwrap_or(i32::MAX);
                 if descriptors::poll(&[(stopped.raw(), true)], pause)[0] != 0 {
                     return self.drain();
