@@ -120,7 +120,6 @@ fn a_png_has_the_pixels_that_were_asked_for() {
     home.fails(2, ["plot", "run1", "-o", "a.png", "--scale", "9"]);
     home.fails(2, ["plot", "run1", "--dark"]);
     home.fails(2, ["plot", "run1", "--smooth", "1"]);
-    home.fails(2, ["plot", "run1", "--x", "epoch"]);
     home.fails(2, ["plot"]);
 }
 
@@ -192,4 +191,41 @@ fn what_cannot_be_drawn_of_several_runs_is_named() {
     assert!(home.fails(2, ["plot", "run2", "otter"])[0].contains("otter"), "a name that two runs have");
     let outcome = home.run(["plot", "run3", "-o", "nothing.png"]);
     assert_eq!(outcome.code, 0, "a picture that says so: {outcome:?}");
+}
+
+#[test]
+fn a_metric_may_stand_for_the_steps() {
+    let home = Home::with_workspace();
+    let run = home.workspace().run("p").id("run1").start().expect("starts");
+    let definition = runcellar::MetricDefinition {
+        name: "val/*".into(),
+        step_metric: "epoch".into(),
+        ..runcellar::MetricDefinition::default()
+    };
+    run.define_metric(&definition).expect("defines");
+    for step in 0..300 {
+        run.log([("loss", 1.0 / f64::from(step + 1))]).expect("logs");
+        if step % 100 == 99 {
+            run.log([("epoch", f64::from(step / 100)), ("val/loss", 0.5)]).expect("logs");
+        }
+    }
+    run.finish().expect("finishes");
+    let label = |args: &[&str]| {
+        let text = home.ok(args.iter().copied());
+        text.lines().last().expect("a label").trim().to_owned()
+    };
+    assert_eq!(label(&["plot", "run1", "val/loss"]), "epoch");
+    assert_eq!(label(&["plot", "run1", "val/loss", "--x", "step"]), "step");
+    assert_eq!(label(&["plot", "run1", "loss"]), "step");
+    let over = home.ok(["plot", "run1", "loss", "--x", "epoch"]);
+    assert!(over.contains("points without a finite x left out: 100"), "before its first value: {over}");
+    let both = home.ok(["plot", "run1", "loss", "val/loss"]);
+    assert!(both.contains("step\n") && !both.contains("epoch"), "lines of two kinds: {both}");
+    home.ok(["plot", "run1", "-o", "all.svg"]);
+    let svg = std::fs::read_to_string(home.path("all.svg")).expect("reads");
+    assert!(svg.contains(">step</text>"), "{svg}");
+    home.ok(["plot", "run1", "val/loss", "-o", "one.svg"]);
+    let svg = std::fs::read_to_string(home.path("one.svg")).expect("reads");
+    assert!(svg.contains(">epoch</text>") && !svg.contains(">step</text>"), "{svg}");
+    assert_eq!(home.fails(3, ["plot", "run1", "--x", "epok"]), ["runcellar: run run1: no metric \"epok\""]);
 }

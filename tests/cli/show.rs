@@ -182,3 +182,32 @@ fn system_metrics_are_shown_and_exported_only_where_they_are_asked_for() {
     assert!(all.lines().any(|line| line.starts_with("watched,p,console,0,") && line.ends_with("\"a \"\"line\"\"\"")));
     assert_eq!(home.run(["export", "watched", "--system", "--wide"]).code, 2);
 }
+
+#[test]
+fn a_range_of_steps_or_times_is_what_the_metrics_tell_of() {
+    let home = Home::with_workspace();
+    let clock = Clock::three_days_ago();
+    let run = home.workspace_at(&clock).run("p").id("run1").name("n").start().expect("starts");
+    log_all(&run, "loss", &[9.0, 2.0, 3.0, 1.0]);
+    clock.advance(3_600_000_000);
+    log_all(&run, "late", &[5.0]);
+    run.finish().expect("finishes");
+    let told = |args: &[&str]| {
+        let json = home.json(["show", "run1"].iter().chain(args).copied());
+        let told = json["metrics"].as_array().expect("metrics").iter().map(|metric| {
+            let number = |key: &str| metric[key].as_f64().expect("a number");
+            (metric["name"].as_str().expect("a name").to_owned(), number("points"), number("max"), number("last"))
+        });
+        told.collect::<Vec<_>>()
+    };
+    let (whole, late) = (("loss".to_owned(), 4.0, 9.0, 1.0), ("late".to_owned(), 1.0, 5.0, 5.0));
+    assert_eq!(told(&[]), [whole.clone(), late.clone()]);
+    assert_eq!(told(&["--steps", "1:3"]), [("loss".to_owned(), 2.0, 3.0, 3.0)]);
+    let created = home.json(["show", "run1"])["created"].as_str().expect("a time").to_owned();
+    assert_eq!(told(&["--since", &created]), [whole, late]);
+    assert!(told(&["--until", &created]).is_empty());
+    let page = home.ok(["show", "run1", "--steps", "1:3"]);
+    assert!(page.contains("1..2") && !page.contains("\n  late") && !page.contains("\nsummary"), "{page}");
+    home.fails(2, ["show", "run1", "--steps", "3"]);
+    home.fails(2, ["show", "run1", "--steps", "1:3", "--console"]);
+}

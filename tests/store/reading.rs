@@ -1,6 +1,6 @@
 //! Reading parts of a run: windows, fewer points, and what is touched for it.
 
-use runcellar::{CheckOptions, Resume, Run, RunInfo, Series, Value, Window, Workspace};
+use runcellar::{CheckOptions, MetricInfo, Resume, Run, RunInfo, Series, Value, Window, Workspace};
 
 use crate::support::Place;
 use crate::support::rows::same;
@@ -87,6 +87,18 @@ fn info(workspace: &Workspace) -> RunInfo {
     workspace.find_run("the-run").expect("there")
 }
 
+/// What is said of a metric in a window is what its points there say.
+#[track_caller]
+fn assert_tells(metric: Option<&MetricInfo>, points: &[Point]) {
+    let (Some(metric), Some(first), Some(last)) = (metric, points.first(), points.last()) else {
+        return assert!(metric.is_none() && points.is_empty(), "{metric:?}");
+    };
+    assert_eq!((metric.points, metric.first_step, metric.last_step), (points.len() as u64, first.0, last.0));
+    let finite = || points.iter().filter_map(|point| number(&point.2)).filter(|value| value.is_finite());
+    let (min, max) = (metric.min.as_ref().and_then(number), metric.max.as_ref().and_then(number));
+    assert_eq!((min, max), (finite().reduce(f64::min), finite().reduce(f64::max)), "{}", metric.name);
+}
+
 #[test]
 fn a_window_is_a_plain_filter_of_all_points() {
     let place = Place::new();
@@ -116,6 +128,8 @@ fn a_window_is_a_plain_filter_of_all_points() {
                 let expected: Vec<&Point> = all.iter().filter(inside).collect();
                 assert_eq!(found.len(), expected.len(), "{key} {window:?}");
                 assert!(found.iter().zip(expected).all(|(found, expected)| is_same(found, expected)), "{key}");
+                let metrics = reader.metrics_in(&run, window).expect("counts");
+                assert_tells(metrics.iter().find(|metric| metric.name == key), &found);
             }
         }
         let whole = reader.history(&run, None, Window::default(), None).expect("reads");

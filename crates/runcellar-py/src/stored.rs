@@ -251,8 +251,16 @@ impl StoredRun {
     }
 
     /// List the metrics as dicts, in order of first use.
-    fn metrics<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
-        let metrics = self.detached(py, |workspace, info| workspace.metrics(info))?;
+    #[pyo3(signature = (steps=None, *, times=None, rank=None))]
+    fn metrics<'py>(
+        &self,
+        py: Python<'py>,
+        steps: Option<Ends<i64>>,
+        times: Option<Ends<Time>>,
+        rank: Option<u32>,
+    ) -> Result<Bound<'py, PyList>> {
+        let window = window(steps, times, rank);
+        let metrics = self.detached(py, |workspace, info| workspace.metrics_in(info, window))?;
         let list = PyList::empty(py);
         for metric in &metrics {
             let dict = PyDict::new(py);

@@ -115,6 +115,8 @@ pub(crate) struct SvgOptions {
 pub(crate) struct Panel {
     /// Above the chart; no space is spent if empty.
     pub(crate) title: String,
+    /// What x is in this chart, if it is not what the options say.
+    pub(crate) x_label: Option<String>,
     /// The lines, in the colours of their places.
     pub(crate) series: Vec<PlotSeries>,
 }
@@ -239,7 +241,8 @@ impl Page {
             self.legend(series, &mut frame);
         }
         let day = chart.x.day().map(|day| format!(", {day}")).unwrap_or_default();
-        let x_label = if opts.x_label.is_empty() { String::new() } else { format!("{}{day}", opts.x_label) };
+        let x_label = panel.x_label.as_ref().unwrap_or(&opts.x_label);
+        let x_label = if x_label.is_empty() { String::new() } else { format!("{x_label}{day}") };
         self.footer(&chart.notes.join("; "), &x_label, &mut frame);
         if chart.drawable {
             self.chart(&chart, series, frame);
@@ -412,7 +415,7 @@ mod tests {
 
     /// Returns a picture of one chart.
     fn one(series: &[PlotSeries], opts: &SvgOptions) -> String {
-        svg(&[Panel { title: String::new(), series: series.to_vec() }], opts)
+        svg(&[Panel { series: series.to_vec(), ..Panel::default() }], opts)
     }
 
     /// Returns the path data of the lines that are not keys of the legend.
@@ -514,6 +517,7 @@ mod tests {
         let panel = |title: &str, names: [&str; 2]| Panel {
             title: title.to_owned(),
             series: names.map(|name| series(name, &[1.0, 2.0])).to_vec(),
+            ..Panel::default()
         };
         let shared = svg(&[panel("loss", ["a", "b"]), panel("acc", ["a", "b"])], &SvgOptions::default());
         assert_eq!((shared.matches(">a</text>").count(), shared.matches("class=\"panel\"").count()), (1, 2));

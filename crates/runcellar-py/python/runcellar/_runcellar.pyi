@@ -434,14 +434,29 @@ class StoredRun:
     @property
     def rewinds(self) -> list[RewindInfo]:
         """How often it was rewound, in order: time, last step that shows, rows that it hides."""
-    def metrics(self) -> list[MetricInfo]:
+    def metrics(
+        self,
+        steps: tuple[int | None, int | None] | None = None,
+        *,
+        times: tuple[_Time | None, _Time | None] | None = None,
+        rank: int | None = None,
+    ) -> list[MetricInfo]:
         """List the metrics.
+
+        Parameters
+        ----------
+        steps : tuple of int or None, optional
+            Count only the points from the first step to before the second; None leaves an end open.
+        times : tuple, optional
+            Count only what was logged from the first time to before the second, as in `history`.
+        rank : int, optional
+            Count only what this rank of a distributed run logged.
 
         Returns
         -------
         list of dict
             Name, kind, count of points, first and last step, smallest, largest and last value, in
-            order of first use.
+            order of first use. A metric without a point in these ranges is left out.
         """
     def history(
         self,

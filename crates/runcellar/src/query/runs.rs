@@ -5,10 +5,13 @@ use runcellar_format::record::{FieldChange, FieldId, RunState, SeriesEntry};
 
 use super::bind::seconds;
 use super::filter::{Field, Filter, split_list};
-use super::tail::with_run;
+use super::scan::{Rows, Scan};
+use super::tail::{View, with_run};
+use super::window::Window;
 use crate::catalogue::project_names;
 use crate::ingest::data::RunData;
 use crate::ingest::{fold, store};
+use crate::lineage::recount::Recount;
 use crate::own::is_own;
 use crate::workspace::Inner;
 use crate::{Error, Json, Result, Value, Workspace};
@@ -79,6 +82,8 @@ pub struct MetricInfo {
     pub max: Option<Value>,
     /// Value at the highest step.
     pub last: Value,
+    /// The metric that stands for its steps, if `define_metric` named one.
+    pub step_metric: Option<String>,
 }
 
 /// Which runs, and in which order.
@@ -226,9 +231,34 @@ impl Workspace {
     /// # Errors
     /// If the run cannot be read.
     pub fn metrics(&self, run: &RunInfo) -> Result<Vec<MetricInfo>> {
-        with_run(&self.inner, run.object, |_, _, view| {
-            let shown = |entry: &&SeriesEntry| entry.points > 0 && !is_own(&entry.name);
-            Ok(view.data.series.entries.iter().filter(shown).map(metric_info).collect())
+        with_run(&self.inner, run.object, |_, _, view| Ok(metric_infos(view, &view.data.series.entries)))
+    }
+
+    /// Lists the metrics of a run as [`Workspace::metrics`] does, with the statistics of the points in a window; those
+    /// without a point there are left out.
+    ///
+    /// Row groups that lie inside as a whole are counted by their stored figures, others are read.
+    ///
+    /// # Errors
+    /// If the run cannot be read.
+    pub fn metrics_in(&self, run: &RunInfo, window: Window) -> Result<Vec<MetricInfo>> {
+        if window == Window::default() {
+            return self.metrics(run);
+        }
+        let cache = self.inner.read_cache()?;
+        with_run(&self.inner, run.object, |tx, keyring, view| {
+            let scan = Scan::new(tx, keyring, view, window, cache)?;
+            let mut count = Recount::new(&view.data.series).without_own();
+            for seen in &scan.groups()? {
+                if seen.whole {
+                    count.add_group(tx, keyring, &view.data, &seen.entry)?;
+                } else {
+                    let add = |_, rows: Rows| count.add_rows(&rows.steps, &rows.times, &rows.columns);
+                    scan.read_groups(std::iter::once(seen), &|_| true, add)?;
+                }
+            }
+            scan.read_tails(|_| true, |rows| count.add_rows(&rows.steps, &rows.times, &rows.columns));
+            Ok(metric_infos(view, &count.entries))
         })
     }
 
@@ -302,6 +332,17 @@ impl Workspace {
     }
 }
 
+/// Returns what is to be seen of the user's metrics that have points.
+fn metric_infos(view: &View, entries: &[SeriesEntry]) -> Vec<MetricInfo> {
+    let shown = entries.iter().filter(|entry| entry.points > 0 && !is_own(&entry.name));
+    let definitions = &view.data.record.metrics;
+    let step_metric = |entry: &SeriesEntry| {
+        let definition = fold::definition_of(definitions, &entry.name)?;
+        Some(definition.step_metric.clone()).filter(|name| !name.is_empty() && *name != entry.name)
+    };
+    shown.map(|entry| MetricInfo { step_metric: step_metric(entry), ..metric_info(entry) }).collect()
+}
+
 pub(super) fn metric_info(entry: &SeriesEntry) -> MetricInfo {
     let kind = match entry.kinds {
         1 => "float",
@@ -320,5 +361,6 @@ pub(super) fn metric_info(entry: &SeriesEntry) -> MetricInfo {
         min: entry.min.clone(),
         max: entry.max.clone(),
         last: entry.last.clone(),
+        step_metric: None,
     }
 }

@@ -172,7 +172,17 @@ mod tests {
 
     fn metric(points: u64, first_step: i64, last_step: i64) -> MetricInfo {
         let last = Value::Int(0);
-        MetricInfo { name: "m".into(), kind: "int", points, first_step, last_step, min: None, max: None, last }
+        MetricInfo {
+            name: "m".into(),
+            kind: "int",
+            points,
+            first_step,
+            last_step,
+            min: None,
+            max: None,
+            last,
+            step_metric: None,
+        }
     }
 
     #[test]

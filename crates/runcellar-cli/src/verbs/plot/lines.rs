@@ -1,6 +1,7 @@
 //! Which lines a plot has: runs, metrics, and what they are called.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use runcellar::{ErrorKind, MetricInfo, RunInfo, Selection, Series, Window, Workspace};
 
@@ -8,6 +9,7 @@ use crate::failure::{Code, Failure, listed};
 use crate::render::svg::SERIES_MAX;
 use crate::render::visible;
 use crate::session::Session;
+use crate::verbs::plot::numbers;
 
 /// One metric of one run.
 pub(super) struct Line {
@@ -18,6 +20,10 @@ pub(super) struct Line {
     pub(super) series: Series,
     /// Some points were left out.
     pub(super) sampled: bool,
+    /// The metric that it is to be drawn over, if `define_metric` says so and the run has it.
+    step_metric: Option<String>,
+    /// What its points are drawn over, if that is a metric: its value there; NaN before it has one.
+    pub(super) over: Option<Vec<f64>>,
 }
 
 /// A line that is not read yet.
@@ -25,6 +31,7 @@ pub(super) struct Wanted {
     pub(super) run: usize,
     pub(super) metric: String,
     points: u64,
+    step_metric: Option<String>,
 }
 
 impl Wanted {
@@ -38,7 +45,8 @@ impl Wanted {
     ) -> Result<Line, Failure> {
         let series = workspace.series_in(&runs[self.run], &self.metric, window, points)?;
         let sampled = series.sampled && (series.steps.len() as u64) < self.points;
-        Ok(Line { run: self.run, metric: self.metric, series, sampled })
+        let Wanted { run, metric, step_metric, .. } = self;
+        Ok(Line { run, metric, series, sampled, step_metric, over: None })
     }
 }
 
@@ -48,6 +56,8 @@ pub(super) struct Group {
     pub(super) title: String,
     /// Their places among the lines, and what tells them apart.
     pub(super) lines: Vec<(usize, String)>,
+    /// The metric that they are drawn over, if it is one.
+    pub(super) over: Option<String>,
 }
 
 /// Returns the runs and the metrics that were asked for; no metric means all.
@@ -107,7 +117,6 @@ pub(super) fn wanted(
     metrics: &[String],
 ) -> Result<Vec<Wanted>, Failure> {
     let mut lines: Vec<Wanted> = Vec::new();
-    let line = |run: usize, metric: &MetricInfo| Wanted { run, metric: metric.name.clone(), points: metric.points };
     let mut lacking: Vec<Failure> = Vec::new();
     // Every metric has as many lines, so that a plot of many runs is cut where it is full.
     let runs_max = if metrics.is_empty() { SERIES_MAX } else { (SERIES_MAX / metrics.len()).max(1) };
@@ -119,9 +128,14 @@ pub(super) fn wanted(
         }
         let before = lines.len();
         let known = workspace.metrics(run)?;
+        let line = |metric: &MetricInfo| {
+            let is_there = |name: &&String| known.iter().any(|metric| metric.name == **name && can_be_drawn(metric));
+            let step_metric = metric.step_metric.as_ref().filter(is_there).cloned();
+            Wanted { run: place, metric: metric.name.clone(), points: metric.points, step_metric }
+        };
         if metrics.is_empty() {
             let numeric = known.iter().filter(|metric| can_be_drawn(metric));
-            lines.extend(numeric.map(|metric| line(place, metric)));
+            lines.extend(numeric.map(line));
             if lines.len() == before {
                 lacking.push(Failure::new(Code::NotFound, format!("run {}: no metric to plot", run.id)));
             }
@@ -133,7 +147,7 @@ pub(super) fn wanted(
                     let message = format!("run {}: metric {name:?} is {what} and cannot be plotted", run.id);
                     lacking.push(Failure::usage(message));
                 }
-                Some(metric) => lines.push(line(place, metric)),
+                Some(metric) => lines.push(line(metric)),
                 None => lacking.push(no_metric(run, name, &known)),
             }
         }
@@ -177,7 +191,7 @@ pub(super) fn groups(runs: &[RunInfo], lines: &[Line], named: bool) -> Vec<Group
         let title = title(line);
         match groups.iter_mut().find(|group| group.title == title) {
             Some(group) => group.lines.push((index, name)),
-            None => groups.push(Group { title, lines: vec![(index, name)] }),
+            None => groups.push(Group { title, lines: vec![(index, name)], over: None }),
         }
     }
     for group in groups.iter_mut().filter(|group| !group.title.is_empty()) {
@@ -187,4 +201,60 @@ pub(super) fn groups(runs: &[RunInfo], lines: &[Line], named: bool) -> Vec<Group
         }
     }
     groups
+}
+
+/// Lays lines over a metric: the one that was asked for or, for each plot, the one that all of its lines are defined
+/// to have their steps from.
+pub(super) fn lay_over(
+    workspace: &Workspace,
+    runs: &[RunInfo],
+    lines: &mut [Line],
+    groups: &mut [Group],
+    asked: Option<&str>,
+) -> Result<(), Failure> {
+    let mut read: HashMap<(usize, String), Series> = HashMap::new();
+    for group in groups {
+        let mut defined = group.lines.iter().map(|(line, _)| lines[*line].step_metric.as_deref());
+        let first = defined.next().flatten().filter(|first| defined.all(|other| other == Some(first)));
+        group.over = asked.or(first).map(str::to_owned);
+        let Some(over) = &group.over else { continue };
+        for (line, _) in &group.lines {
+            let line = &mut lines[*line];
+            let steps = match read.entry((line.run, over.clone())) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(workspace.series(&runs[line.run], over, None)?),
+            };
+            line.over = Some(values_at(steps, &line.series.steps));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the value of a metric at each of these steps or, where it has none, its last one before; NaN before its
+/// first. Both rise.
+fn values_at(metric: &Series, steps: &[i64]) -> Vec<f64> {
+    let values = numbers(&metric.values);
+    let mut next = 0;
+    let value = |step: &i64| {
+        while metric.steps.get(next).is_some_and(|at| at <= step) {
+            next += 1;
+        }
+        next.checked_sub(1).and_then(|last| values.get(last)).copied().unwrap_or(f64::NAN)
+    };
+    steps.iter().map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runcellar::SeriesValues;
+
+    #[test]
+    fn a_metric_counts_from_where_it_was_logged() {
+        let values = SeriesValues::Int(vec![7, 8, 9]);
+        let epochs = Series { steps: vec![2, 5, 5], times: vec![0; 3], values, ranks: None, sampled: false };
+        let found = values_at(&epochs, &[0, 2, 3, 5, 9]);
+        assert!(found[0].is_nan());
+        assert_eq!(found[1..], [7.0, 7.0, 9.0, 9.0]);
+    }
 }

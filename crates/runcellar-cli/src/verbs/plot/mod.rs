@@ -45,7 +45,8 @@ Examples:
   runcellar plot brave-otter-12
   runcellar plot brave-otter-12 train/loss val/loss --log
   runcellar plot brave-otter-12 calm-heron-3 --metric val/loss --smooth 0.9
-  runcellar plot --where 'config.lr < 0.1' --metric val/loss --x relative -o loss.png")]
+  runcellar plot --where 'config.lr < 0.1' --metric val/loss --x relative -o loss.png
+  runcellar plot brave-otter-12 val/loss --x epoch")]
 pub(crate) struct Args {
     /// The run, then metrics of it or further runs
     #[arg(value_name = "RUN|METRIC", required_unless_present = "filter", add = ArgValueCompleter::new(complete::runs))]
@@ -61,9 +62,10 @@ pub(crate) struct Args {
     /// Write a picture into this file, which must end in .png or .svg
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What the points are drawn over: steps, times of day, or the time since the run's start
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "step|time|relative")]
-    x: Over,
+    /// What the points are drawn over: steps, times of day, the time since the run's start, or the values of a metric
+    /// [default: the step metric if define_metric named one, else step]
+    #[arg(long, value_name = "step|time|relative|METRIC")]
+    x: Option<Over>,
     /// Draw values on a logarithmic scale
     #[arg(long)]
     log: bool,
@@ -87,12 +89,23 @@ pub(crate) struct Args {
 }
 
 /// What x is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Over {
-    #[default]
     Step,
     Time,
     Relative,
+    Metric(String),
+}
+
+impl From<&str> for Over {
+    fn from(text: &str) -> Over {
+        match text {
+            "step" => Over::Step,
+            "time" => Over::Time,
+            "relative" => Over::Relative,
+            metric => Over::Metric(metric.to_owned()),
+        }
+    }
 }
 
 /// The form of a picture, from the ending of its name.
@@ -138,7 +151,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let filter = args.filter.as_deref().map(|text| crate::verbs::ls::selection(Some(text), None)).transpose()?;
     let window = args.window.read()?;
     let (workspace, _) = session.open_as_of(&args.as_of)?;
-    let (runs, lines, named) = {
+    let (runs, mut lines, named) = {
         let work = session.work("reading metrics");
         let (runs, metrics) = lines::choose(&workspace, filter.as_ref(), &args.names, &args.metrics)?;
         let exact = session.json && args.output.is_none() || args.smooth.is_some();
@@ -155,8 +168,13 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     if session.json && args.output.is_none() {
         return json(session, &runs, &lines);
     }
+    let mut groups = lines::groups(&runs, &lines, named);
+    match &args.x {
+        None => lines::lay_over(&workspace, &runs, &mut lines, &mut groups, None)?,
+        Some(Over::Metric(metric)) => lines::lay_over(&workspace, &runs, &mut lines, &mut groups, Some(metric))?,
+        Some(_) => {}
+    }
     let drawing = Drawing::of(args, &runs, &lines);
-    let groups = lines::groups(&runs, &lines, named);
     match (&args.output, format) {
         (Some(path), Some(format)) => drawing.picture(session, args, groups, (path, format)),
         _ => drawing.on_terminal(session, args, groups),
@@ -211,10 +229,11 @@ impl<'a> Drawing<'a> {
         };
         let x = |line: &Line| -> Vec<f64> {
             let Series { steps, times, .. } = &line.series;
-            match args.x {
-                Over::Step => steps.iter().map(|step| *step as f64).collect(),
-                Over::Time => times.iter().map(|time| *time as f64).collect(),
-                Over::Relative => times.iter().map(|time| since_start(line, time) / unit_us).collect(),
+            match (&line.over, &args.x) {
+                (Some(over), _) => over.clone(),
+                (None, Some(Over::Time)) => times.iter().map(|time| *time as f64).collect(),
+                (None, Some(Over::Relative)) => times.iter().map(|time| since_start(line, time) / unit_us).collect(),
+                (None, _) => steps.iter().map(|step| *step as f64).collect(),
             }
         };
         let drawn = |line: &Line| {
@@ -226,12 +245,12 @@ impl<'a> Drawing<'a> {
             PlotSeries { name: String::new(), x: x(line), y, behind, sampled: line.sampled }
         };
         let x_label = match args.x {
-            Over::Step => "step".to_owned(),
-            Over::Time => "time, UTC".to_owned(),
-            Over::Relative => format!("{unit} since the start"),
+            Some(Over::Time) => "time, UTC".to_owned(),
+            Some(Over::Relative) => format!("{unit} since the start"),
+            _ => "step".to_owned(),
         };
         let scales = Scales {
-            x: if args.x == Over::Time { Scale::Time } else { Scale::Linear },
+            x: if args.x == Some(Over::Time) { Scale::Time } else { Scale::Linear },
             y: if args.log { Scale::Log } else { Scale::Linear },
         };
         Drawing { runs, lines: lines.iter().map(drawn).collect(), scales, x_label }
@@ -263,7 +282,7 @@ impl<'a> Drawing<'a> {
                 color: display.color,
                 ascii: display.ascii,
                 title,
-                x_label: self.x_label.clone(),
+                x_label: group.over.clone().unwrap_or_else(|| self.x_label.clone()),
                 scales: self.scales,
             };
             plot(&series, &options)
@@ -287,6 +306,7 @@ impl<'a> Drawing<'a> {
             .take(PANELS_MAX)
             .map(|group| Panel {
                 title: if groups.len() > 1 { group.title.clone() } else { String::new() },
+                x_label: group.over.clone(),
                 series: self.series(group),
             })
             .collect();

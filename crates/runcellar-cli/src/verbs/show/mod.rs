@@ -3,14 +3,17 @@
 mod page;
 mod spark;
 
+use std::collections::HashMap;
+
 use clap_complete::engine::ArgValueCompleter;
-use runcellar::{ConsoleLine, MetricInfo, RunInfo, Workspace};
+use runcellar::{ConsoleLine, MetricInfo, RunInfo, Value, Window, Workspace};
 
 use crate::complete;
 use crate::failure::Failure;
 use crate::render::visible;
 use crate::session::{AsOf, Session};
 use crate::shapes::{LineShape, ShowShape};
+use crate::verbs::window::WindowArgs;
 
 /// Show everything about one run
 #[derive(Debug, clap::Args)]
@@ -20,6 +23,7 @@ A RUN is an id, four or more of its first letters, a name, or PROJECT/NAME.
 Examples:
   runcellar show brave-otter-12
   runcellar show digits/brave-otter-12 --json
+  runcellar show brave-otter-12 --steps 1000:2000
   runcellar show brave-otter-12 --console | tail")]
 pub(crate) struct Args {
     /// The run
@@ -29,34 +33,45 @@ pub(crate) struct Args {
     #[arg(long)]
     system: bool,
     /// Show what the run wrote to its console, and nothing else
-    #[arg(long, conflicts_with = "system")]
+    #[arg(long, conflicts_with_all = ["system", "WindowArgs"])]
     console: bool,
+    #[command(flatten)]
+    window: WindowArgs,
     #[command(flatten)]
     as_of: AsOf,
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
+    let window = args.window.read()?;
     let (workspace, now) = session.open_as_of(&args.as_of)?;
     let run = workspace.find_run(&args.run)?;
     if args.console {
         return console(session, &workspace, &run);
     }
-    let (metrics, system) = (workspace.metrics(&run)?, workspace.system_metrics(&run)?);
+    let (metrics, system) = (workspace.metrics_in(&run, window)?, workspace.system_metrics(&run)?);
     let lineage = workspace.lineage(&run)?;
-    let sparks = |metrics: &[MetricInfo]| match session.json || session.display.ascii {
+    let sparks = |metrics: &[MetricInfo], window| match session.json || session.display.ascii {
         true => Ok(Vec::new()),
         false => {
             let _work = session.work("reading metrics");
-            spark::of_metrics(&workspace, &run, metrics)
+            spark::of_metrics(&workspace, &run, metrics, window)
         }
     };
-    let of_metrics = sparks(&metrics)?;
-    let of_system = if args.system { sparks(&system)? } else { Vec::new() };
+    let of_metrics = sparks(&metrics, window)?;
+    let of_system = if args.system { sparks(&system, Window::default())? } else { Vec::new() };
+    let rest = beyond_metrics(&run, &workspace.metrics(&run)?);
     let paged = || {
         let system = if args.system { system.as_slice() } else { &[] };
-        page::page((&run, &lineage), (&metrics, &of_metrics), (system, &of_system), now, session.display)
+        let tables = [(metrics.as_slice(), of_metrics.as_slice()), (system, of_system.as_slice())];
+        page::page((&run, &lineage), &rest, tables, now, session.display)
     };
     session.answer(&ShowShape::of(&run, &metrics, &system, &lineage, now), paged)
+}
+
+/// Returns the entries of a summary that no metric's last value is.
+fn beyond_metrics<'a>(run: &'a RunInfo, metrics: &[MetricInfo]) -> Vec<&'a (String, Value)> {
+    let last: HashMap<&str, &Value> = metrics.iter().map(|metric| (metric.name.as_str(), &metric.last)).collect();
+    run.summary.iter().filter(|(key, value)| last.get(key.as_str()) != Some(&value)).collect()
 }
 
 /// Writes the lines of the console as they were, or as JSON with what is known of each.

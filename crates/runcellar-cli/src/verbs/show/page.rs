@@ -16,12 +16,12 @@ const LABEL_WIDTH: usize = 10;
 /// Digits of a commit that people need.
 const COMMIT_DIGITS: usize = 12;
 
-/// Returns the page: header, config, metrics, what else the summary holds, and system metrics, each metric with its
+/// Returns the page: header, config, metrics, the rest of the summary, and system metrics, each metric with its
 /// sparkline.
 pub(super) fn page(
     (run, lineage): (&RunInfo, &Lineage),
-    (metrics, sparks): (&[MetricInfo], &[String]),
-    (system, system_sparks): (&[MetricInfo], &[String]),
+    rest: &[&(String, Value)],
+    [(metrics, sparks), (system, system_sparks)]: [(&[MetricInfo], &[String]); 2],
     now: i64,
     display: Display,
 ) -> String {
@@ -30,11 +30,7 @@ pub(super) fn page(
     page.lineage(lineage);
     page.config(&run.config);
     page.metrics("metrics", "steps", metrics, sparks);
-    let is_last_of_metric =
-        |key: &str, value: &Value| metrics.iter().any(|metric| metric.name == key && metric.last == *value);
-    let rest: Vec<&(String, Value)> =
-        run.summary.iter().filter(|(key, value)| !is_last_of_metric(key, value)).collect();
-    page.summary(&rest);
+    page.summary(rest);
     page.metrics("system", "samples", system, system_sparks);
     page.text
 }

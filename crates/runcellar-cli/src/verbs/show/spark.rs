@@ -1,6 +1,6 @@
 //! Sparklines: the shape of a metric in a few characters.
 
-use runcellar::{MetricInfo, Result, RunInfo, Series, Workspace};
+use runcellar::{MetricInfo, Result, RunInfo, Series, Window, Workspace};
 
 use crate::verbs::plot::{can_be_drawn, numbers};
 
@@ -12,12 +12,17 @@ const BARS: [char; 8] =
 const POINTS_MAX: u64 = 4_000_000;
 
 /// Returns a sparkline for each metric; empty for text and histograms, and for runs of too many points.
-pub(super) fn of_metrics(workspace: &Workspace, run: &RunInfo, metrics: &[MetricInfo]) -> Result<Vec<String>> {
+pub(super) fn of_metrics(
+    workspace: &Workspace,
+    run: &RunInfo,
+    metrics: &[MetricInfo],
+    window: Window,
+) -> Result<Vec<String>> {
     if metrics.iter().map(|metric| metric.points).sum::<u64>() > POINTS_MAX {
         return Ok(Vec::new());
     }
     let one = |metric: &MetricInfo| match can_be_drawn(metric) {
-        true => Ok(line(&workspace.series(run, &metric.name, None)?)),
+        true => Ok(line(&workspace.series_in(run, &metric.name, window, None)?)),
         false => Ok(String::new()),
     };
     metrics.iter().map(one).collect()
