@@ -88,10 +88,14 @@ fn look_back<T>(inner: &Inner, time: i64, reading: impl Fn(&Look<'_>) -> Result<
         let mut stored = Vec::new();
         for row in tx.objects(Kind::Run, None)? {
             let data = RunData::without_series(tx, keyring, &row).and_then(|mut data| {
-                data.load_series(tx, keyring)?;
+                // What was not there yet is not read further.
+                if data.record.created <= time {
+                    data.load_series(tx, keyring)?;
+                }
                 Ok(data)
             });
             match data {
+                Ok(data) if data.record.created > time => drop(tails.remove(&data.object)),
                 Ok(data) => stored.push((tails.remove(&data.object).unwrap_or_default(), data)),
                 Err(error) => inner.monitor.warn(&format!("{error}; runcellar check says more")),
             }
