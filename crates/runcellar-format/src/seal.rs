@@ -373,6 +373,16 @@ pub fn launch_hash(lookup_key: &Secret, project: &str, job: &str, ordinal: u32) 
     *hasher.finalize().as_bytes()
 }
 
+/// Returns what names a redacted secret: the first 6 bytes, in hexadecimal, of BLAKE3 keyed with the lookup key over its
+/// rule and its text. docs/FORMAT.md, "Findings".
+#[must_use]
+pub fn finding_id(lookup_key: &Secret, rule: &str, secret: &str) -> String {
+    let mut hasher = blake3::Hasher::new_keyed(lookup_key.expose());
+    hasher.update(b"runcellar 1 finding");
+    hasher.update(&(rule.len() as u64).to_le_bytes()).update(rule.as_bytes()).update(secret.as_bytes());
+    hasher.finalize().as_bytes()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

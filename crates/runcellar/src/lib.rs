@@ -38,6 +38,7 @@ mod os;
 mod own;
 pub mod query;
 pub mod run;
+pub mod secrets;
 pub mod workspace;
 
 pub use capture::SYSTEM_EVERY;

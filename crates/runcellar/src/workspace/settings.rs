@@ -26,7 +26,11 @@ enum Values {
     Switch,
     Days,
     Text,
+    Findings,
 }
+
+/// The most ids of findings that may be allowed.
+const ALLOWED_MAX: usize = 1000;
 
 /// All settings.
 pub const SETTINGS: &[SettingInfo] = &[
@@ -39,6 +43,12 @@ pub const SETTINGS: &[SettingInfo] = &[
     SettingInfo { name: "console", about: "record the console", default: "true", values: Values::Switch },
     SettingInfo { name: "system", about: "record system metrics", default: "true", values: Values::Switch },
     SettingInfo { name: "redact", about: "look for secrets before writing", default: "true", values: Values::Switch },
+    SettingInfo {
+        name: "secrets.allow",
+        about: "findings that are no secrets: their ids, with commas between",
+        default: "",
+        values: Values::Findings,
+    },
     SettingInfo {
         name: "retention.days",
         about: "remove runs after so many days; 0 keeps them",
@@ -78,6 +88,13 @@ impl SettingInfo {
                 Ok(days) if (0..=36_500).contains(&days) => Ok(Json::Int(days)),
                 _ => Err(expected("a number of days from 0 to 36500")),
             },
+            Values::Findings => {
+                let ids: Vec<&str> = text.split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
+                match ids.iter().all(|id| is_finding_id(id)) && ids.len() <= ALLOWED_MAX {
+                    true => Ok(Json::Text(ids.join(","))),
+                    false => Err(expected("ids of findings, 12 hexadecimal digits each, with commas between")),
+                }
+            }
             Values::Text if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) => {
                 Err(expected("a name of 1 to 128 bytes"))
             }
@@ -134,6 +151,11 @@ impl Workspace {
             })
         })
     }
+}
+
+/// Returns true if a text has the form of a finding's id.
+fn is_finding_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 /// Reads the settings record.
