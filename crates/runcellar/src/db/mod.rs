@@ -6,6 +6,7 @@
 
 mod copy;
 mod fork;
+mod packing;
 mod published;
 mod read;
 mod rows;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use runcellar_format::record::{Body, Change, RootRow};
-use runcellar_format::seal::{Kind, OwnerKey};
+use runcellar_format::seal::{Kind, OVERHEAD_BYTES, OwnerKey};
 use runcellar_format::sum::Sum;
 use runcellar_format::{DeviceId, ObjectId};
 use rusqlite::{Transaction, params};
 
+use super::packing;
 use super::rows::Summed;
 use super::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow, ReadTx};
 use crate::io::{self, Io};
@@ -177,14 +178,20 @@ impl<'a> WriteTx<'a> {
         Ok(key)
     }
 
-    /// Seals and writes a part of a row group; returns its hash for the group's entry.
-    pub(crate) fn put_block(
-        &mut self,
-        group: GroupKey,
-        part: u32,
-        seal_key: &OwnerKey,
-        plain: &[u8],
-    ) -> Result<[u8; 32]> {
+    /// Seals and writes the parts of a row group, in an order that fills pages; returns their sum for the group's entry.
+    pub(crate) fn put_group(&mut self, group: GroupKey, seal_key: &OwnerKey, parts: &[Vec<u8>]) -> Result<Sum> {
+        let size =
+            |(part, plain): (u32, &Vec<u8>)| packing::bytes_in_leaf(group.number, part, plain.len() + OVERHEAD_BYTES);
+        let sizes: Vec<usize> = (0..).zip(parts).map(size).collect();
+        let mut sum = Sum::default();
+        for at in packing::order(&sizes, packing::room_in_last_page(self.read.transaction())?) {
+            let part = u32::try_from(at).unwrap_or(u32::MAX);
+            sum.add(&self.put_block(group, part, seal_key, &parts[at])?);
+        }
+        Ok(sum)
+    }
+
+    fn put_block(&self, group: GroupKey, part: u32, seal_key: &OwnerKey, plain: &[u8]) -> Result<[u8; 32]> {
         let place = BlockRow::place(self.keyring.workspace(), group, part);
         let body = seal_key.seal(io::random(self.io)?, &place, plain).into_bytes();
         let GroupKey { run, writer, number } = group;

@@ -3,7 +3,6 @@
 use runcellar_format::block::{Column, ColumnEntry, EncodedColumn, EncodedSpine, GroupMain, Values, assemble_group};
 use runcellar_format::record::{Body, GroupEntry, GroupPage, PAGE_ENTRIES, WriterRow};
 use runcellar_format::seal::{Kind, OwnerKey};
-use runcellar_format::sum::Sum;
 use runcellar_format::{WorkspaceId, WriterId};
 
 use super::data::RunData;
@@ -93,11 +92,12 @@ pub(crate) fn store_group(
 ) -> Result<u32> {
     entry.number = writer.next_group;
     writer.next_group += 1;
-    put_blocks(tx, data, &mut entry, spine, columns)?;
+    // Before the new one is put, which then has their pages.
     for old in instead_of {
         tx.delete_group(group_key(data, old))?;
         change_page(tx, data, old.place, |entries| entries.retain(|known| known.place != old.place))?;
     }
+    put_blocks(tx, data, &mut entry, spine, columns)?;
     // A group that takes up others keeps the first one's place: groups of a writer stay in order of sequence.
     entry.place = instead_of.first().map_or(data.head.next_group, |first| first.place);
     data.head.next_group = data.head.next_group.max(entry.place + 1);
@@ -119,11 +119,7 @@ pub(crate) fn put_blocks(
 ) -> Result<()> {
     let named = |cause| Error::format(format_args!("run {}", data.record.id), cause);
     let parts = assemble_group(spine, columns).map_err(named)?.parts;
-    let (key, group) = (data.key()?, group_key(data, entry));
-    let mut sum = Sum::default();
-    for (part, plain) in (0..).zip(&parts) {
-        sum.add(&tx.put_block(group, part, &key, plain)?);
-    }
+    let sum = tx.put_group(group_key(data, entry), &*data.key()?, &parts)?;
     (entry.sum, entry.parts) = (sum.0, u32::try_from(parts.len()).unwrap_or(u32::MAX));
     Ok(())
 }

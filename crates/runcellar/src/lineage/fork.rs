@@ -10,7 +10,6 @@ use runcellar_format::block::Level;
 use runcellar_format::record::{
     GroupEntry, GroupPage, ORIGIN_FIELD, Origin, PAGE_ENTRIES, RunRecord, Start, set_extra_body,
 };
-use runcellar_format::sum::Sum;
 use runcellar_format::{ObjectId, WriterId};
 
 use super::cut::{Cut, Share, pick};
@@ -132,11 +131,9 @@ impl Copy<'_, '_> {
     fn whole(&mut self, parent: &RunData, entry: GroupEntry) -> Result<()> {
         let from = groups::group_key(parent, &entry);
         let (to, key) = (GroupKey { run: self.child.object, ..from }, self.child.key()?);
-        let mut sum = Sum::default();
-        for part in 0..entry.parts {
-            let plain = groups::open_part(self.tx, self.tx.keyring, parent, from, part)?;
-            sum.add(&self.tx.put_block(to, part, &key, &plain)?);
-        }
+        let open = |part| groups::open_part(self.tx, self.tx.keyring, parent, from, part);
+        let parts = (0..entry.parts).map(open).collect::<Result<Vec<_>>>()?;
+        let sum = self.tx.put_group(to, &key, &parts)?;
         let place = self.child.head.next_group;
         self.child.head.next_group += 1;
         self.entries.push(GroupEntry { place, sum: sum.0, ..entry });
