@@ -25,9 +25,9 @@ use crate::query::RunInfo;
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result, io};
 
-/// Changes since the last fold from which another is due. A run of a minute makes about four, so a new process reads
+/// Changes since the last fold from which another is due. A run of a minute makes about three, so a new process reads
 /// some thousand records at most, which takes 40 ms.
-const FOLD_AFTER_CHANGES: u64 = 4_096;
+const FOLD_AFTER_CHANGES: u64 = 3_072;
 
 /// The most changed runs that one fold takes up: it holds their blocks, some 2 KB a run, in memory.
 const FOLD_RUNS_MAX: usize = 32_768;

@@ -40,18 +40,6 @@ pub(crate) fn tag_of(tx: &ReadTx<'_>, keyring: &Keyring, kind: Kind, name: &str)
     Ok(lookup_tag(key.secret(), kind, ObjectId::NIL, name))
 }
 
-/// Finds the run and its project, or makes them from a writer's start record.
-pub(crate) fn ensure_run(tx: &mut WriteTx<'_>, start: &Start) -> Result<(ObjectId, Arc<OwnerKey>)> {
-    let tag = run_tag(tx, &start.run_id)?;
-    if let Some(row) = tx.object_by_tag(Kind::Run, &tag)? {
-        let data = RunData::without_series(tx, tx.keyring, &row)?;
-        return Ok((data.object, data.key()?));
-    }
-    let mut data = create_run(tx, start, fold::record_of(start)?, Vec::new())?;
-    data.store(tx)?;
-    Ok((data.object, data.key()?))
-}
-
 /// Makes a run without rows from the start of its first writer; what it holds is the caller's to store.
 pub(crate) fn create_run(
     tx: &mut WriteTx<'_>,
@@ -106,6 +94,9 @@ fn creation_fields(record: &RunRecord, project: &str) -> Result<Vec<FieldChange>
         field(FieldId::Created, "", &Json::Int(record.created))?,
     ];
     fields.extend(set_fields_of(record)?);
+    if !record.sessions.is_empty() {
+        fields.push(state_field(record)?);
+    }
     Ok(fields)
 }
 
@@ -152,21 +143,33 @@ pub(crate) fn put_writer(tx: &mut WriteTx<'_>, key: &OwnerKey, writer: WriterId,
     Ok(())
 }
 
-/// Makes run and writer known before the first frame: `init` does this, so that the run shows at once.
+/// Makes run and writer known before the first frame: `init` does this, so that the run shows at once. A new run takes
+/// one change.
 pub(crate) fn register(tx: &mut WriteTx<'_>, writer: WriterId, start: &Start) -> Result<(ObjectId, Arc<OwnerKey>)> {
-    let (run, key) = ensure_run(tx, start)?;
-    let mut data = load(tx, tx.keyring, run)?;
-    fold::apply_start(&mut data.record, writer, start)?;
-    let mut fields = vec![state_field(&data.record)?];
-    if start.resumed && start.forked_from == [0; 16] {
-        // Everything that the start sets of a run that is there already.
-        fields.extend(set_fields_of(&fold::record_of(start)?)?);
-    }
-    let clock = tx.next_clock();
-    tx.change(&key, &Change { clock, kind: ChangeKind::SetFields, object: run.0, fields, extra: Vec::new() })?;
+    let tag = run_tag(tx, &start.run_id)?;
+    let mut data = match tx.object_by_tag(Kind::Run, &tag)? {
+        Some(row) => {
+            let mut data = RunData::without_series(tx, tx.keyring, &row)?;
+            fold::apply_start(&mut data.record, writer, start)?;
+            let mut fields = vec![state_field(&data.record)?];
+            if start.resumed && start.forked_from == [0; 16] {
+                // Everything that the start sets of a run that is there already.
+                fields.extend(set_fields_of(&fold::record_of(start)?)?);
+            }
+            let clock = tx.next_clock();
+            change_run(tx, &data, clock, ChangeKind::SetFields, fields)?;
+            data
+        }
+        None => {
+            let mut record = fold::record_of(start)?;
+            fold::apply_start(&mut record, writer, start)?;
+            create_run(tx, start, record, Vec::new())?
+        }
+    };
     data.store(tx)?;
-    put_writer(tx, &key, writer, &WriterRow { run: run.0, ..WriterRow::default() })?;
-    Ok((run, key))
+    let key = data.key()?;
+    put_writer(tx, &key, writer, &WriterRow { run: data.object.0, ..WriterRow::default() })?;
+    Ok((data.object, key))
 }
 
 /// Reads a run without its series.
