@@ -126,7 +126,7 @@ fn sizes(path: &Path) {
     let empty = bytes_below(&path.join("empty"));
     println!("empty workspace           {:>10.1} KiB  (<= 192)", empty as f64 / 1024.0);
     let (mix, source) = series::mix();
-    for (steps, limit) in [(50, None), (1_000, None), (10_000, Some(2.2))] {
+    for (steps, limit) in [(50, 12.0), (1_000, 3.0), (10_000, 1.9)] {
         const RUNS: usize = 20;
         let name = format!("mix-{steps}");
         drop(open(path, &name));
@@ -152,7 +152,6 @@ fn sizes(path: &Path) {
         }
         let points = (RUNS * steps * mix.len()) as f64;
         let bytes = (bytes_below(&path.join(&name)) - before) as f64;
-        let limit = limit.map(|limit: f64| format!("(<= {limit})")).unwrap_or_default();
-        println!("size mix, {steps:>6} steps    {:>10.3} bytes a point {limit} [{source}]", bytes / points);
+        println!("size mix, {steps:>6} steps    {:>10.3} bytes a point (<= {limit}) [{source}]", bytes / points);
     }
 }
