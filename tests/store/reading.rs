@@ -1,6 +1,12 @@
 //! Reading parts of a run: windows, fewer points, and what is touched for it.
 
-use runcellar::{CheckOptions, MetricInfo, Resume, Run, RunInfo, Series, Value, Window, Workspace};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use runcellar::{
+    CheckOptions, HistoryPoint, MetricInfo, Problem, ProblemKind, Resume, Run, RunInfo, Series, Value, Window,
+    Workspace,
+};
 
 use crate::support::Place;
 use crate::support::rows::same;
@@ -159,7 +165,8 @@ fn assert_no_spike_is_hidden(all: &[Point], sampled: &[Point], most: usize, stre
         assert!(all.iter().any(|known| is_same(known, point)), "{what}: {point:?} was never logged");
     }
     assert!(is_same(&sampled[sampled.len() - 1], &all[all.len() - 1]), "{what}: the last stays");
-    for window in all.windows(stretch.min(all.len())) {
+    // Windows of which every point lies in the middle of some.
+    for window in all.windows(stretch.min(all.len())).step_by((stretch / 8).max(1)) {
         let (from, to) = ((window[0].0, window[0].1), (window[window.len() - 1].0, window[window.len() - 1].1));
         let middle = &window[window.len() / 3..(window.len() * 2).div_ceil(3)];
         let kept: Vec<f64> = sampled
@@ -246,4 +253,189 @@ fn charts_of_many_groups_are_drawn_from_overviews_and_hide_no_spike() {
     }
     let report = place.look().check(CheckOptions { read_data: true }).expect("checks");
     assert!(report.is_ok(), "{:?}", report.problems);
+}
+
+/// Says what a chart has to be: the smallest, the largest and the last point of each bucket, of equal ones the first.
+/// `place` tells by which point's place each point is put into a bucket.
+fn chart(all: &[Point], most: usize, place: impl Fn(usize) -> usize) -> Vec<Point> {
+    let buckets = (most / 3).max(1);
+    let mut kept: BTreeSet<usize> = BTreeSet::new();
+    for bucket in 0..buckets {
+        let inside: Vec<usize> = (0..all.len()).filter(|at| place(*at) * buckets / all.len() == bucket).collect();
+        let beyond = |wanted: Ordering| {
+            let numbers = inside.iter().filter_map(|at| Some((*at, number(&all[*at].2)?)));
+            numbers.reduce(|left, right| if right.1.total_cmp(&left.1) == wanted { right } else { left })
+        };
+        kept.extend(beyond(Ordering::Less).map(|(at, _)| at));
+        kept.extend(beyond(Ordering::Greater).map(|(at, _)| at));
+        kept.extend(inside.last());
+    }
+    kept.into_iter().map(|at| all[at].clone()).collect()
+}
+
+/// Two points of one step and time may change places.
+#[track_caller]
+fn assert_chart(mut found: Vec<Point>, mut expected: Vec<Point>, what: &str) {
+    for points in [&mut found, &mut expected] {
+        points.sort_by_key(|(step, time, value)| (*step, *time, format!("{value:?}")));
+    }
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!(is_same(found, expected), "{what}: {found:?} instead of {expected:?}");
+    }
+}
+
+#[test]
+fn a_chart_is_what_a_plain_model_says() {
+    for seed in 0..6 {
+        let place = Place::new();
+        let workspace = place.open();
+        let live = many_groups(&workspace, &mut Draw(seed), seed % 2 == 0);
+        let run = info(&workspace);
+        for key in KEYS {
+            let all = points(&workspace.series(&run, key, None).expect("reads"));
+            // Some 13 groups: with fewer buckets none is larger than one, and there is no overview yet.
+            for most in [1, 3, 7, 40, 99, 300, 999] {
+                let series = workspace.series(&run, key, Some(most)).expect("reads");
+                let expected = if all.len() > most { chart(&all, most, |at| at) } else { all.clone() };
+                assert_chart(points(&series), expected, &format!("seed {seed}, {key}, {most}"));
+            }
+        }
+        live.finish().expect("finishes");
+    }
+}
+
+#[test]
+fn a_chart_from_overviews_is_what_a_plain_model_of_whole_groups_says() {
+    let place = Place::new();
+    let (workspace, _) = overviewed(&place, 3_210);
+    let run = info(&workspace);
+    for key in ["x", "n"] {
+        let all = points(&workspace.series(&run, key, None).expect("reads"));
+        // 64 groups of 300 points are summed up, each of which falls into one bucket.
+        let of_group = |at: usize| if at < 64 * 300 { at / 300 * 300 + 150 } else { at };
+        for most in [1, 60, 100, 237] {
+            for reader in [workspace.clone(), place.look()] {
+                let found = points(&reader.series(&run, key, Some(most)).expect("reads"));
+                assert_chart(found, chart(&all, most, of_group), &format!("{key}, {most}"));
+            }
+        }
+    }
+}
+
+/// Counts the overviews of all runs.
+fn count_overviews(place: &Place) -> i64 {
+    let database = rusqlite::Connection::open(place.database()).expect("opens");
+    let sql = "SELECT count(*) FROM object WHERE kind = 22";
+    database.query_row(sql, [], |row| row.get(0)).expect("counts")
+}
+
+#[test]
+fn a_rewind_takes_what_it_hides_out_of_charts_at_once() {
+    let place = Place::new();
+    let (workspace, values) = overviewed(&place, 15_000);
+    assert!(values.iter().position(|value| *value == f64::NEG_INFINITY).is_some_and(|at| at > 10_100));
+    let point = HistoryPoint { run: "the-run".into(), step: Some(10_100) };
+    let live = workspace.run("p").resume_from(point).start().expect("rewinds");
+    for round in 0..3 {
+        for most in [3, 30, 60] {
+            for reader in [workspace.clone(), place.look()] {
+                let all = points(&reader.series(&info(&reader), "x", None).expect("reads"));
+                let series = reader.series(&info(&reader), "x", Some(most)).expect("reads");
+                let found = points(&series);
+                assert!(all.len() == 10_101 + round * 50 && series.sampled);
+                assert!(found.iter().all(|point| number(&point.2).is_some_and(|value| value < 2e6)), "{found:?}");
+                assert_no_spike_is_hidden(&all, &found, most, 3 * (10_300 / (most / 3) + 600), "rewound");
+            }
+        }
+        for step in 0..50 {
+            live.log([("x", 1e6 + f64::from(step))]).expect("logs");
+        }
+    }
+    live.finish().expect("finishes");
+    let report = place.look().check(CheckOptions { read_data: true }).expect("checks");
+    assert!(report.is_ok(), "{:?}", report.problems);
+}
+
+#[test]
+fn a_fork_is_charted_before_and_after_it_has_overviews_of_its_own() {
+    let place = Place::new();
+    let (workspace, _) = overviewed(&place, 9_001);
+    assert_eq!(count_overviews(&place), 2);
+    let point = HistoryPoint { run: "the-run".into(), step: Some(20_100) };
+    let fork = workspace.run("p").id("the-fork").fork_from(point).start().expect("forks");
+    let chart = |reader: &Workspace| {
+        let run = reader.find_run("the-fork").expect("there");
+        let all = points(&reader.series(&run, "x", None).expect("reads"));
+        let found = points(&reader.series(&run, "x", Some(90)).expect("reads"));
+        assert_eq!(all.len(), 20_101);
+        assert_no_spike_is_hidden(&all, &found, 90, 3 * (20_101 / 30 + 600), "forked");
+        assert!(found.iter().any(|point| point.2 == Value::Float(1e9)), "the spike");
+    };
+    chart(&workspace);
+    fork.finish().expect("finishes");
+    assert_eq!(count_overviews(&place), 4, "those of the fork are sealed under its own key");
+    chart(&workspace);
+    chart(&place.look());
+}
+
+#[test]
+fn one_metric_of_many_touches_its_own_parts_only() {
+    let place = Place::new();
+    let workspace = place.open();
+    let names: Vec<String> = (0..500).map(|metric| format!("metric/{metric:03}")).collect();
+    session(&workspace, "the-run", |run| {
+        let mut draw = Draw(5);
+        for _ in 0..200 {
+            // Noise, so that every column is long enough for a part of its own.
+            run.log(names.iter().map(|name| (name, draw.below(1 << 31) as f64 / 7.0))).expect("logs");
+        }
+    });
+    drop(workspace);
+    let database = rusqlite::Connection::open(place.database()).expect("opens");
+    let parts: i64 = database.query_row("SELECT count(*) FROM block", [], |row| row.get(0)).expect("counts");
+    assert_eq!(parts, 501, "one a metric, and the main part");
+    database.execute("DELETE FROM block WHERE part NOT IN (0, 124)", []).expect("deletes");
+    drop(database);
+    let reader = place.look();
+    let run = info(&reader);
+    let is_read = |name: &&String| match reader.series(&run, name, None) {
+        Ok(series) => series.steps.len() == 200,
+        Err(error) => {
+            assert!(error.to_string().contains("missing"), "{error}");
+            false
+        }
+    };
+    assert_eq!(names.iter().filter(is_read).collect::<Vec<_>>(), ["metric/123"]);
+    let keys = ["metric/123".to_owned()];
+    let table = reader.history(&run, Some(&keys), Window::default(), None).expect("reads");
+    assert_eq!(table.steps.len(), 200);
+}
+
+#[test]
+fn an_overview_that_is_gone_or_changed_is_reported_by_run_and_metric() {
+    let place = Place::new();
+    drop(overviewed(&place, 9_001));
+    let change = |sql: &str| {
+        let database = rusqlite::Connection::open(place.database()).expect("opens");
+        assert_eq!(database.execute(sql, []).expect("changes"), 1, "{sql}");
+    };
+    let problems = |read_data| {
+        let report = place.look().check(CheckOptions { read_data }).expect("checks");
+        let named = |problem: &Problem| (problem.kind, problem.run.clone(), problem.metric.clone());
+        report.problems.iter().map(named).collect::<Vec<_>>()
+    };
+    let (run, n) = (Some("the-run".to_owned()), Some("n".to_owned()));
+    assert_eq!(problems(true), []);
+    change("UPDATE object SET body = zeroblob(length(body)) WHERE kind = 22 AND position = 1 << 32");
+    let no_sum = (ProblemKind::Replayed, run.clone(), None);
+    assert_eq!(problems(false), [no_sum.clone()]);
+    assert_eq!(problems(true), [(ProblemKind::Damaged, run.clone(), n.clone()), no_sum.clone()]);
+    change("DELETE FROM object WHERE kind = 22 AND position = 1 << 32");
+    for read_data in [false, true] {
+        assert_eq!(problems(read_data), [no_sum.clone(), (ProblemKind::Missing, run.clone(), n.clone())]);
+    }
+    let reader = place.look();
+    let series = reader.series(&info(&reader), "n", Some(60)).expect("is drawn without");
+    assert!(series.sampled && series.steps.len() <= 60);
 }

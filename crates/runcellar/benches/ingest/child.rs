@@ -16,6 +16,7 @@ const ROLES: &[(&str, Role)] = &[
     ("records", crate::long::records),
     ("checks", crate::long::checks),
     ("reads", crate::long::reads),
+    ("charts", crate::long::charts),
 ];
 
 /// Plays the role that the environment names; returns false if there is none.

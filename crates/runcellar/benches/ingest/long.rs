@@ -1,4 +1,4 @@
-//! One long run: log, finish, check, read; time a point and memory at each size.
+//! One long run: log, finish, check, read, chart; time a point and memory at each size.
 
 use std::path::Path;
 use std::time::Instant;
@@ -40,11 +40,31 @@ pub(crate) fn reads(root: &Path, _: &str) {
     println!("{} {} {}", began.elapsed().as_secs_f64(), memory.peak_mib(), series.steps.len());
 }
 
+pub(crate) fn charts(root: &Path, _: &str) {
+    let workspace = support::look(root);
+    let run = workspace.find_run("long-run").expect("listed");
+    let metric = workspace.metrics(&run).expect("metrics")[0].name.clone();
+    let memory = support::Memory::from_here();
+    let millis = || {
+        let began = Instant::now();
+        let chart = workspace.series(&run, &metric, Some(3_000)).expect("reads");
+        assert!(chart.steps.len() <= 3_000);
+        began.elapsed().as_secs_f64() * 1e3
+    };
+    let first = millis();
+    let warm = (0..10).map(|_| millis()).fold(f64::INFINITY, f64::min);
+    println!("{first} {warm} {}", memory.peak_mib());
+}
+
 pub(crate) fn measure() {
     let most = support::size("RUNCELLAR_BENCH_POINTS", 2_000_000);
-    println!("one run: ns a point, and MiB beyond those of an opened workspace");
-    println!("      points    log  finish  CPU   MiB | check   MiB | read one metric   MiB | bytes a point");
-    let mut points = (most / 100).max(200_000).min(most);
+    println!("one run: ns a point, ms a chart of 1,000 buckets, and MiB beyond those of an opened workspace");
+    println!(
+        "      points    log  finish  CPU   MiB | check   MiB | read one metric   MiB | chart  again   MiB | \
+         bytes a point"
+    );
+    let least = support::size("RUNCELLAR_BENCH_POINTS_LEAST", (most / 100).max(200_000));
+    let mut points = least.min(most);
     while points <= most {
         let directory = support::directory();
         let root = directory.path();
@@ -53,9 +73,10 @@ pub(crate) fn measure() {
         let [log, finish, cpu, memory, waiting] = written[..] else { panic!("what it took: {written:?}") };
         let checked = child::play_out("checks", root, "");
         let read = child::play_out("reads", root, "");
+        let chart = child::play_out("charts", root, "");
         let bytes = support::bytes_below(&root.join("workspace")) as f64 / points as f64;
         println!(
-            "{points:>12} {:>6.0} {:>7.0} {:>4.0} {memory:>5.0} | {:>5.0} {:>5.0} | {:>15.1} {:>5.0} | {bytes:.3}   ({:.0} MB waited in journals)",
+            "{points:>12} {:>6.0} {:>7.0} {:>4.0} {memory:>5.0} | {:>5.0} {:>5.0} | {:>15.1} {:>5.0} | {:>5.1} {:>6.2} {:>5.0} | {bytes:.3}   ({:.0} MB waited in journals)",
             each(log),
             each(finish),
             each(cpu),
@@ -63,6 +84,9 @@ pub(crate) fn measure() {
             checked[1],
             read[0] * 1e9 / read[2],
             read[1],
+            chart[0],
+            chart[1],
+            chart[2],
             waiting / 1e6,
         );
         points *= 10;

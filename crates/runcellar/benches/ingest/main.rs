@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p runcellar --bench ingest [-- recover|curve|writers|long|sparse]`. Sizes come from the environment and
 //! are small by default: RUNCELLAR_BENCH_RECOVER_MB (32), RUNCELLAR_BENCH_ROWS (100,000: the longest run of the curve),
-//! RUNCELLAR_BENCH_RUNS (100), RUNCELLAR_BENCH_PROCESSES (8), RUNCELLAR_BENCH_POINTS (2,000,000).
+//! RUNCELLAR_BENCH_RUNS (100), RUNCELLAR_BENCH_PROCESSES (8), RUNCELLAR_BENCH_POINTS (2,000,000; the long run is of a hundredth of it,
+//! a tenth and all, or from RUNCELLAR_BENCH_POINTS_LEAST on).
 //! `RUNCELLAR_BENCH_DIR` names the disk to measure on, `RUNCELLAR_BENCH_SERIES` real series.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use runcellar_format::block::GroupMain;
+use runcellar_format::overview::OVERVIEW_GROUPS;
 use runcellar_format::record::{GroupEntry, RunState};
 use runcellar_format::seal::Kind;
 use runcellar_format::sum::Sum;
@@ -81,17 +82,21 @@ fn check_run(
             if kind == Kind::GroupPage {
                 take_page(tx, keyring, data, &row, &mut groups, report);
             }
-            if kind == Kind::Overview
-                && options.read_data
-                && let Err(error) = overviews::read(tx, keyring, &row)
-            {
-                report.add(Problem::error(ProblemKind::Damaged, error.to_string()).of_run(run));
+            if kind == Kind::Overview && options.read_data {
+                check_overview(keyring, data, &row, report)?;
             }
         }
     }
     if sum.0 != data.head.sum || data.head.series as usize != data.series.entries.len() {
         let message = format!("run {run}: its pages do not add up to its head: one is missing or replaced");
         report.add(Problem::error(ProblemKind::Replayed, message).of_run(run));
+        for (series, page) in overviews::missing(tx, keyring, data, &groups)? {
+            let (metric, first) = (metric_of(data, series), page * OVERVIEW_GROUPS);
+            let what = metric.as_deref().unwrap_or("unknown");
+            let last = first + OVERVIEW_GROUPS - 1;
+            let message = format!("run {run}: metric {what}: the overview of row groups {first} to {last} is missing");
+            report.add(Problem { metric, ..Problem::error(ProblemKind::Missing, message).of_run(run) });
+        }
     }
     for session in &data.record.sessions {
         check_writer(tx, keyring, data, session.writer, session.state, journals, report)?;
@@ -117,6 +122,18 @@ fn check_run(
         report.add(Problem::error(ProblemKind::Unreferenced, message).of_run(run));
     }
     Ok(())
+}
+
+fn check_overview(keyring: &Keyring, data: &RunData, row: &ObjectRow, report: &mut CheckReport) -> Result<()> {
+    let (run, metric) = (&data.record.id, metric_of(data, overviews::place_of(row.key.position).0));
+    if let Err(error) = overviews::open(&*data.key()?, keyring.workspace(), run, row) {
+        report.add(Problem { metric, ..Problem::error(ProblemKind::Damaged, error.to_string()).of_run(run) });
+    }
+    Ok(())
+}
+
+fn metric_of(data: &RunData, series: u32) -> Option<String> {
+    data.series.entries.get(series as usize).map(|entry| entry.name.clone())
 }
 
 fn take_page(
@@ -222,7 +239,7 @@ fn read_group(tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData, entry: &GroupE
         }
     }
     for column in &main.columns {
-        let metric = data.series.entries.get(column.series as usize).map(|series| series.name.clone());
+        let metric = metric_of(data, column.series);
         if let Err(error) = read_column(tx, keyring, data, group, column) {
             damaged(metric, error);
         }

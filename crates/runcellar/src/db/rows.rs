@@ -15,7 +15,7 @@ pub(crate) struct EpochRow {
 }
 
 /// Which row of the object table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ObjectKey {
     pub(crate) kind: Kind,
     pub(crate) id: ObjectId,

@@ -132,12 +132,18 @@ impl RunData {
     /// Reads the list of row groups that show, in order of ingest.
     pub(crate) fn groups(&self, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Vec<GroupEntry>> {
         let mut groups = self.all_groups(tx, keyring)?;
+        self.leave_shown(&mut groups)?;
+        Ok(groups)
+    }
+
+    /// Takes those out of a list of row groups that do not show.
+    pub(crate) fn leave_shown(&self, groups: &mut Vec<GroupEntry>) -> Result<()> {
         let rewinds = self.rewinds()?;
         if self.hidden || !rewinds.is_empty() {
             let is_hidden = |entry: &GroupEntry| rewinds.iter().any(|rewind| rewind.hides(entry.writer, entry.number));
             groups.retain(|entry| is_hidden(entry) == self.hidden);
         }
-        Ok(groups)
+        Ok(())
     }
 
     /// Returns the rewinds of the run, in order.

@@ -7,14 +7,15 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
-use runcellar_format::block::{Column, Presence, ValueKind, Values};
+use runcellar_format::block::{Column, GroupMain, Presence, ValueKind, Values};
 use runcellar_format::overview::{GroupIdentity, GroupSummary, OVERVIEW_GROUPS, Overview, SummaryPoint};
-use runcellar_format::record::GroupEntry;
-use runcellar_format::seal::Kind;
-use runcellar_format::{ObjectId, WriterId, block};
+use runcellar_format::record::{GroupEntry, RunState};
+use runcellar_format::seal::{Kind, OwnerKey};
+use runcellar_format::{ObjectId, WorkspaceId, WriterId, block};
 
+use super::data::RunData;
 use super::{groups, store};
-use crate::db::{ObjectRow, ReadTx};
+use crate::db::{ObjectRow, ReadTx, damaged_in_place};
 use crate::keys::Keyring;
 use crate::workspace::Inner;
 use crate::{Error, Result};
@@ -29,6 +30,12 @@ fn position(series: u32, page: u32) -> u64 {
     u64::from(series) << 32 | u64::from(page)
 }
 
+/// Returns the series and the page of places of the overview at a position.
+pub(crate) fn place_of(position: u64) -> (u32, u32) {
+    let half = |half: u64| u32::try_from(half & 0xffff_ffff).unwrap_or(0);
+    (half(position >> 32), half(position))
+}
+
 /// Returns what tells a group by what it holds.
 pub(crate) fn identity(entry: &GroupEntry) -> GroupIdentity {
     GroupIdentity {
@@ -39,16 +46,16 @@ pub(crate) fn identity(entry: &GroupEntry) -> GroupIdentity {
     }
 }
 
-/// Reads the overviews of a series.
-pub(crate) fn of_series(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId, series: u32) -> Result<Vec<Overview>> {
-    let rows = tx.objects_within(Kind::Overview, run, position(series, 0), position(series, u32::MAX))?;
-    rows.iter().map(|row| read(tx, keyring, row)).collect()
+/// Returns the sealed overviews of a series, by page of places.
+pub(crate) fn rows_of_series(tx: &ReadTx<'_>, run: ObjectId, series: u32) -> Result<Vec<ObjectRow>> {
+    tx.objects_within(Kind::Overview, run, position(series, 0), position(series, u32::MAX))
 }
 
-/// Reads one overview.
-pub(crate) fn read(tx: &ReadTx<'_>, keyring: &Keyring, row: &ObjectRow) -> Result<Overview> {
-    let body = tx.open_object(keyring, row)?;
-    Overview::decode(&body).map_err(|cause| Error::format(format_args!("overview of run {}", row.key.id), cause))
+/// Opens one overview under the key of its run.
+pub(crate) fn open(key: &OwnerKey, workspace: WorkspaceId, run: &str, row: &ObjectRow) -> Result<Overview> {
+    let noun = || format!("overview of run {run}");
+    let body = key.open(&row.place(workspace), &row.body).map_err(|cause| damaged_in_place(noun(), cause))?;
+    Overview::decode(&body).map_err(|cause| Error::format(noun(), cause))
 }
 
 /// Writes overviews that the run of a writer lacks, of so many pages of places at most. A chart does without, so nothing is lost if it fails.
@@ -64,7 +71,7 @@ fn update(inner: &Inner, run: ObjectId, pages_max: usize) -> Result<()> {
     let lacking = inner.read(|tx, keyring| {
         let data = store::load(tx, keyring, run)?;
         let known = tx.positions(Kind::Overview, run)?;
-        let known: HashSet<u32> = known.into_iter().map(|at| u32::try_from(at & 0xffff_ffff).unwrap_or(0)).collect();
+        let known: HashSet<u32> = known.into_iter().map(|at| place_of(at).1).collect();
         let filled = data.head.next_group / OVERVIEW_GROUPS;
         Ok((0..filled).filter(|page| !known.contains(page)).take(pages_max).collect::<Vec<u32>>())
     })?;
@@ -82,6 +89,43 @@ fn update(inner: &Inner, run: ObjectId, pages_max: usize) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Finds the overviews that a run should have and does not, as series and page of places. Which there were is written
+/// nowhere, so this is for a run whose rows do not add up. It reads the main part of each group.
+pub(crate) fn missing(
+    tx: &ReadTx<'_>,
+    keyring: &Keyring,
+    data: &RunData,
+    entries: &[GroupEntry],
+) -> Result<Vec<(u32, u32)>> {
+    let known: HashSet<(u32, u32)> = tx.positions(Kind::Overview, data.object)?.into_iter().map(place_of).collect();
+    // Those of a run that goes on may not be written yet, but those of one page are written together.
+    let pages: HashSet<u32> = known.iter().map(|(_, page)| *page).collect();
+    let is_written = |page: u32| match data.record.state {
+        RunState::Running => pages.contains(&page),
+        _ => page < data.head.next_group / OVERVIEW_GROUPS,
+    };
+    let mut counts: BTreeMap<u32, BTreeMap<u32, (ValueKind, usize)>> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| is_written(entry.place / OVERVIEW_GROUPS)) {
+        // Groups that do not open are reported for themselves.
+        let Ok(main) = groups::open_part(tx, keyring, data, groups::group_key(data, entry), 0) else { continue };
+        let Ok(main) = GroupMain::decode(&main) else { continue };
+        let of_page = counts.entry(entry.place / OVERVIEW_GROUPS).or_default();
+        for columns in main.columns.chunk_by(|left, right| left.series == right.series) {
+            let [column] = columns else { continue };
+            let is_one_more = of_page.len() >= SERIES_MAX && !of_page.contains_key(&column.series);
+            if has_overview(1 << (column.kind as u8 - 1)) && !is_one_more {
+                let (kind, count) = of_page.entry(column.series).or_insert((column.kind, 0));
+                *count += usize::from(*kind == column.kind);
+            }
+        }
+    }
+    let missing = |(page, of_page): (u32, BTreeMap<u32, (ValueKind, usize)>)| {
+        let series = of_page.into_iter().filter(|(_, (_, count))| *count >= GROUPS_MIN);
+        series.map(move |(series, _)| (series, page)).collect::<Vec<_>>()
+    };
+    Ok(counts.into_iter().flat_map(missing).filter(|place| !known.contains(place)).collect())
 }
 
 /// Makes the overviews of a page of places: number of the series, and body.

@@ -1,10 +1,11 @@
-//! What the standard library does not offer: record locks, fork notice, process and mount facts. The only `unsafe` of the
-//! store lives here.
+//! What the standard library does not offer: record locks, fork notice, large pages, process and mount facts. The only
+//! `unsafe` of the store lives here.
 #![allow(unsafe_code)]
 
 mod fork;
 mod host;
 mod lock;
+mod memory;
 mod mount;
 
 pub(crate) use fork::{ForkHooks, Forkable, around_fork};
@@ -13,4 +14,5 @@ pub(crate) use host::{
     page_bytes, parent_process, process_is_at_work,
 };
 pub(crate) use lock::{lock_wait, try_lock};
+pub(crate) use memory::prefer_large_pages;
 pub(crate) use mount::{FileSystem, Mount, locks_work, mount_of, read_past_cache};

@@ -5,7 +5,8 @@
 //! that share steps with others, that are cut by the window, or that have no overview are decoded.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use runcellar_format::WriterId;
 use runcellar_format::block::ValueKind;
@@ -39,11 +40,20 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// Takes in a point that comes after all before it.
-    fn take(&mut self, point: Point) {
-        take_end(&mut self.least, &point, Ordering::Less);
-        take_end(&mut self.most, &point, Ordering::Greater);
-        self.last = Some(point);
+    /// Takes in a stretch of a series that comes after all before it.
+    fn take(&mut self, series: &Series, stretch: Range<usize>) {
+        let point = |index: usize| {
+            let rank = series.ranks.as_ref().map_or(0, |ranks| ranks[index]);
+            let (step, time) = (series.steps[index], series.times[index]);
+            series.values.get(index).map(|value| Point { step, time, rank, value })
+        };
+        if let Some(last) = stretch.clone().last().and_then(point) {
+            self.last = Some(last);
+        }
+        if let Some((least, most)) = series.values.extremes(stretch) {
+            point(least).iter().for_each(|least| take_end(&mut self.least, least, Ordering::Less));
+            point(most).iter().for_each(|most| take_end(&mut self.most, most, Ordering::Greater));
+        }
     }
 
     /// Returns what stays, in order, each point once.
@@ -67,34 +77,33 @@ fn take_end(end: &mut Option<Point>, point: &Point, beyond: Ordering) {
 }
 
 /// Points that follow each other: summed up, or as they are.
-enum Stretch {
-    Summed(Summed),
-    Read(Vec<Point>),
+enum Stretch<'a> {
+    Summed(Summed<'a>),
+    Read(Points),
 }
 
 /// What an overview says of a row group.
-struct Summed {
+struct Summed<'a> {
     /// The group's place in the list of those that are seen.
     at: usize,
     count: usize,
-    least: Point,
-    most: Point,
-    last: Point,
+    kind: ValueKind,
+    summary: &'a GroupSummary,
 }
 
 /// A stretch with what orders it among others.
-struct Placed {
+struct Placed<'a> {
     first: (i64, i64),
     last: (i64, i64),
     writer: WriterId,
-    stretch: Stretch,
+    stretch: Stretch<'a>,
 }
 
-impl Placed {
+impl Placed<'_> {
     fn count(&self) -> usize {
         match &self.stretch {
             Stretch::Summed(summed) => summed.count,
-            Stretch::Read(points) => points.len(),
+            Stretch::Read(points) => points.steps.len(),
         }
     }
 }
@@ -107,43 +116,44 @@ pub(super) fn series(scan: &Scan<'_>, series: u32, points: usize) -> Result<Seri
     // With fewer groups than buckets each has to be cut, and so read.
     // Of the past, parts of a group that a later rewind cut in two would be taken for each other.
     let is_now = scan.view.data.until.is_none();
-    let known = if is_now && groups.len() > buckets && overviews::has_overview(kinds) {
-        summaries(scan, series, &groups)?
-    } else {
-        HashMap::new()
-    };
-    if known.is_empty() {
+    let drawn = is_now && groups.len() > buckets && overviews::has_overview(kinds);
+    let overviews = if drawn { scan.overviews(series)? } else { Vec::new() };
+    if overviews.is_empty() {
         return Ok(of_series(series::all(scan, series)?, points));
+    }
+    let mut known: HashMap<GroupIdentity, (ValueKind, &GroupSummary)> = HashMap::with_capacity(groups.len());
+    for overview in &overviews {
+        known.extend(overview.groups.iter().map(|summary| (summary.group, (overview.kind, summary))));
     }
     let mut placed = Vec::with_capacity(groups.len());
     let mut unknown = Vec::new();
     for (at, seen) in groups.iter().enumerate() {
         match known.get(&overviews::identity(&seen.entry)).filter(|_| seen.whole) {
-            Some((kind, summary)) => placed.push(summed(scan, at, *kind, summary)),
+            Some((kind, summary)) => placed.push(summed(at, *kind, summary)),
             None => unknown.push(at),
         }
     }
     read(scan, series, &groups, &unknown, &mut placed)?;
-    scan.read_tails(|number| number == series, |rows| placed.extend(read_rows(scan, &rows)));
+    scan.read_tails(|number| number == series, |rows| placed.extend(read_rows(&rows)));
     let total: usize = placed.iter().map(Placed::count).sum();
     if total <= points {
         return series::all(scan, series);
     }
     // What is summed up and larger than a bucket, or shares its steps with others, is read after all.
     placed.sort_by_key(|stretch| (stretch.first, stretch.last));
-    let mut cut = Vec::new();
+    let mut cut = BTreeSet::new();
     for cluster in clusters(&placed) {
         for stretch in cluster {
             if let Stretch::Summed(summed) = &stretch.stretch
                 && (cluster.len() > 1 || summed.count * buckets > total)
             {
-                cut.push(summed.at);
+                cut.insert(summed.at);
             }
         }
     }
     if !cut.is_empty() {
         placed.retain(|stretch| !matches!(&stretch.stretch, Stretch::Summed(summed) if cut.contains(&summed.at)));
-        read(scan, series, &groups, &cut, &mut placed)?;
+        read(scan, series, &groups, &cut.into_iter().collect::<Vec<_>>(), &mut placed)?;
         placed.sort_by_key(|stretch| (stretch.first, stretch.last));
     }
     let mut all = vec![Bucket::default(); buckets];
@@ -151,90 +161,62 @@ pub(super) fn series(scan: &Scan<'_>, series: u32, points: usize) -> Result<Seri
     let clusters: Vec<usize> = clusters(&placed).map(<[Placed]>::len).collect();
     let mut placed = placed.into_iter();
     for len in clusters {
-        let mut points: Vec<(WriterId, Point)> = Vec::new();
+        let mut read = Points::default();
         for stretch in placed.by_ref().take(len) {
             match stretch.stretch {
                 Stretch::Summed(summed) => {
                     let bucket = (position + summed.count / 2) * buckets / total;
                     if let Some(bucket) = all.get_mut(bucket) {
-                        take_end(&mut bucket.least, &summed.least, Ordering::Less);
-                        take_end(&mut bucket.most, &summed.most, Ordering::Greater);
-                        bucket.last = Some(summed.last);
+                        let GroupSummary { least, most, last, .. } = summed.summary;
+                        let rank = scan.ranks.of_writer(stretch.writer);
+                        take_end(&mut bucket.least, &point(summed.kind, rank, least), Ordering::Less);
+                        take_end(&mut bucket.most, &point(summed.kind, rank, most), Ordering::Greater);
+                        bucket.last = Some(point(summed.kind, rank, last));
                     }
                     position += summed.count;
                 }
-                Stretch::Read(read) => points.extend(read.into_iter().map(|point| (stretch.writer, point))),
+                Stretch::Read(points) => read.append(points),
             }
         }
-        if len > 1 {
-            points.sort_by_key(|(writer, point)| (point.step, point.time, *writer));
-        }
-        for (_, point) in points {
-            if let Some(bucket) = all.get_mut(position * buckets / total) {
-                bucket.take(point);
-            }
-            position += 1;
-        }
+        let read = read.sorted(&scan.ranks);
+        fill(&mut all, &read, position, total);
+        position += read.steps.len();
     }
     Ok(of_buckets(all, scan.ranks.are_several()))
 }
 
-/// Reads what overviews say of a series, by group.
-fn summaries(
-    scan: &Scan<'_>,
-    series: u32,
-    groups: &[Seen],
-) -> Result<HashMap<GroupIdentity, (ValueKind, GroupSummary)>> {
-    let mut all = HashMap::with_capacity(groups.len());
-    for overview in overviews::of_series(scan.tx, scan.keyring, scan.view.data.object, series)? {
-        let kind = overview.kind;
-        all.extend(overview.groups.into_iter().map(|summary| (summary.group, (kind, summary))));
-    }
-    Ok(all)
+fn summed(at: usize, kind: ValueKind, summary: &GroupSummary) -> Placed<'_> {
+    let (first, last) = ((summary.first.step, summary.first.time), (summary.last.step, summary.last.time));
+    let count = usize::try_from(summary.count).unwrap_or(0);
+    let stretch = Stretch::Summed(Summed { at, count, kind, summary });
+    Placed { first, last, writer: summary.group.writer, stretch }
 }
 
-fn summed(scan: &Scan<'_>, at: usize, kind: ValueKind, summary: &GroupSummary) -> Placed {
-    let writer = summary.group.writer;
-    let rank = scan.ranks.of_writer(writer);
-    let point = |point: SummaryPoint| {
-        let value = match kind {
-            ValueKind::Int => Value::Int(point.value.cast_signed()),
-            ValueKind::Bool => Value::Bool(point.value == 1),
-            _ => Value::Float(f64::from_bits(point.value)),
-        };
-        Point { step: point.step, time: point.time, rank, value }
+fn point(kind: ValueKind, rank: u32, point: &SummaryPoint) -> Point {
+    let value = match kind {
+        ValueKind::Int => Value::Int(point.value.cast_signed()),
+        ValueKind::Bool => Value::Bool(point.value == 1),
+        _ => Value::Float(f64::from_bits(point.value)),
     };
-    let count = usize::try_from(summary.count).unwrap_or(0);
-    let (first, last) = (point(summary.first), point(summary.last));
-    let (first_key, last_key) = ((first.step, first.time), (last.step, last.time));
-    let (least, most) = (point(summary.least), point(summary.most));
-    let stretch = Stretch::Summed(Summed { at, count, least, most, last });
-    Placed { first: first_key, last: last_key, writer, stretch }
+    Point { step: point.step, time: point.time, rank, value }
 }
 
 /// Decodes some of the groups.
-fn read(scan: &Scan<'_>, series: u32, groups: &[Seen], picks: &[usize], placed: &mut Vec<Placed>) -> Result<()> {
+fn read(scan: &Scan<'_>, series: u32, groups: &[Seen], picks: &[usize], placed: &mut Vec<Placed<'_>>) -> Result<()> {
     let picked: Vec<&Seen> = picks.iter().filter_map(|at| groups.get(*at)).collect();
-    scan.read_series(&picked, series, |_, rows| placed.extend(read_rows(scan, rows)))
+    scan.read_series(&picked, series, |_, rows| placed.extend(read_rows(rows)))
 }
 
-fn read_rows(scan: &Scan<'_>, rows: &Rows) -> Option<Placed> {
+fn read_rows(rows: &Rows) -> Option<Placed<'static>> {
     let mut points = Points::default();
     points.add(rows);
-    let series = points.sorted(&scan.ranks);
-    let rank = scan.ranks.of_writer(rows.writer);
-    let point = |index: usize| {
-        let (step, time) = (*series.steps.get(index)?, *series.times.get(index)?);
-        Some(Point { step, time, rank, value: series.values.get(index)? })
-    };
-    let points: Vec<Point> = (0..series.steps.len()).filter_map(point).collect();
-    let ends = |point: &Point| (point.step, point.time);
-    let (first, last) = (points.first().map(ends)?, points.last().map(ends)?);
+    let keys = || points.steps.iter().copied().zip(points.times.iter().copied());
+    let (first, last) = (keys().min()?, keys().max()?);
     Some(Placed { first, last, writer: rows.writer, stretch: Stretch::Read(points) })
 }
 
 /// Cuts stretches, which are in order of their first points, where no later one begins before what went before ends.
-fn clusters(placed: &[Placed]) -> impl Iterator<Item = &[Placed]> {
+fn clusters<'a, 'b>(placed: &'a [Placed<'b>]) -> impl Iterator<Item = &'a [Placed<'b>]> {
     let mut end: Option<((i64, i64), WriterId)> = None;
     let mut begins = vec![false; placed.len()];
     for (begins, stretch) in begins.iter_mut().zip(placed) {
@@ -266,15 +248,24 @@ pub(super) fn of_series(series: Series, points: usize) -> Series {
         return series;
     }
     let mut buckets = vec![Bucket::default(); (points / POINTS_A_BUCKET).max(1)];
-    let count = buckets.len();
-    for (index, (step, time)) in series.steps.iter().zip(&series.times).enumerate() {
-        let Some(value) = series.values.get(index) else { break };
-        let rank = series.ranks.as_ref().map_or(0, |ranks| ranks[index]);
-        if let Some(bucket) = buckets.get_mut(index * count / total) {
-            bucket.take(Point { step: *step, time: *time, rank, value });
-        }
-    }
+    fill(&mut buckets, &series, 0, total);
     of_buckets(buckets, series.ranks.is_some())
+}
+
+/// Puts points, the first of which is the `from`-th of `total`, into the buckets that they belong to.
+fn fill(buckets: &mut [Bucket], series: &Series, from: usize, total: usize) {
+    let count = buckets.len();
+    let to = from + series.steps.len();
+    // The `n`-th point belongs to bucket n * count / total, so this is where the ones after it begin.
+    let begin = |bucket: usize| (bucket * total).div_ceil(count).clamp(from, to) - from;
+    let first = (from * count).checked_div(total).unwrap_or(0);
+    for (at, bucket) in buckets.iter_mut().enumerate().skip(first) {
+        let stretch = begin(at)..begin(at + 1);
+        if stretch.is_empty() {
+            break;
+        }
+        bucket.take(series, stretch);
+    }
 }
 
 fn of_buckets(buckets: Vec<Bucket>, ranked: bool) -> Series {

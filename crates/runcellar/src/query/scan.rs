@@ -9,21 +9,24 @@ use std::sync::mpsc::{TrySendError, channel, sync_channel};
 
 use runcellar_format::block::{Column, GroupMain, Presence, Values};
 use runcellar_format::histogram::Histogram;
+use runcellar_format::overview::Overview;
 use runcellar_format::record::GroupEntry;
-use runcellar_format::seal::OwnerKey;
+use runcellar_format::seal::{Kind, OwnerKey};
 use runcellar_format::{FormatError, WorkspaceId, WriterId};
 
 use super::cache::ReadCache;
 use super::tail::{Tail, View};
 use super::window::{Coverage, Window};
-use crate::db::{BlockRow, GroupKey, ReadTx};
-use crate::ingest::groups;
+use crate::db::{BlockRow, GroupKey, ObjectRow, ReadTx};
+use crate::ingest::{groups, overviews};
 use crate::keys::Keyring;
 use crate::lineage::ranks::Ranks;
 use crate::{Error, Result};
 
 /// Row groups from which a second thread is worth its start, some 50 us.
 const GROUPS_IN_PARALLEL_MIN: usize = 8;
+/// Overviews from which it is.
+const OVERVIEWS_IN_PARALLEL_MIN: usize = 16;
 /// Row groups that wait for the second thread, which bounds the memory of what is read ahead.
 const QUEUE_GROUPS: usize = 4;
 /// Row groups that may be decoded before one that is still waited for.
@@ -163,12 +166,31 @@ impl<'a> Scan<'a> {
 
     /// Lists the row groups of which something may be seen, in order of ingest.
     pub(super) fn groups(&self) -> Result<Vec<Seen>> {
-        if self.view.data.key.is_none() {
+        let data = &self.view.data;
+        if data.key.is_none() {
             return Ok(Vec::new());
         }
-        let all = self.view.data.groups(self.tx, self.keyring)?.into_iter();
-        let seen = all.map(|entry| (self.seen_of(&entry), entry)).filter(|(seen, _)| *seen != Coverage::Nothing);
+        let mut all = Vec::new();
+        for row in self.tx.objects(Kind::GroupPage, Some(data.object))? {
+            let page = self.cache.page(&row, || data.group_page(self.tx, self.keyring, &row))?;
+            all.extend_from_slice(&page.entries);
+        }
+        data.leave_shown(&mut all)?;
+        let seen =
+            all.into_iter().map(|entry| (self.seen_of(&entry), entry)).filter(|(seen, _)| *seen != Coverage::Nothing);
         Ok(seen.map(|(seen, entry)| Seen { entry, whole: seen == Coverage::Whole }).collect())
+    }
+
+    /// Reads the overviews of a series.
+    pub(super) fn overviews(&self, series: u32) -> Result<Vec<Arc<Overview>>> {
+        let Some(key) = &self.view.data.key else { return Ok(Vec::new()) };
+        let (workspace, cache, run) = (self.keyring.workspace(), self.cache, self.view.data.record.id.as_str());
+        let rows = overviews::rows_of_series(self.tx, self.view.data.object, series)?;
+        let decode = |row: ObjectRow| cache.overview(&row, || overviews::open(key, workspace, run, &row));
+        let mut all = Vec::with_capacity(rows.len());
+        let parallel = rows.len() >= OVERVIEWS_IN_PARALLEL_MIN;
+        in_order(rows.into_iter().map(Ok), decode, parallel, |_, overview| all.push(overview))?;
+        Ok(all)
     }
 
     /// Calls `take` for every row group and then every tail that has something of the wanted series.
@@ -195,7 +217,7 @@ impl<'a> Scan<'a> {
     /// Calls `take` for each of `groups` that has something of one series, in order, with its place in the list.
     pub(super) fn read_series(&self, groups: &[&Seen], series: u32, mut take: impl FnMut(usize, &Rows)) -> Result<()> {
         let key = |seen: &Seen| groups::group_key(&self.view.data, &seen.entry);
-        let known = groups.iter().map(|seen| seen.whole.then(|| self.cache.get(key(seen), series)).flatten());
+        let known = groups.iter().map(|seen| seen.whole.then(|| self.cache.rows(key(seen), series)).flatten());
         let mut known: Vec<Option<Arc<Rows>>> = known.collect();
         let missing: Vec<usize> = (0..groups.len()).filter(|at| known[*at].is_none()).collect();
         let mut next = 0;
@@ -210,7 +232,7 @@ impl<'a> Scan<'a> {
             take_known(at, &mut take);
             take(at, &rows);
             if groups[at].whole {
-                self.cache.keep(key(groups[at]), series, Arc::new(rows));
+                self.cache.keep_rows(key(groups[at]), series, rows);
             }
         })?;
         take_known(groups.len(), &mut take);

@@ -9,7 +9,7 @@ use super::runs::RunInfo;
 use super::sample;
 use super::scan::{Rows, Scan};
 use super::tail::{OpenJournals, View, view_of, with_run};
-use super::values::SeriesValues;
+use super::values::{SeriesValues, with_capacity};
 use super::window::Window;
 use crate::db::ReadTx;
 use crate::ingest::data::value_at;
@@ -43,13 +43,10 @@ pub(super) struct Points {
 }
 
 impl Points {
-    /// Makes room for so many points, of which none is here yet.
-    pub(super) fn with_capacity(count: usize) -> Self {
-        let mut points = Points::default();
-        points.steps.reserve_exact(count);
-        points.times.reserve_exact(count);
-        points.values.reserve(count);
-        points
+    /// Makes room for so many points, of which none is here yet, of a series that has values of these kinds.
+    pub(super) fn with_capacity(kinds: u8, count: usize) -> Self {
+        let values = SeriesValues::with_capacity(kinds, count);
+        Points { steps: with_capacity(count), times: with_capacity(count), values, writers: Vec::new() }
     }
 
     /// Takes in rows that hold columns of this series alone.
@@ -78,6 +75,19 @@ impl Points {
             }
         }
         self.values.append_copy(values);
+    }
+
+    /// Takes in what was found elsewhere.
+    pub(super) fn append(&mut self, more: Points) {
+        if self.steps.is_empty() {
+            *self = more;
+            return;
+        }
+        let before = self.steps.len();
+        self.writers.extend(more.writers.into_iter().map(|(from, writer)| (before + from, writer)));
+        self.steps.extend(more.steps);
+        self.times.extend(more.times);
+        self.values.append_all(more.values);
     }
 
     fn writer_at(&self, index: usize) -> WriterId {
@@ -206,8 +216,9 @@ pub(super) fn all(scan: &Scan<'_>, series: u32) -> Result<Series> {
     let groups = scan.groups()?;
     // As many as the groups have rows, or as the series has points: whatever is less.
     let rows: u64 = groups.iter().map(|seen| u64::from(seen.entry.rows)).sum();
-    let known = scan.view.data.series.entries.get(series as usize).map_or(0, |entry| entry.points);
-    let mut points = Points::with_capacity(usize::try_from(known.min(rows)).unwrap_or(0));
+    let entry = scan.view.data.series.entries.get(series as usize);
+    let (kinds, known) = entry.map_or((0, 0), |entry| (entry.kinds, entry.points));
+    let mut points = Points::with_capacity(kinds, usize::try_from(known.min(rows)).unwrap_or(0));
     scan.read_series(&groups.iter().collect::<Vec<_>>(), series, |_, rows| points.add(rows))?;
     scan.read_tails(|number| number == series, |rows| points.add(&rows));
     Ok(points.sorted(&scan.ranks))

@@ -1,12 +1,14 @@
 //! Values of a series, and how they are ordered.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
-use runcellar_format::block::Values;
+use runcellar_format::block::{ValueKind, Values};
 use runcellar_format::histogram::Histogram;
 use runcellar_format::value::Value;
 
 use crate::ingest::data::value_at;
+use crate::os::prefer_large_pages;
 
 /// Values of a series, in the narrowest form that holds them all exactly.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,15 +85,12 @@ impl SeriesValues {
         }
     }
 
-    /// Makes room for so many values of a kind that is expected.
-    pub(super) fn reserve(&mut self, count: usize) {
-        match self {
-            SeriesValues::Float(all) => all.reserve_exact(count),
-            SeriesValues::Int(all) => all.reserve_exact(count),
-            SeriesValues::Bool(all) => all.reserve_exact(count),
-            SeriesValues::Text(all) => all.reserve_exact(count),
-            SeriesValues::Histogram(all) => all.reserve_exact(count),
-            SeriesValues::Mixed(all) => all.reserve_exact(count),
+    /// Makes room for so many values of a series that has values of these kinds.
+    pub(super) fn with_capacity(kinds: u8, count: usize) -> Self {
+        const INT: u8 = 1 << (ValueKind::Int as u8 - 1);
+        match kinds {
+            INT => SeriesValues::Int(with_capacity(count)),
+            _ => SeriesValues::Float(with_capacity(count)),
         }
     }
 
@@ -124,6 +123,18 @@ impl SeriesValues {
         }
     }
 
+    /// Appends values of any kind.
+    pub(super) fn append_all(&mut self, values: SeriesValues) {
+        match values {
+            SeriesValues::Float(all) => self.append(Values::Float(all)),
+            SeriesValues::Int(all) => self.append(Values::Int(all)),
+            SeriesValues::Bool(all) => self.append(Values::Bool(all)),
+            SeriesValues::Text(all) => self.append(Values::Text(all)),
+            SeriesValues::Histogram(all) => self.append(Values::Histogram(all)),
+            SeriesValues::Mixed(all) => self.append_mixed(all.into_iter()),
+        }
+    }
+
     pub(super) fn append_mixed(&mut self, values: impl Iterator<Item = Value>) {
         if !matches!(self, SeriesValues::Mixed(_)) {
             *self = SeriesValues::Mixed((0..self.len()).filter_map(|index| self.get(index)).collect());
@@ -131,6 +142,33 @@ impl SeriesValues {
         if let SeriesValues::Mixed(all) = self {
             all.extend(values);
         }
+    }
+
+    /// Returns where the smallest and the largest of some values stand, of equal ones the first; none if no number is
+    /// among them. NaN is none.
+    pub(super) fn extremes(&self, range: Range<usize>) -> Option<(usize, usize)> {
+        let from = range.start;
+        let (least, most) = match self {
+            SeriesValues::Float(all) => {
+                let all = all.get(range)?.iter().enumerate();
+                extremes_by_key(all.filter(|(_, value)| !value.is_nan()).map(|(at, value)| (at, order_of(*value))))
+            }
+            SeriesValues::Int(all) => extremes_by_key(all.get(range)?.iter().copied().enumerate()),
+            SeriesValues::Bool(all) => {
+                extremes_by_key(all.get(range)?.iter().map(|value| i64::from(*value)).enumerate())
+            }
+            SeriesValues::Mixed(all) => {
+                let all = all.get(range)?;
+                let numbers = || (0..all.len()).filter(|at| compare(&all[*at], &all[*at]).is_some());
+                let beyond = |wanted| {
+                    let is_beyond = |left, right| compare(&all[right], &all[left]) == Some(wanted);
+                    numbers().reduce(|left, right| if is_beyond(left, right) { right } else { left })
+                };
+                beyond(Ordering::Less).zip(beyond(Ordering::Greater))
+            }
+            SeriesValues::Text(_) | SeriesValues::Histogram(_) => None,
+        }?;
+        Some((from + least, from + most))
     }
 
     /// Brings values of several kinds into the narrowest form: floats of integers and floats if that loses nothing.
@@ -153,6 +191,28 @@ impl SeriesValues {
             .or_else(|| all(values, text).map(SeriesValues::Text))
             .unwrap_or(self)
     }
+}
+
+/// Makes room for what is filled from its start to its end.
+pub(super) fn with_capacity<T>(count: usize) -> Vec<T> {
+    let mut all = Vec::with_capacity(count);
+    prefer_large_pages(&mut all);
+    all
+}
+
+/// Returns where the smallest and the largest keys stand, of equal ones the first.
+fn extremes_by_key(mut keys: impl Iterator<Item = (usize, i64)>) -> Option<(usize, usize)> {
+    let first = keys.next()?;
+    let (least, most) = keys.fold((first, first), |(least, most), (at, key)| {
+        (if key < least.1 { (at, key) } else { least }, if key > most.1 { (at, key) } else { most })
+    });
+    Some((least.0, most.0))
+}
+
+/// Returns an integer by which floats are ordered as [`f64::total_cmp`] orders them.
+fn order_of(value: f64) -> i64 {
+    let bits = value.to_bits().cast_signed();
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
 /// Orders two values as numbers, exactly; `None` if one of them is none: text, a histogram, or NaN. -0.0 is below 0.0, and
