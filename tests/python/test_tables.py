@@ -6,7 +6,7 @@ import ctypes
 import math
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,82 @@ def test_keys_and_steps_select(stored: rc.StoredRun) -> None:
     assert len(stored.history(steps=(5, 5))) == 0
     with pytest.raises(rc.NotFoundError, match="no metric"):
         stored.history(keys=["f", "missing"])
+
+
+@pytest.fixture
+def clocked(ws_dir: str) -> tuple[rc.StoredRun, np.ndarray]:
+    """A run of 1,000 steps, with the microseconds of each."""
+    with rc.init("p", dir=ws_dir) as run:
+        for step in range(1000):
+            run.log({"x": step / 4, "n": step})
+    stored = rc.Workspace(ws_dir).run(run.id)
+    return stored, stored.series("x").times
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [(100, 200), (None, 10), (990, None), (None, None), (5, 5), (9, 3), (-(2**63), 2**63 - 1)],
+)
+def test_steps_select_the_same_of_series_and_tables(
+    clocked: tuple[rc.StoredRun, np.ndarray], steps: tuple[int | None, int | None]
+) -> None:
+    stored, times = clocked
+    kept = list(range(1000))[slice(*(step and max(min(step, 1000), 0) for step in steps))]
+    series = stored.series("x", steps=steps)
+    assert series.steps.tolist() == kept
+    assert series.values.tolist() == [step / 4 for step in kept]
+    assert series.times.tolist() == times[kept].tolist() if kept else series.times.size == 0
+    assert stored.history(keys="n", steps=steps)["n"] == kept
+    # Two points of each of ten buckets, as the largest of values that rise is the last.
+    assert len(stored.series("x", 30, steps=steps)) == (len(kept) if len(kept) <= 30 else 20)
+
+
+def test_times_select_by_number_datetime_and_text(
+    clocked: tuple[rc.StoredRun, np.ndarray],
+) -> None:
+    stored, times = clocked
+    begin, end = int(times[300]), int(times[700])
+    kept = np.flatnonzero((times >= begin) & (times < end)).tolist()
+    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    ends = [epoch + timedelta(microseconds=time) for time in (begin, end)]
+    zone = timezone(timedelta(hours=5, minutes=30))
+    forms: list[tuple[Any, Any]] = [
+        (begin, end),
+        (ends[0], ends[1]),
+        (ends[0].astimezone(zone), end),
+        (ends[0].isoformat(), ends[1].isoformat().replace("+00:00", "Z")),
+    ]
+    for form in forms:
+        assert stored.series("x", times=form).steps.tolist() == kept
+        assert stored.history(times=form)["step"] == kept
+    both = [step for step in kept if 400 <= step < 410]
+    assert stored.series("x", steps=(400, 410), times=(begin, end)).steps.tolist() == both
+    assert stored.history(steps=(400, 410), times=(begin, end))["step"] == both
+    assert stored.series("x", times=(None, begin)).steps.tolist() == list(range(kept[0]))
+    assert len(stored.series("x", times=(end, begin))) == 0
+    assert len(stored.series("x", times=("1999-01-01", "2000-01-01T00:00:00Z"))) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"times": (True, None)}, TypeError),
+        ({"times": (1.5, None)}, TypeError),
+        ({"times": ("yesterday", None)}, ValueError),
+        ({"times": (1, 2, 3)}, (TypeError, ValueError)),
+        ({"times": 7}, TypeError),
+        ({"steps": (0.5, None)}, TypeError),
+        ({"steps": (2**63, None)}, OverflowError),
+        ({"steps": "12"}, TypeError),
+    ],
+)
+def test_a_window_that_is_none_is_refused(
+    stored: rc.StoredRun, given: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        stored.series("f", **given)
+    with pytest.raises(error):
+        stored.history(**given)
 
 
 def test_points_thin_a_table(ws_dir: str) -> None:
