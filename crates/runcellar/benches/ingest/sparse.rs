@@ -1,6 +1,4 @@
-//! What sparse metrics, short runs and very many names cost.
-
-use std::time::Instant;
+//! What sparse metrics and short runs cost.
 
 use runcellar::RowValue;
 
@@ -9,7 +7,6 @@ use crate::support;
 pub(crate) fn measure() {
     sparse();
     short();
-    wide();
 }
 
 /// 500 metrics, each with one value in 1,000 rows, beside one that is always there.
@@ -51,32 +48,4 @@ fn short() {
     drop(workspace);
     let bytes = support::bytes_below(&directory.path().join("workspace")) - before;
     println!("runs of 10 points: {:.2} KiB each", bytes as f64 / 1024.0 / f64::from(RUNS));
-}
-
-/// Ever new names, 10,000 a call.
-fn wide() {
-    const NAMES: usize = 10_000;
-    let most = support::size("RUNCELLAR_BENCH_NAMES", 100_000);
-    let directory = support::directory();
-    let workspace = support::open(directory.path());
-    let run = workspace.run("bench").start().expect("starts");
-    let memory = support::Memory::from_here();
-    let (began, cpu) = (Instant::now(), support::cpu());
-    let mut slowest = 0.0_f64;
-    for call in 0..most / NAMES {
-        let names: Vec<String> = (0..NAMES).map(|name| format!("key/{:07}", call * NAMES + name)).collect();
-        let call = Instant::now();
-        run.log_row(None, None, |row| names.iter().for_each(|name| row.push(name, RowValue::Float(0.5))))
-            .expect("logs");
-        slowest = slowest.max(call.elapsed().as_secs_f64());
-    }
-    let logged = began.elapsed().as_secs_f64();
-    run.finish().expect("finishes");
-    let finished = began.elapsed().as_secs_f64() - logged;
-    println!(
-        "{most} names, {NAMES} a call: slowest call {:.0} ms, finish {finished:.2} s, CPU {:.2} s, memory {:.0} MiB",
-        slowest * 1e3,
-        (support::cpu() - cpu).as_secs_f64(),
-        memory.peak_mib(),
-    );
 }
