@@ -101,6 +101,37 @@ fn appends_that_fail_at_any_moment_lose_nothing_unsaid() {
     survive(|call| call == Call::Append, &[ENOSPC, Fate::Half, Fate::DoneAndFails(libc::EIO)]);
 }
 
+/// Every row brings a metric of its own, so that each file begins with more names than the one before it, and lacks those
+/// that came while it was made ahead.
+#[test]
+fn names_that_come_while_files_fail_are_neither_lost_nor_mixed_up() {
+    for n in 1.. {
+        let place = Place::new();
+        drop(place.open());
+        let faults = Faults::new(|call| call == Call::Append, n, n + 1, ENOSPC);
+        let (io, noun) = (Hooked::shared(faults.clone()), format!("append {n} fails"));
+        let workspace = place.open_with(io.clone(), Arc::new(Heard::default())).expect("opens");
+        let run = workspace.run("p").id("the-run").journal_bytes(600).start().expect("starts");
+        faults.arm(true);
+        for i in 0..ROWS as i64 {
+            io.pass(PAUSE_US);
+            run.log([("n".to_owned(), i), (format!("of/{i}"), i)]).expect("log() does not fail");
+        }
+        run.finish().expect("finishes");
+        let met = faults.seen() >= n;
+        assert_eq!(run.dropped(), 0, "{noun}");
+        let info = workspace.find_run("the-run").expect("listed");
+        assert_exact(&workspace, &info, ROWS, 0, &noun);
+        for i in 0..ROWS as i64 {
+            let series = workspace.series(&info, &format!("of/{i}"), None).expect("reads");
+            assert_eq!((series.steps, series.values.get(0)), (vec![i], Some(Value::Int(i))), "{noun}");
+        }
+        if !met {
+            break;
+        }
+    }
+}
+
 #[test]
 fn syncs_that_fail_at_any_moment_lose_nothing_unsaid() {
     survive(|call| call == Call::Sync, &[EIO, Fate::DoneAndFails(libc::EIO)]);

@@ -336,3 +336,35 @@ fn journals_of_a_long_run_roll_over_and_go() {
     assert!(report.is_ok(), "{:#?}", report.problems);
     assert!(report.checked.blocks <= 2 * (ROWS as u64).div_ceil(4096), "short groups were joined");
 }
+
+/// Each file begins with all names so far, most of which the background has written into it ahead of need. Readers see
+/// each value as soon as it is logged, under its name, whichever file it is in.
+#[test]
+fn names_that_come_while_the_next_file_is_made_are_found_in_it() {
+    const ROWS: i64 = 400;
+    let place = Place::new();
+    let workspace = place.open();
+    let run = workspace.run("p").id("many-names").journal_bytes(4 << 10).start().expect("starts");
+    let looking = place.look();
+    for n in 0..ROWS {
+        run.log([("n".to_owned(), n), (format!("of/{n}"), n)]).expect("logs");
+        if n % 50 == 49 {
+            let info = looking.find_run("many-names").expect("listed");
+            for name in ["n".to_owned(), format!("of/{n}"), format!("of/{}", n / 2)] {
+                let series = looking.series(&info, &name, None).expect("reads");
+                let last = series.steps.last().copied().expect("a point");
+                assert_eq!(series.values.get(series.steps.len() - 1), Some(Value::Int(last)), "{name}");
+            }
+        }
+    }
+    run.finish().expect("finishes");
+    assert_eq!(run.dropped(), 0);
+    let info = looking.find_run("many-names").expect("listed");
+    assert_eq!(looking.metrics(&info).expect("metrics").len() as i64, ROWS + 1);
+    for n in 0..ROWS {
+        let series = looking.series(&info, &format!("of/{n}"), None).expect("reads");
+        assert_eq!((series.steps, series.values.get(0)), (vec![n], Some(Value::Int(n))));
+    }
+    let report = workspace.check(CheckOptions { read_data: true }).expect("is checked");
+    assert!(report.is_ok(), "{:#?}", report.problems);
+}

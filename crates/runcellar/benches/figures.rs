@@ -1,9 +1,9 @@
 //! The figures of README and docs/BENCHMARKS.md that need no other program: the cost of `log()`, of starting a run, and
 //! the size of what is stored. Each is printed as a ratio to a reference measured in the same run.
 //!
-//! `cargo bench -p runcellar --bench figures [-- log|start|sizes]`. `RUNCELLAR_BENCH_SERIES` names a `series.ndjson.zst` of real series for
-//! the size mix (DESIGN section 10); without it a seeded generator stands in. `RUNCELLAR_BENCH_DIR` names the disk to
-//! measure on.
+//! `cargo bench -p runcellar --bench figures [-- log|start|sizes]`. `RUNCELLAR_BENCH_SERIES` names a `series.ndjson.zst` of
+//! real series for the size mix (DESIGN section 10); without it a seeded generator stands in. `RUNCELLAR_BENCH_DIR` names
+//! the disk to measure on.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 mod reference;

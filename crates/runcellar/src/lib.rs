@@ -29,6 +29,7 @@ mod environment;
 mod error;
 pub mod histogram;
 mod ingest;
+mod interned;
 pub mod io;
 mod json;
 mod keys;

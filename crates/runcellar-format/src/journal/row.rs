@@ -127,6 +127,7 @@ impl<'a> RowWriter<'a> {
     }
 
     /// Appends a value of the metric `index`, which is below [`METRIC_INDEX_MAX`].
+    #[inline]
     pub fn push(&mut self, index: u32, value: RowValue<'_>) {
         debug_assert!(index < METRIC_INDEX_MAX, "the caller hands out indexes");
         let kind = match value {

@@ -10,6 +10,7 @@ use runcellar_format::record::{Close, Event, FieldChange, FieldId, Start};
 use runcellar_format::value::Value;
 
 use super::progress::Progress;
+use crate::interned::Texts;
 use crate::own::is_own;
 use crate::{Error, Result};
 
@@ -69,11 +70,28 @@ pub(crate) struct Metric {
     index: usize,
 }
 
-/// A name that a file gives an index, and where its metric stands in the batch, if rows had values of it.
-#[derive(Debug, Default)]
+/// A metric's index in a file: the number of its name, and where it stands in the batch, if rows had values of it.
+/// There may be millions, so [`NONE`] stands for neither.
+#[derive(Debug, Clone, Copy)]
 struct Name {
-    name: Option<Arc<str>>,
-    place: Option<u32>,
+    text: u32,
+    place: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// What a file calls its metrics.
+#[derive(Debug, Default)]
+struct FileNames {
+    texts: Texts,
+    /// By the metric's index in the file.
+    list: Vec<Name>,
+}
+
+impl FileNames {
+    fn get(&self, index: usize) -> Option<&str> {
+        self.texts.get(self.list.get(index)?.text)
+    }
 }
 
 /// Consecutive frames of one writer.
@@ -94,8 +112,8 @@ pub(crate) struct Batch {
     pub(crate) row_sequences: Option<(u64, u64)>,
     /// The metrics that its rows have values of, in order of first use.
     pub(crate) metrics: Vec<Metric>,
-    /// Names by the metric's index in the file; frames to come refer to all of them.
-    names: Vec<Name>,
+    /// Frames to come refer to all of them.
+    names: FileNames,
     /// The shapes of the file's rows.
     shapes: Shapes,
     pub(crate) deeds: Vec<Deed>,
@@ -115,8 +133,8 @@ impl Batch {
     /// Takes out what is to be stored, and keeps what later frames refer to: names, shapes, the start.
     pub(super) fn detach(&mut self) -> Batch {
         for metric in &self.metrics {
-            if let Some(name) = self.names.get_mut(metric.index) {
-                name.place = None;
+            if let Some(name) = self.names.list.get_mut(metric.index) {
+                name.place = NONE;
             }
         }
         let next = Batch {
@@ -131,7 +149,7 @@ impl Batch {
 
     /// Forgets the names and shapes of a file before the next file of the writer is read.
     pub(crate) fn next_file(&mut self) {
-        self.names.clear();
+        self.names = FileNames::default();
         self.shapes.clear();
     }
 
@@ -181,7 +199,7 @@ impl Batch {
                     self.heard = self.heard.max(start.started);
                     self.start.get_or_insert(start);
                 }
-                Record::Metric { index, name } => self.name_metric(index, name)?,
+                Record::Metric { index, name } => self.name_metric(index, &name)?,
                 // The reader of records keeps it.
                 Record::Shape { .. } => {}
                 _ if known => {}
@@ -198,37 +216,37 @@ impl Batch {
         Ok(())
     }
 
-    fn name_metric(&mut self, index: u32, name: String) -> Result<()> {
+    fn name_metric(&mut self, index: u32, name: &str) -> Result<()> {
         let index = index as usize;
-        if index >= self.names.len() + NAME_GAP_MAX {
+        let FileNames { texts, list } = &mut self.names;
+        if index >= list.len() + NAME_GAP_MAX {
             return Err(Error::damaged(format!("writer {}: metric {index} is named far out of order", self.writer)));
         }
-        if index >= self.names.len() {
+        if index >= list.len() {
             // A gap is left by a damaged frame, which the reader reports: only the metrics that it named suffer.
-            self.names.resize_with(index + 1, Default::default);
+            list.resize(index + 1, Name { text: NONE, place: NONE });
         }
-        match self.names.get_mut(index) {
-            Some(Name { name: Some(known), .. }) if **known != *name => {
-                Err(Error::damaged(format!("writer {}: metric {index} has two names", self.writer)))
+        match list.get_mut(index) {
+            Some(known) if known.text == NONE => known.text = texts.push(name).unwrap_or(NONE),
+            Some(known) if texts.get(known.text) != Some(name) => {
+                return Err(Error::damaged(format!("writer {}: metric {index} has two names", self.writer)));
             }
-            Some(Name { name: known @ None, .. }) => {
-                *known = Some(name.into());
-                Ok(())
-            }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     /// Returns where a metric stands in the batch, adding it if need be; `None` if the file gave it no name.
     fn place_of(&mut self, index: u32) -> Option<usize> {
         let index = index as usize;
-        let Name { name, place } = self.names.get_mut(index)?;
-        let name = name.as_ref()?;
-        let place = place.get_or_insert_with(|| {
-            self.metrics.push(Metric { name: name.clone(), columns: MetricColumns::default(), index });
-            u32::try_from(self.metrics.len() - 1).unwrap_or(u32::MAX)
-        });
-        Some(*place as usize)
+        let FileNames { texts, list } = &mut self.names;
+        let name = list.get_mut(index)?;
+        if name.place == NONE {
+            let text = texts.get(name.text)?.into();
+            name.place = u32::try_from(self.metrics.len()).ok()?;
+            self.metrics.push(Metric { name: text, columns: MetricColumns::default(), index });
+        }
+        Some(name.place as usize)
     }
 
     fn take_row(&mut self, sequence: u64, step: i64, time: i64, values: Vec<(u32, Value)>) -> Result<()> {
@@ -239,8 +257,7 @@ impl Batch {
         let (first, last) = self.row_sequences.unwrap_or((sequence, sequence));
         self.row_sequences = Some((first.min(sequence), last.max(sequence)));
         self.cells += values.len();
-        let is_own_metric =
-            |index: u32| matches!(self.names.get(index as usize), Some(Name { name: Some(name), .. }) if is_own(name));
+        let is_own_metric = |index: u32| self.names.get(index as usize).is_some_and(is_own);
         if values.is_empty() || !values.iter().all(|(index, _)| is_own_metric(*index)) {
             self.last_step = self.last_step.max(Some(step));
         }

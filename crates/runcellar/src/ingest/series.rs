@@ -11,6 +11,7 @@ use runcellar_format::seal::Kind;
 use super::data::RunData;
 use super::statistics;
 use crate::db::{ObjectKey, ReadTx, WriteTx};
+use crate::interned::Interned;
 use crate::keys::Keyring;
 use crate::{Error, Result};
 
@@ -19,19 +20,19 @@ use crate::{Error, Result};
 #[derive(Default)]
 pub(crate) struct SeriesNumbers {
     run: ObjectId,
-    numbers: HashMap<Arc<str>, u32>,
+    numbers: Interned,
 }
 
 impl SeriesNumbers {
     /// Reads what is new since the last time.
     pub(crate) fn refresh(&mut self, tx: &ReadTx<'_>, keyring: &Keyring, data: &RunData) -> Result<()> {
         if self.run != data.object || self.len() > data.head.series {
-            *self = SeriesNumbers { run: data.object, numbers: HashMap::new() };
+            *self = SeriesNumbers { run: data.object, numbers: Interned::default() };
         }
         while self.len() < data.head.series {
             let known = self.len();
             let page = page_at(tx, keyring, data, page_of(known))?;
-            let names = page.entries.into_iter().skip(known as usize % PAGE_ENTRIES).map(|entry| entry.name.into());
+            let names = page.entries.into_iter().skip(known as usize % PAGE_ENTRIES).map(|entry| entry.name);
             self.add(names);
             if self.len() == known {
                 return Err(Error::damaged(format!(
@@ -45,19 +46,18 @@ impl SeriesNumbers {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<u32> {
-        self.numbers.get(name).copied()
+        self.numbers.find(name)
     }
 
     /// Takes note of series that were added after the known ones.
-    pub(super) fn add(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
+    pub(super) fn add(&mut self, names: impl IntoIterator<Item = impl AsRef<str>>) {
         for name in names {
-            let number = self.len();
-            self.numbers.insert(name, number);
+            self.numbers.add(name.as_ref());
         }
     }
 
     fn len(&self) -> u32 {
-        u32::try_from(self.numbers.len()).unwrap_or(u32::MAX)
+        self.numbers.len()
     }
 }
 

@@ -179,6 +179,7 @@ impl Follower {
             let Ok(file) = opened else { continue };
             new.extend(JournalFile::open(file)?.map(|journal| (id, journal)));
         }
+        let opened: Vec<JournalId> = new.iter().map(|(id, _)| *id).collect();
         inner.read(|tx, keyring| {
             for (id, journal) in new {
                 self.adopt(tx, keyring, id, journal)?;
@@ -198,9 +199,10 @@ impl Follower {
             files.sort_unstable();
             for (writer, first_sequence, id) in files {
                 let reached = self.writers.get(&writer).map_or(0, |delivered| delivered.progress.sequence);
-                if first_sequence > reached + 1
-                    && let Some(data) = &data
-                {
+                // A file is begun while rows still go to the one before it, so its first sequence does not tell that none
+                // are missing: of a new file the database is asked.
+                let may_lack = first_sequence > reached + 1 || (reached > 0 && opened.contains(&id));
+                if may_lack && let Some(data) = &data {
                     self.catch_up(tx, keyring, data, writer, &entries)?;
                 }
                 self.take_journal(id)?;

@@ -28,6 +28,7 @@ pub struct Row<'a> {
 
 impl Row<'_> {
     /// Adds a value. One that cannot be stored (a text or name too long) is left out and counted.
+    #[inline]
     pub fn push(&mut self, name: &str, value: RowValue<'_>) {
         if let Some(id) = self.metric(name) {
             self.push_at(id.index, value);
@@ -35,22 +36,28 @@ impl Row<'_> {
     }
 
     /// Returns the id of a metric, for [`Row::push_metric`]; `None` if its name cannot be stored.
+    #[inline]
     pub fn metric(&mut self, name: &str) -> Option<MetricId> {
         let index = self.names.index(name, self.position);
         match index {
             Some(index) => Some(MetricId { index, serial: self.names.serial() }),
             None => {
-                let reason = match is_own(name) {
-                    true => "a metric name begins with U+0000",
-                    false => "a metric name is over 4096 bytes, or there are over 16 million",
-                };
-                self.refuse(reason);
+                self.refuse_name(name);
                 None
             }
         }
     }
 
+    #[cold]
+    fn refuse_name(&mut self, name: &str) {
+        self.refuse(match is_own(name) {
+            true => "a metric name begins with U+0000",
+            false => "a metric name is over 4096 bytes, or there are over 16 million",
+        });
+    }
+
     /// Adds a value of a metric found before; false if the id comes from another process and must be found anew.
+    #[inline]
     pub fn push_metric(&mut self, id: MetricId, value: RowValue<'_>) -> bool {
         let fits = id.serial == self.names.serial();
         if fits {
@@ -65,6 +72,7 @@ impl Row<'_> {
         self.refused = Some((count + 1, first));
     }
 
+    #[inline]
     fn push_at(&mut self, index: u32, value: RowValue<'_>) {
         match value {
             RowValue::Text(text) if text.len() > TEXT_BYTES_MAX => return self.refuse("a text is over 4 MiB"),
