@@ -1,6 +1,10 @@
 //! zstd frames: one whole frame that says how long its content is, and nothing before or after it.
 
-use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
+use std::cell::RefCell;
+
+use zstd::zstd_safe::{
+    CCtx, CParameter, DCtx, ParamSwitch, Strategy, find_frame_compressed_size, get_frame_content_size,
+};
 
 use crate::error::{FormatError, Result};
 
@@ -34,15 +38,76 @@ pub(crate) fn unpack(what: &'static str, bytes: &[u8], limit: usize) -> Result<V
     }
 }
 
+/// How the frames of chunks are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// By a level of zstd.
+    Level(i32),
+    /// Without looking for repetitions: bytes that are frequent take fewer bits. For what is noise but for that, such as
+    /// the exponents of weights, repetitions are chance, and taking them up makes the frame longer.
+    Literals,
+}
+
+impl Method {
+    /// Makes a compressor. No parameter is out of its bounds.
+    fn compressor(self) -> CCtx<'static> {
+        let mut context = CCtx::create();
+        let set: &[CParameter] = match self {
+            Method::Level(level) => &[CParameter::CompressionLevel(level)],
+            Method::Literals => &[
+                CParameter::CompressionLevel(1),
+                CParameter::Strategy(Strategy::ZSTD_fast),
+                CParameter::TargetLength(131_072),
+                CParameter::HashLog(6),
+                CParameter::MinMatch(7),
+                CParameter::LiteralCompressionMode(ParamSwitch::Enable),
+            ],
+        };
+        for parameter in set {
+            context.set_parameter(*parameter).expect("within the bounds of zstd");
+        }
+        context
+    }
+}
+
+thread_local! {
+    /// Compressors of this thread by their methods, two or three: to make one costs more than to pack a small chunk.
+    static COMPRESSORS: RefCell<Vec<(Method, CCtx<'static>)>> = const { RefCell::new(Vec::new()) };
+    static DECOMPRESSOR: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
+
+/// Appends a frame of `bytes` and returns true, if it is smaller than they are; else appends nothing.
+pub(crate) fn pack_into(bytes: &[u8], method: Method, out: &mut Vec<u8>) -> bool {
+    let from = out.len();
+    out.resize(from + bytes.len().saturating_sub(1), 0);
+    let packed = COMPRESSORS.with_borrow_mut(|all| {
+        let at = all.iter().position(|(of, _)| *of == method).unwrap_or_else(|| {
+            all.push((method, method.compressor()));
+            all.len() - 1
+        });
+        all[at].1.compress2(&mut out[from..], bytes)
+    });
+    out.truncate(from + packed.unwrap_or_default());
+    packed.is_ok()
+}
+
 /// Appends the content of a frame, which is exactly `len` bytes long; nothing if it is refused.
 ///
 /// # Errors
 /// [`FormatError::Malformed`] if it is not one whole frame of such content.
 pub(crate) fn unpack_exactly(what: &'static str, bytes: &[u8], len: usize, out: &mut Vec<u8>) -> Result<()> {
-    let plain = match unpack(what, bytes, len) {
-        Err(FormatError::Limit { .. }) => None,
-        other => Some(other?).filter(|plain| plain.len() == len),
-    };
-    out.extend_from_slice(&plain.ok_or(FormatError::Malformed { what, reason: "zstd content of another length" })?);
-    Ok(())
+    let malformed = |reason| Err(FormatError::Malformed { what, reason });
+    if !bytes.starts_with(&MAGIC) || find_frame_compressed_size(bytes) != Ok(bytes.len()) {
+        return malformed("not one whole zstd frame");
+    }
+    if !matches!(get_frame_content_size(bytes), Ok(Some(said)) if said == len as u64) {
+        return malformed("zstd content of another length");
+    }
+    let from = out.len();
+    out.resize(from + len, 0);
+    if DECOMPRESSOR.with_borrow_mut(|context| context.decompress(&mut out[from..], bytes)) == Ok(len) {
+        return Ok(());
+    }
+    out.truncate(from);
+    malformed("zstd refuses the bytes")
 }

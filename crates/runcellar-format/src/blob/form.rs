@@ -3,7 +3,7 @@
 use super::CHUNK_BYTES_MAX;
 use super::planes;
 use crate::error::{FormatError, Result};
-use crate::zframe;
+use crate::zframe::{self, Method};
 
 const WHAT: &str = "chunk";
 
@@ -58,9 +58,7 @@ pub fn encode(form: Form, effort: Effort, content: &[u8], out: &mut Vec<u8>) -> 
     match form {
         Form::Raw => {}
         Form::Zstd => {
-            if let Some(packed) = zframe::pack(content, effort.level()) {
-                out.extend_from_slice(&packed);
-            }
+            zframe::pack_into(content, Method::Level(effort.level()), out);
         }
         Form::Planes2 => planes::encode::<2>(content, effort, out),
         Form::Planes4 => planes::encode::<4>(content, effort, out),

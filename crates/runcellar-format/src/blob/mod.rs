@@ -9,6 +9,7 @@
 
 mod bucket;
 mod chunker;
+mod counts;
 mod form;
 mod keys;
 mod pack;
@@ -29,10 +30,10 @@ pub use sealed::{CHUNK_OVERHEAD_BYTES, open_chunk, seal_chunk};
 
 /// The shortest chunk, unless a file ends before it.
 pub const CHUNK_BYTES_MIN: usize = 32 << 10;
-/// About how long chunks of content without structure are.
-pub const CHUNK_BYTES_AVERAGE: usize = 128 << 10;
+/// How long chunks of random bytes are on average, as [`CUTS`] make them.
+pub const CHUNK_BYTES_AVERAGE: usize = 102 << 10;
 /// The longest chunk, and so the most that decoding one takes.
-pub const CHUNK_BYTES_MAX: usize = 512 << 10;
+pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// A pack is closed when its chunks would take more than this with the next one.
 pub const PACK_BYTES_TARGET: usize = 16 << 20;
 /// The most chunks of one pack, and so keys of one bucket.

@@ -3,28 +3,56 @@
 //! Of a trained float32 the sign and most of the exponent stand in one byte, which takes few values; the bits of the
 //! other bytes are noise. Apart, one plane shrinks to a third and the others are copied; together, nothing repeats.
 
+use super::counts::Counts;
 use super::form::Effort;
 use crate::codec::Reader;
 use crate::error::Result;
-use crate::zframe;
+use crate::zframe::{self, Method};
 
 const WHAT: &str = "planes of a chunk";
 /// How a plane is stored.
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
+/// Tag and length.
+const HEAD_BYTES: usize = 5;
+/// A plane whose bytes carry more is stored as it is: packing would save less than 2.5% of it.
+const BITS_WORTH_PACKING: f32 = 7.8;
 
 /// Appends the planes of elements of `STRIDE` bytes, then the bytes at the end that do not fill one.
 pub(super) fn encode<const STRIDE: usize>(content: &[u8], effort: Effort, out: &mut Vec<u8>) {
     let (elements, tail) = content.as_chunks::<STRIDE>();
+    let counts = Counts::of_planes(elements);
+    let mut plane = Vec::new();
     for index in 0..STRIDE {
-        let plane: Vec<u8> = elements.iter().map(|element| element[index]).collect();
-        let packed = zframe::pack(&plane, effort.level());
-        let (tag, bytes) = packed.as_ref().map_or((RAW, &plane), |packed| (ZSTD, packed));
-        out.push(tag);
-        out.extend_from_slice(&u32::try_from(bytes.len()).expect("a chunk is far below 4 GiB").to_le_bytes());
-        out.extend_from_slice(bytes);
+        let head = out.len();
+        out.extend_from_slice(&[RAW, 0, 0, 0, 0]);
+        let method = method(&counts, index, effort);
+        let packed = method.is_some_and(|method| {
+            plane.clear();
+            copy_plane(elements, index, &mut plane);
+            zframe::pack_into(&plane, method, out)
+        });
+        if packed {
+            out[head] = ZSTD;
+        } else {
+            copy_plane(elements, index, out);
+        }
+        let len = u32::try_from(out.len() - head - HEAD_BYTES).expect("a chunk is far below 4 GiB");
+        out[head + 1..head + HEAD_BYTES].copy_from_slice(&len.to_le_bytes());
     }
     out.extend_from_slice(tail);
+}
+
+/// How a plane is packed, or `None` if that does not pay: told by how its bytes spread.
+fn method(counts: &Counts, plane: usize, effort: Effort) -> Option<Method> {
+    if counts.repeats(plane) > 0.5 {
+        return Some(Method::Level(effort.level()));
+    }
+    (counts.bits(plane) < BITS_WORTH_PACKING).then_some(Method::Literals)
+}
+
+fn copy_plane<const STRIDE: usize>(elements: &[[u8; STRIDE]], index: usize, out: &mut Vec<u8>) {
+    out.extend(elements.iter().map(|element| element[index]));
 }
 
 /// Appends the content whose planes `stored` holds.
