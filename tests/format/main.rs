@@ -4,6 +4,7 @@
 mod document;
 mod fuzzing;
 mod generate;
+mod packs;
 mod properties;
 mod support;
 mod vectors;

@@ -34,6 +34,7 @@ pub(crate) const FILES: &[(&str, Decoder)] = &[
     ("bodies.txt", body),
     ("groups.txt", group),
     ("overviews.txt", overview),
+    ("packs.txt", crate::packs::part),
 ];
 
 fn holds(file: &str) {
@@ -76,6 +77,7 @@ vectors_hold! {
     record_bodies: "bodies.txt",
     row_groups: "groups.txt",
     overviews: "overviews.txt",
+    parts_of_packs: "packs.txt",
 }
 
 fn overview(vector: &Vector) -> Result<String, FormatError> {
@@ -333,6 +335,7 @@ pub(crate) fn derivation(vector: &Vector) -> String {
             vector.all("remove").for_each(|row| sum.remove(&crate::support::unhex(row).try_into().expect("32 bytes")));
             hex(&sum.0)
         }
+        "cuts" => crate::packs::cuts(vector),
         other => panic!("nothing is derived as {other}"),
     }
 }

@@ -3,6 +3,9 @@
 //! `fuzz/` drives them with libFuzzer, `tests/format` with its corpus and a seeded mutator. A promise is: no panic, and
 //! what was taken is the one form of what it says, so that writing it again gives the same bytes.
 
+use crate::blob::{
+    BlobKeys, Bucket, Effort, Form, decode, directory_range, encode, finish, open_directory, read_header,
+};
 use crate::block::{Column, GroupMain, Level, Presence, decode_column, encode_column};
 use crate::catalogue::{BlockMain, Shape, from_exact, to_exact};
 use crate::error::Result;
@@ -35,6 +38,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("group", group),
     ("column", column),
     ("overview", overview),
+    ("pack", pack),
+    ("bucket", bucket),
+    ("chunk", chunk),
     ("catalogue", catalogue),
     ("change", change),
     ("bodies", bodies),
@@ -44,6 +50,15 @@ pub const TARGETS: &[(&str, Target)] = &[
 pub const WORKSPACE: WorkspaceId = WorkspaceId([1; 16]);
 /// The journal that the inputs are of.
 pub const JOURNAL: JournalId = JournalId(*b"journal id of 16");
+
+/// The pack that the inputs are of.
+pub const PACK: ObjectId = ObjectId(*b"id of a pack: 16");
+
+/// Returns the place of that pack's directory.
+#[must_use]
+pub fn pack_place() -> Place {
+    Place::of(WORKSPACE, Kind::Pack, PACK)
+}
 
 /// Returns the key that seals the inputs.
 #[must_use]
@@ -70,6 +85,45 @@ pub fn overview(data: &[u8]) {
     let written = read.encode().expect("what was read can be written");
     let again = Overview::decode(&written).expect("what was written can be read");
     assert_eq!(again.encode(), Ok(written));
+}
+
+/// The text of a pack's directory, and a header and a trailer.
+pub fn pack(data: &[u8]) {
+    let _ = read_header(data);
+    if let Some((len, last)) = data.split_first_chunk()
+        && let Ok(range) = directory_range(PACK, u64::from_le_bytes(*len), last)
+    {
+        assert!(range.start < range.end && range.end < u64::from_le_bytes(*len));
+    }
+    let sealed = key().seal([7; 24], &pack_place(), data);
+    let Ok(read) = open_directory(WORKSPACE, &key(), PACK, sealed.as_bytes()) else { return };
+    let keys = BlobKeys::derive(WORKSPACE, &key());
+    let (_, again) = finish(&keys, &key(), [7; 24], PACK, &read.entries).expect("what was read can be written");
+    assert_eq!(again, sealed);
+}
+
+/// The text of a bucket.
+pub fn bucket(data: &[u8]) {
+    if let Ok(read) = Bucket::from_text(data) {
+        assert_eq!(&**read.to_text(), data);
+    }
+}
+
+/// The content of a chunk, after its form and length.
+pub fn chunk(data: &[u8]) {
+    let Some(([form, len @ ..], stored)) = data.split_first_chunk::<5>() else { return };
+    let Some(form) = Form::from_u8(*form) else { return };
+    let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
+    let mut content = Vec::new();
+    if decode(form, len, stored, &mut content).is_err() {
+        assert!(content.is_empty());
+        return;
+    }
+    assert_eq!(content.len(), len);
+    let (mut once, mut again) = (Vec::new(), Vec::new());
+    let form = encode(form, Effort::Default, &content, &mut once);
+    decode(form, len, &once, &mut again).expect("what was written can be read");
+    assert_eq!(again, content);
 }
 
 /// A sealed object.

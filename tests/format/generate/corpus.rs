@@ -45,6 +45,13 @@ pub(super) fn corpus() {
     };
     put("key_file", "one", &KeyFile { entries: vec![entry] }.encode().expect("short"));
     put("overview", "floats", &super::overviews::floats(3));
+    put("pack", "directory", &super::packs::directory());
+    put("bucket", "three", &super::packs::bucket());
+    for form in super::packs::FORMS {
+        let head = [form as u8].into_iter().chain((super::packs::content().len() as u32).to_le_bytes());
+        let name = format!("{form:?}").to_lowercase();
+        put("chunk", &name, &head.chain(super::packs::stored(form)).collect::<Vec<u8>>());
+    }
     put("mirror", "mirror", &Mirror { lineage: LineageId([1; 16]), counter: 7, sum: [2; 32] }.encode());
     put("recovery_code", "code", format_recovery_code(&[0x5a; 20]).as_bytes());
     put("journal_header", "run", &fuzz::journal_key().0.encode().expect("short"));

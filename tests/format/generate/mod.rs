@@ -9,6 +9,7 @@ mod journals;
 mod keys;
 mod objects;
 mod overviews;
+mod packs;
 
 use runcellar_format::seal::checksum;
 
@@ -59,12 +60,14 @@ fn vectors_are_written_on_request() {
             "bodies.txt" => bodies::bodies(&mut maker),
             "groups.txt" => groups::groups(&mut maker),
             "overviews.txt" => overviews::overviews(&mut maker),
+            "packs.txt" => packs::packs(&mut maker),
             other => panic!("no generator for {other}"),
         };
         assert!(maker.wrong.is_empty(), "{file}: {:#?}", maker.wrong);
         write(&format!("tests/data/vectors/{file}"), to_text(head, &maker.vectors).as_bytes());
     }
-    let head = "Derivations: pairs, sealing to them, lookup tags, hashes of rows and their sums.";
+    let head =
+        "Derivations: pairs, sealing to them, lookup tags, hashes of rows and their sums, cuts and ids of chunks.";
     write("tests/data/vectors/derivations.txt", to_text(head, &objects::derivations()).as_bytes());
     corpus::corpus();
 }

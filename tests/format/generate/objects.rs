@@ -89,6 +89,8 @@ pub(super) fn derivations() -> Vec<Vector> {
                 .bytes("text", &[0x20; 32])
                 .bytes("ephemeral", &[6; 32]),
         ),
+        made(of("a file of 2 MB", "cuts").with("seed", "00").with("length", "2000000")),
+        made(of("a short file", "cuts").with("seed", "01").with("length", "32768")),
         made(
             of("a run", "lookup tag")
                 .bytes("secret", &secret)
