@@ -51,7 +51,10 @@ def spent(pid):
     nanoseconds = int(open(f"/proc/{pid}/schedstat").read().split()[0]) if pid else 0
     return time.process_time() + nanoseconds / 1e9
 
-tee = forwarder() if capture else None
+tee = None
+# The shell that started it may be done before it has its name.
+while capture and tee is None:
+    tee = forwarder()
 before, begin = spent(tee), time.monotonic()
 for line in range(int(seconds * rate)):
     print(f"step {line}: loss 0.{line:06} accuracy 0.{line:06}", flush=True)

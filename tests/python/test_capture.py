@@ -364,9 +364,14 @@ def test_a_killed_forwarder_costs_nothing_that_is_seen(in_cellar: str) -> None:
             except OSError:
                 pass
     print("before", flush=True)
-    [tee] = forwarders()
+    # The shell that started it may be done before it has its name.
+    while not (found := list(forwarders())): time.sleep(0.01)
+    [tee] = found
+    # What it was holding in that moment would be lost with it: both of its outputs have the line.
+    def written():
+        return int(open(f"/proc/{tee}/io").read().split("wchar: ")[1].split()[0])
+    while written() < 2 * len("before\\n"): time.sleep(0.01)
     os.kill(tee, 9)
-    # What it was holding in that moment would be lost with it.
     with contextlib.suppress(OSError):
         while " Z " not in open(f"/proc/{tee}/stat").read(): time.sleep(0.01)
     for i in range(20000): print(i)
