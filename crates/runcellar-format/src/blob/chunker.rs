@@ -60,13 +60,22 @@ fn roll(gear: &Gear, hash: u64, byte: u8) -> u64 {
 #[inline]
 fn find(gear: &Gear, hash: &mut u64, data: &[u8], one_in: u64) -> Option<usize> {
     let most = u64::MAX / one_in;
-    for (at, byte) in data.iter().enumerate() {
-        *hash = roll(gear, *hash, *byte);
+    let (pairs, last) = data.as_chunks::<2>();
+    // Two bytes a step: what each adds is looked up apart, so that the second need not wait for the first.
+    for (at, [first, second]) in pairs.iter().enumerate() {
+        let (first, second) = (gear[usize::from(*first)], gear[usize::from(*second)]);
+        let between = (*hash << 1).wrapping_add(first);
+        *hash = (*hash << 2).wrapping_add((first << 1).wrapping_add(second));
+        if between <= most {
+            return Some(2 * at + 1);
+        }
         if *hash <= most {
-            return Some(at + 1);
+            return Some(2 * at + 2);
         }
     }
-    None
+    let [last] = last else { return None };
+    *hash = roll(gear, *hash, *last);
+    (*hash <= most).then_some(data.len())
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl Effort {
     pub(super) fn level(self) -> i32 {
         match self {
             Effort::Default => 3,
-            Effort::Best => 9,
+            Effort::Best => 7,
         }
     }
 }

@@ -17,6 +17,8 @@ const ZSTD: u8 = 1;
 const HEAD_BYTES: usize = 5;
 /// A plane whose bytes carry more is stored as it is: packing would save less than 2.5% of it.
 const BITS_WORTH_PACKING: f32 = 7.8;
+/// A plane whose bytes carry less repeats itself: without repetitions a byte takes a bit at least.
+const BITS_OF_REPETITION: f32 = 1.0;
 
 /// Appends the planes of elements of `STRIDE` bytes, then the bytes at the end that do not fill one.
 pub(super) fn encode<const STRIDE: usize>(content: &[u8], effort: Effort, out: &mut Vec<u8>) {
@@ -45,7 +47,7 @@ pub(super) fn encode<const STRIDE: usize>(content: &[u8], effort: Effort, out: &
 
 /// How a plane is packed, or `None` if that does not pay: told by how its bytes spread.
 fn method(counts: &Counts, plane: usize, effort: Effort) -> Option<Method> {
-    if counts.repeats(plane) > 0.5 {
+    if counts.runs(plane) || counts.bits(plane) < BITS_OF_REPETITION {
         return Some(Method::Level(effort.level()));
     }
     (counts.bits(plane) < BITS_WORTH_PACKING).then_some(Method::Literals)

@@ -16,7 +16,7 @@ const TRIED_BYTES: usize = 2048;
 const WORD_BYTES: usize = 5;
 /// One in so many places must repeat others for a trial to be made; places are compared with a quarter of the others.
 const REPEATS_ONE_IN: usize = 64;
-/// What takes more than this of its length is taken for noise: a sample of noise looks less even than it is.
+/// What is more even than this is taken for noise.
 const NOISE: f32 = 0.96;
 /// What a trial is worse at than the whole content, as it is short; planes must be smaller than it by this.
 const TRIAL_MARGIN: f32 = 0.02;
@@ -32,10 +32,10 @@ pub fn probe(content: &[u8], effort: Effort) -> Form {
     let (elements, _) = sample.as_chunks();
     let by_eights = Counts::of_planes::<8>(elements);
     // A mixture of planes is never more even than they are: if planes of 8 are noise, so is each other form.
-    let (form, ratio) = match by_eights.ratio::<8>() {
+    let (form, ratio) = match by_eights.noise() {
         noise if noise > NOISE => (Form::Raw, 1.0),
         _ if content.len() < PIECES * COUNTED_BYTES => (Form::Zstd, 1.0),
-        eights => smallest(&by_eights, eights),
+        _ => smallest(&by_eights),
     };
     let short = content.len() < PIECES * COUNTED_BYTES && form != Form::Raw;
     let tried = if short || repeats(&sample) { trial(content) } else { 1.0 };
@@ -49,13 +49,13 @@ pub fn probe(content: &[u8], effort: Effort) -> Form {
 }
 
 /// The form of planes, or of none, whose bytes are least even; of those that are alike, the one of fewest planes.
-fn smallest(by_eights: &Counts, eights: f32) -> (Form, f32) {
+fn smallest(by_eights: &Counts) -> (Form, f32) {
     let (by_fours, by_twos) = (by_eights.folded::<4>(), by_eights.folded::<2>());
     let ratios = [
         (Form::Zstd, by_twos.folded::<1>().ratio::<1>()),
         (Form::Planes2, by_twos.ratio::<2>()),
         (Form::Planes4, by_fours.ratio::<4>()),
-        (Form::Planes8, eights),
+        (Form::Planes8, by_eights.ratio::<8>()),
     ];
     let least = ratios.iter().fold(1.0_f32, |least, (_, ratio)| least.min(*ratio));
     ratios.into_iter().find(|(_, ratio)| *ratio < least + 0.02).unwrap_or((Form::Raw, 1.0))
@@ -64,8 +64,12 @@ fn smallest(by_eights: &Counts, eights: f32) -> (Form, f32) {
 /// Joins pieces of content, each from a multiple of 8 bytes, or all of it where it is short.
 fn pieces(content: &[u8], len: usize) -> Vec<u8> {
     let Some(room) = content.len().checked_sub(PIECES * len) else { return content.to_vec() };
-    let starts = (0..PIECES).map(|index| index * len + (room / (PIECES - 1) * index) / 8 * 8);
-    starts.flat_map(|start| &content[start..start + len]).copied().collect()
+    let mut out = Vec::with_capacity(PIECES * len);
+    for index in 0..PIECES {
+        let start = index * len + (room / (PIECES - 1) * index) / 8 * 8;
+        out.extend_from_slice(&content[start..start + len]);
+    }
+    out
 }
 
 /// Tells whether words of the first half of a sample come again in it.
