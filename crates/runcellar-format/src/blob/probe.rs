@@ -9,7 +9,8 @@ use crate::zframe::{Method, pack_into};
 
 /// Pieces of a sample, evenly spread over the content.
 const PIECES: usize = 8;
-/// Bytes of a piece in which bytes are counted and repetitions sought, and of one that is compressed for trial.
+/// Bytes of a piece by which noise is told, of one whose bytes are counted for more, and of one that is compressed for trial.
+const GLANCED_BYTES: usize = 256;
 const COUNTED_BYTES: usize = 512;
 const TRIED_BYTES: usize = 2048;
 /// Bytes that are compared to find a repetition: five of a normal float32 hold three of noise.
@@ -28,10 +29,13 @@ pub fn probe(content: &[u8], effort: Effort) -> Form {
         Effort::Default => 0.9,
         Effort::Best => 0.98,
     };
-    let sample = pieces(content, COUNTED_BYTES);
-    let (elements, _) = sample.as_chunks();
-    let by_eights = Counts::of_planes::<8>(elements);
     // A mixture of planes is never more even than they are: if planes of 8 are noise, so is each other form.
+    let glance = pieces(content, GLANCED_BYTES);
+    if Counts::of_planes::<8>(glance.as_chunks().0).noise() > NOISE && !repeats(&glance) {
+        return Form::Raw;
+    }
+    let sample = pieces(content, COUNTED_BYTES);
+    let by_eights = Counts::of_planes::<8>(sample.as_chunks().0);
     let (form, ratio) = match by_eights.noise() {
         noise if noise > NOISE => (Form::Raw, 1.0),
         _ if content.len() < PIECES * COUNTED_BYTES => (Form::Zstd, 1.0),
