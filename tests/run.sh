@@ -22,6 +22,7 @@ say "tools"
 python=$(command -v python3.11 || command -v python3)
 [ -d .venv ] || "$python" -m venv .venv
 .venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+install_package git git || lack "git repositories: git is missing"
 install_package strace strace || lack "P1 by system call trace: strace is missing"
 install_package bindfs bindfs || lack "network file systems on a mount: bindfs is missing"
 [ -c /dev/fuse ] || lack "network file systems on a mount: /dev/fuse is missing"

@@ -19,6 +19,7 @@ fn every_verb_explains_itself_with_an_example() {
         "init",
         "ls",
         "show",
+        "diff",
         "plot",
         "export",
         "tag",

@@ -5,6 +5,7 @@
 mod bad_input;
 mod check;
 mod config;
+mod diff;
 mod doctor;
 mod du;
 mod export;

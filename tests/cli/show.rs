@@ -36,14 +36,15 @@ fn the_object_is_that_of_ls_and_more() {
     assert_eq!(shown["metrics"], expected);
     assert_eq!(
         shown["git"],
-        serde_json::json!({"commit": "0123456789abcdef0123456789abcdef01234567", "branch": "main"})
+        serde_json::json!({"commit": "0123456789abcdef0123456789abcdef01234567", "branch": "main", "dirty": null, "remote": null})
     );
     assert_eq!((&shown["program"], &shown["exit_code"], &shown["dropped"]), (&"train.py".into(), &3.into(), &0.into()));
     assert_eq!(
         (&shown["forked_from"], &shown["rewinds"], &shown["ranks"]),
         (&serde_json::Value::Null, &serde_json::json!([]), &1.into())
     );
-    let beyond_ls = ["metrics", "git", "program", "exit_code", "dropped", "system", "forked_from", "rewinds", "ranks"];
+    let beyond_ls =
+        ["metrics", "git", "packages", "program", "exit_code", "dropped", "system", "forked_from", "rewinds", "ranks"];
     for extra in beyond_ls {
         shown.as_object_mut().expect("an object").remove(extra);
     }

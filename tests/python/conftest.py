@@ -30,6 +30,7 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     # What the surroundings record is the matter of test_capture.py alone.
     monkeypatch.setenv("RUNCELLAR_SYSTEM", "off")
     monkeypatch.setenv("RUNCELLAR_CONSOLE", "off")
+    monkeypatch.setenv("RUNCELLAR_SOURCE", "off")
     home = tmp_path / "home"
     home.mkdir()
     # Tests that build with cargo need its home, which lies below the real one by default.

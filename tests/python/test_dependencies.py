@@ -63,6 +63,12 @@ FORBIDDEN = {
     ],
 }
 
+#: Whether a work tree differs from its commit only git can tell: it is started if the caller asks.
+ALLOWED = {
+    "runcellar/src/capture/git/process.rs": {"std::process::Command"},
+    "runcellar/src/os/process.rs": {"std::process::Command"},
+}
+
 
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_what_must_never_be_in_a_crate_is_not_there(package: str) -> None:
@@ -73,7 +79,8 @@ def test_what_must_never_be_in_a_crate_is_not_there(package: str) -> None:
     for path in sources:
         code = path.read_text().split("#[cfg(test)]\nmod tests {")[0]
         lines = [line for line in code.splitlines() if not line.lstrip().startswith("//")]
-        for word in FORBIDDEN[package]:
+        allowed = ALLOWED.get(path.relative_to(ROOT / "crates").as_posix(), set())
+        for word in set(FORBIDDEN[package]) - allowed:
             found += [f"{path.name}: {line.strip()}" for line in lines if word in line]
     assert found == []
 

@@ -23,6 +23,7 @@ mod properties;
 mod ranks;
 mod reading;
 mod replay;
+mod source;
 mod support;
 mod usage;
 mod values;

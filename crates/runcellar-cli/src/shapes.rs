@@ -3,7 +3,7 @@
 //! Floats are exact and keep a `.` or `e`, so that 1.0 does not become an integer; NaN and the infinities, which JSON
 //! does not have, are the texts `"NaN"`, `"Infinity"` and `"-Infinity"`.
 
-use runcellar::{ConsoleLine, Json, KeySlot, Lineage, MetricInfo, RunInfo, Value};
+use runcellar::{ConsoleLine, Json, KeySlot, Lineage, MetricInfo, RunInfo, Source, Value};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
 use crate::render::number::exact_number;
@@ -130,6 +130,7 @@ pub(crate) struct ShowShape<'a> {
     run: RunShape<'a>,
     metrics: Vec<MetricShape<'a>>,
     git: Option<GitShape<'a>>,
+    packages: Packages<'a>,
     program: Option<&'a str>,
     exit_code: Option<i32>,
     dropped: u64,
@@ -184,6 +185,28 @@ struct MetricShape<'a> {
 struct GitShape<'a> {
     commit: &'a str,
     branch: Option<&'a str>,
+    dirty: Option<bool>,
+    remote: Option<&'a str>,
+}
+
+impl<'a> GitShape<'a> {
+    fn of(source: &'a Source) -> Option<GitShape<'a>> {
+        some(&source.commit).map(|commit| GitShape {
+            commit,
+            branch: some(&source.branch),
+            dirty: source.dirty,
+            remote: some(&source.remote),
+        })
+    }
+}
+
+/// Packages: name to version.
+struct Packages<'a>(&'a [(String, String)]);
+
+impl Serialize for Packages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, version)| (name, version)))
+    }
 }
 
 impl<'a> ShowShape<'a> {
@@ -191,7 +214,7 @@ impl<'a> ShowShape<'a> {
         run: &'a RunInfo,
         metrics: &'a [MetricInfo],
         system: &'a [MetricInfo],
-        lineage: &'a Lineage,
+        (lineage, source): (&'a Lineage, &'a Source),
         now_us: i64,
     ) -> ShowShape<'a> {
         let metric = |metric: &'a MetricInfo| MetricShape {
@@ -207,7 +230,8 @@ impl<'a> ShowShape<'a> {
         ShowShape {
             run: RunShape::of(run, now_us),
             metrics: metrics.iter().map(metric).collect(),
-            git: some(&run.git_commit).map(|commit| GitShape { commit, branch: some(&run.git_branch) }),
+            git: GitShape::of(source),
+            packages: Packages(&source.packages),
             program: some(&run.program),
             exit_code: run.exit_code,
             dropped: run.dropped,

@@ -88,7 +88,7 @@ fn switch(workspace: &runcellar::Workspace, given: Option<bool>, setting: &str) 
 impl Recorder {
     #[new]
     #[pyo3(signature = (*, project, name, config, tags, notes, group, job_type, id, resume, dir, key_file, disabled,
-                        strict, program, runtime, directory, system, console, fork_from, resume_from))]
+                        strict, program, runtime, directory, system, console, source, package_paths, fork_from, resume_from))]
     #[allow(clippy::too_many_arguments, reason = "a constructor with keywords only")]
     fn new(
         py: Python<'_>,
@@ -110,6 +110,8 @@ impl Recorder {
         directory: Option<PathBuf>,
         system: Option<bool>,
         console: Option<bool>,
+        source: Option<bool>,
+        package_paths: Vec<PathBuf>,
         fork_from: Option<&str>,
         resume_from: Option<&str>,
     ) -> Result<Self> {
@@ -164,6 +166,8 @@ impl Recorder {
             let mut builder = workspace
                 .run(&project)
                 .system(switch(&workspace, system, "system")?)
+                .source(switch(&workspace, source, "source")?)
+                .package_paths(package_paths)
                 .config(config)
                 .tags(tags)
                 .notes(notes.unwrap_or_default())

@@ -179,6 +179,22 @@ impl StoredRun {
         self.info().dropped
     }
 
+    /// Read where the code comes from, as of the last session.
+    fn source<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
+        let source = self.detached(py, Workspace::source)?;
+        let dict = PyDict::new(py);
+        dict.set_item("commit", text_or_none(&source.commit))?;
+        dict.set_item("branch", text_or_none(&source.branch))?;
+        dict.set_item("remote", text_or_none(&source.remote))?;
+        dict.set_item("dirty", source.dirty)?;
+        let packages = PyDict::new(py);
+        for (name, version) in &source.packages {
+            packages.set_item(name, version)?;
+        }
+        dict.set_item("packages", packages)?;
+        Ok(dict)
+    }
+
     /// Commit of the git work tree that it was started in; None if there was none.
     #[getter]
     fn git_commit(&self) -> Option<String> {

@@ -55,7 +55,7 @@ pub use lineage::{HistoryPoint, Lineage, RewindInfo};
 pub use monitor::{Monitor, Silent};
 pub use query::{
     ConsoleLine, Filter, Group, GroupStatistics, Groups, History, Listing, MetricInfo, RunInfo, Selection, Series,
-    SeriesValues, Window,
+    SeriesValues, Source, Window,
 };
 pub use run::{Resume, Run, RunBuilder};
 #[doc(hidden)]

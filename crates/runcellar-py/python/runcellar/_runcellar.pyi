@@ -148,6 +148,8 @@ class Recorder:
         directory: _Path | None,
         system: bool | None,
         console: bool | None,
+        source: bool | None,
+        package_paths: list[str],
         fork_from: str | None,
         resume_from: str | None,
     ) -> Recorder: ...
@@ -413,6 +415,21 @@ class StoredRun:
     @property
     def dropped(self) -> int:
         """How many values were logged and could not be kept."""
+    def source(self) -> dict[str, Any]:
+        """Read where the code comes from.
+
+        Returns
+        -------
+        dict
+            ``commit``, ``branch`` and ``remote`` of the git work tree (text or None; of the remote
+            without credentials), ``dirty`` (whether tracked files differed from the commit; None if
+            that is not known), and ``packages``, a dict of versions by name: all as of the last
+            session, if the run was resumed.
+
+        Examples
+        --------
+        >>> ws.run("brave-otter-12").source()["packages"]["numpy"]  # doctest: +SKIP
+        """
     @property
     def git_commit(self) -> str | None:
         """Commit of the git work tree that it was started in; None if there was none."""

@@ -270,6 +270,7 @@ def init(
     resume_from: str | None = None,
     system: bool | None = None,
     console: bool | None = None,
+    source: bool | None = None,
 ) -> Run:
     """Start a run and make it the active one.
 
@@ -325,7 +326,12 @@ def init(
         Whether what is written to standard output and error is recorded, by this process and by
         those that it starts. It arrives where it did before, byte by byte. By default
         ``RUNCELLAR_CONSOLE`` (on or off), else the workspace's setting ``console``, which is on.
-
+    source : bool, optional
+        Whether it is recorded where the code comes from, besides the git commit and branch: the
+        address of the remote without credentials, whether tracked files differ from the commit (for
+        which ``git`` is started), and which packages are installed. It is found in the background
+        within two seconds, or left out. By default ``RUNCELLAR_SOURCE`` (on or off), else the
+        workspace's setting ``source``, which is on.
     fork_from : str, optional
         ``"ID?_step=N"``: a new run that begins with the history of another up to and including step
         N, or with all of it without ``?_step=N``. It takes over config and metric definitions, too,
@@ -398,6 +404,8 @@ def init(
         resume_from=resume_from,
         system=_switch(system, "RUNCELLAR_SYSTEM"),
         console=_switch(console, "RUNCELLAR_CONSOLE"),
+        source=_switch(source, "RUNCELLAR_SOURCE"),
+        package_paths=[path for path in sys.path if isinstance(path, str)],
     )
     run._config = None
     # A resumed run has more in its config than what is given now: then the store is asked.

@@ -1,14 +1,17 @@
-//! What is recorded of a run's surroundings: the git commit, system metrics, the console.
+//! What is recorded of a run's surroundings: where its code comes from, system metrics, the console.
 //!
 //! Nothing here may fail a run or hold it up: what cannot be captured is said once, and left out. Nothing of it is on
 //! unless the caller asks.
 
 mod console;
 mod git;
+mod packages;
+mod source;
 mod system;
 
 pub use console::Stream;
 pub(crate) use git::git_head;
+pub(crate) use source::SourceOptions;
 pub use system::SYSTEM_EVERY;
 
 use std::path::PathBuf;
@@ -16,19 +19,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::run::OwnSeries;
 use console::Console;
+use source::SourceThread;
 use system::Sampler;
 
 /// What is recorded of a run's surroundings.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct CaptureOptions {
     /// System metrics.
     pub(crate) system: bool,
+    /// Where the code comes from.
+    pub(crate) source: Option<SourceOptions>,
 }
 
 /// What records a run's surroundings, in the process that started it.
 pub(crate) struct Capture {
     own: Arc<OwnSeries>,
     sampler: Mutex<Option<Sampler>>,
+    source: Mutex<Option<SourceThread>>,
     console: Console,
 }
 
@@ -36,11 +43,12 @@ impl Capture {
     /// Starts what `options` ask for. What cannot be started is warned about.
     pub(crate) fn start(own: OwnSeries, path: PathBuf, options: CaptureOptions) -> Capture {
         let own = Arc::new(own);
-        let sampler = options
-            .system
-            .then(|| Sampler::start(own.clone(), path))
-            .and_then(|started| started.inspect_err(|error| own.warn(&format!("no system metrics: {error}"))).ok());
-        Capture { own, sampler: Mutex::new(sampler), console: Console::default() }
+        let warned = |what: &str, error: std::io::Error| own.warn(&format!("{what}: {error}"));
+        let source = options.source.map(|options| SourceThread::start(own.clone(), options));
+        let source = source.and_then(|started| started.map_err(|error| warned("where the code is from", error)).ok());
+        let sampler = options.system.then(|| Sampler::start(own.clone(), path));
+        let sampler = sampler.and_then(|started| started.map_err(|error| warned("no system metrics", error)).ok());
+        Capture { own, sampler: Mutex::new(sampler), source: Mutex::new(source), console: Console::default() }
     }
 
     /// Takes in what the run wrote to a stream of its console.
@@ -52,6 +60,9 @@ impl Capture {
     pub(crate) fn finish(&self) {
         if let Some(sampler) = self.sampler.lock().unwrap_or_else(PoisonError::into_inner).take() {
             sampler.stop();
+        }
+        if let Some(source) = self.source.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            source.finish();
         }
         self.console.finish(&self.own);
         self.own.finish();

@@ -1,5 +1,5 @@
-//! What the standard library does not offer: record locks, fork notice, large pages, process and mount facts. The only
-//! `unsafe` of the store lives here.
+//! What the standard library does not offer: record locks, fork notice, large pages, process groups, process and mount
+//! facts. The only `unsafe` of the store lives here.
 #![allow(unsafe_code)]
 
 mod fork;
@@ -7,6 +7,7 @@ mod host;
 mod lock;
 mod memory;
 mod mount;
+mod process;
 
 pub(crate) use fork::{ForkHooks, Forkable, around_fork};
 pub(crate) use host::{
@@ -16,3 +17,4 @@ pub(crate) use host::{
 pub(crate) use lock::{lock_wait, try_lock};
 pub(crate) use memory::prefer_large_pages;
 pub(crate) use mount::{FileSystem, Mount, locks_work, mount_of, read_past_cache};
+pub(crate) use process::{kill_group, lead_a_group, wait_until_readable};

@@ -3,6 +3,7 @@
 mod at_best;
 mod bind;
 mod cache;
+mod diff;
 pub mod filter;
 mod find;
 mod follow;
@@ -15,11 +16,13 @@ mod runs;
 mod sample;
 mod scan;
 mod series;
+mod source;
 pub(crate) mod tail;
 mod values;
 mod window;
 
 pub(crate) use cache::ReadCache;
+pub use diff::{Pair, RunDiff};
 pub use filter::Filter;
 pub use follow::{FollowedRow, Follower};
 pub use groups::{Group, GroupStatistics, Groups};
@@ -28,6 +31,7 @@ pub use list::Listing;
 pub use own::ConsoleLine;
 pub use runs::{MetricInfo, RunInfo, Selection, parse_fields};
 pub use series::Series;
+pub use source::Source;
 pub use values::SeriesValues;
 pub use window::Window;
 

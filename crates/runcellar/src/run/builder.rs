@@ -13,7 +13,7 @@ use super::journal_file::EmptyJournal;
 use super::meet::{self, Given, Met};
 use super::writer::{JOURNAL_BYTES_MAX, Place, Writer, WriterOptions};
 use super::{OwnSeries, Run, Shared};
-use crate::capture::{Capture, CaptureOptions};
+use crate::capture::{Capture, CaptureOptions, SourceOptions};
 use crate::environment::Launch;
 use crate::ingest::Intake;
 use crate::ingest::progress::Progress;
@@ -63,7 +63,10 @@ pub struct RunBuilder {
     runtime: String,
     directory: Option<PathBuf>,
     options: WriterOptions,
-    capture: CaptureOptions,
+    system: bool,
+    source: bool,
+    packages: Vec<(String, String)>,
+    package_paths: Vec<PathBuf>,
 }
 
 impl Workspace {
@@ -89,7 +92,10 @@ impl Workspace {
             runtime: String::new(),
             directory: None,
             options: WriterOptions { strict: false, journal_bytes: JOURNAL_BYTES_MAX, own: false },
-            capture: CaptureOptions::default(),
+            system: false,
+            source: false,
+            packages: Vec::new(),
+            package_paths: Vec::new(),
         }
     }
 }
@@ -215,7 +221,30 @@ impl RunBuilder {
     /// [`SYSTEM_EVERY`](crate::SYSTEM_EVERY). By default they are not.
     #[must_use]
     pub fn system(mut self, system: bool) -> Self {
-        self.capture.system = system;
+        self.system = system;
+        self
+    }
+
+    /// Records where the code comes from, found in the background within two seconds: of the work tree at or above
+    /// [`RunBuilder::directory`] the remote (without credentials) and whether tracked files differ from the commit, for
+    /// which `git` is started; and the packages. By default it is not. Of the ranks of a run the first records it.
+    #[must_use]
+    pub fn source(mut self, source: bool) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// Sets packages that the program is made of, by name and version, for [`RunBuilder::source`] to record.
+    #[must_use]
+    pub fn packages(mut self, packages: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.packages.extend(packages);
+        self
+    }
+
+    /// Sets directories from which Python imports: [`RunBuilder::source`] records the packages that are installed there.
+    #[must_use]
+    pub fn package_paths(mut self, paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.package_paths.extend(paths);
         self
     }
 
@@ -237,7 +266,7 @@ impl RunBuilder {
         let workspace = self.workspace.clone();
         let inner = &workspace.inner;
         let writer_id = WriterId(io::random(&*inner.io)?);
-        let (options, capture) = (self.options, self.capture);
+        let (options, capture) = (self.options, self.capture());
         let (mut start, mut given) = self.into_start()?;
         meet::identify(&workspace, &mut start, &mut given)?;
         // The file comes before the run is known, so that a run whose writer dies in between can be told by an empty
@@ -271,6 +300,15 @@ impl RunBuilder {
             capture: Forkable::new(capture),
         };
         Ok(Run { shared: Arc::new(shared), finished: AtomicBool::new(false) })
+    }
+
+    fn capture(&self) -> CaptureOptions {
+        let source = || SourceOptions {
+            directory: self.directory.clone(),
+            package_paths: self.package_paths.clone(),
+            packages: self.packages.clone(),
+        };
+        CaptureOptions { system: self.system, source: (self.source && self.rank == 0).then(source) }
     }
 
     fn into_start(self) -> Result<(Start, Given)> {

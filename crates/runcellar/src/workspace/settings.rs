@@ -42,6 +42,12 @@ pub const SETTINGS: &[SettingInfo] = &[
     },
     SettingInfo { name: "console", about: "record the console", default: "true", values: Values::Switch },
     SettingInfo { name: "system", about: "record system metrics", default: "true", values: Values::Switch },
+    SettingInfo {
+        name: "source",
+        about: "record the git remote, whether files differ from the commit, and packages",
+        default: "true",
+        values: Values::Switch,
+    },
     SettingInfo { name: "redact", about: "look for secrets before writing", default: "true", values: Values::Switch },
     SettingInfo {
         name: "secrets.allow",

@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use runcellar::{HistoryPoint, Json, Lineage, MetricInfo, RunInfo, RunState, Value};
+use runcellar::{HistoryPoint, Json, Lineage, MetricInfo, RunInfo, RunState, Source, Value};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::failure::listed;
 use crate::output::Display;
 use crate::render::table::{Cell, Column, Table};
 use crate::render::{Style, number, shorten, time, visible};
+use crate::shapes::some;
 use crate::verbs::ls::{json_text, state_style, value_text};
 
 /// Width of the labels of the header.
@@ -19,14 +20,14 @@ const COMMIT_DIGITS: usize = 12;
 /// Returns the page: header, config, metrics, the rest of the summary, and system metrics, each metric with its
 /// sparkline.
 pub(super) fn page(
-    (run, lineage): (&RunInfo, &Lineage),
+    (run, lineage, source): (&RunInfo, &Lineage, &Source),
     rest: &[&(String, Value)],
     [(metrics, sparks), (system, system_sparks)]: [(&[MetricInfo], &[String]); 2],
     now: i64,
     display: Display,
 ) -> String {
     let mut page = Page { text: String::new(), display };
-    page.header(run, now);
+    page.header(run, source, now);
     page.lineage(lineage);
     page.config(&run.config);
     page.metrics("metrics", "steps", metrics, sparks);
@@ -63,7 +64,7 @@ impl Page {
         }
     }
 
-    fn header(&mut self, run: &RunInfo, now: i64) {
+    fn header(&mut self, run: &RunInfo, source: &Source, now: i64) {
         let state = self.paint(state_style(run.state), run.state.as_str());
         let name = self.paint(Style::Bold, &visible(&run.name));
         self.line(&format!("{name}  {state}"));
@@ -97,12 +98,7 @@ impl Page {
             .collect();
         self.field("program", &program.join("  "));
         self.field("host", &visible(&run.host));
-        let commit: String = visible(&run.git_commit).chars().take(COMMIT_DIGITS).collect();
-        let branch =
-            if run.git_branch.is_empty() { String::new() } else { format!(" on {}", visible(&run.git_branch)) };
-        if !commit.is_empty() {
-            self.field("git", &format!("{commit}{branch}"));
-        }
+        self.source(source);
         match run.exit_code {
             Some(0) => self.field("exit code", "0"),
             Some(code) => {
@@ -114,6 +110,20 @@ impl Page {
         if run.dropped > 0 {
             let count = self.paint(Style::Yellow, &format!("{} values could not be kept", run.dropped));
             self.field("dropped", &count);
+        }
+    }
+
+    fn source(&mut self, source: &Source) {
+        let commit: String = visible(&source.commit).chars().take(COMMIT_DIGITS).collect();
+        if !commit.is_empty() {
+            let branch = some(&source.branch).map_or(String::new(), |branch| format!(" on {}", visible(branch)));
+            let changed =
+                if source.dirty == Some(true) { self.paint(Style::Yellow, ", changed") } else { String::new() };
+            let remote = self.paint(Style::Dim, &format!("  {}", visible(&source.remote)));
+            self.field("git", &format!("{commit}{branch}{changed}{remote}"));
+        }
+        if !source.packages.is_empty() {
+            self.field("packages", &source.packages.len().to_string());
         }
     }
 

@@ -1,8 +1,8 @@
 //! The commit of a git work tree, read from its files: no process is started, and nothing else of the tree is read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-const FILE_BYTES_MAX: u64 = 8 << 20;
+use super::{common_directory, git_directory, read, work_tree};
 
 /// Commit and branch of a work tree; empty where there is none.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -13,17 +13,7 @@ pub(crate) struct GitHead {
 
 /// Reads the head of the work tree at or above `directory`.
 pub(crate) fn git_head(directory: &Path) -> GitHead {
-    let dot_git = directory.ancestors().map(|above| above.join(".git")).find(|path| path.exists());
-    dot_git.and_then(|dot_git| head_of(&git_directory(dot_git)?)).unwrap_or_default()
-}
-
-/// A work tree's `.git` is a directory, or a file that names one (worktrees, submodules).
-fn git_directory(dot_git: PathBuf) -> Option<PathBuf> {
-    if dot_git.is_dir() {
-        return Some(dot_git);
-    }
-    let text = read(&dot_git)?;
-    Some(dot_git.parent()?.join(text.strip_prefix("gitdir:")?.trim()))
+    work_tree(directory).and_then(|top| head_of(&git_directory(top)?)).unwrap_or_default()
 }
 
 fn head_of(git: &Path) -> Option<GitHead> {
@@ -31,8 +21,7 @@ fn head_of(git: &Path) -> Option<GitHead> {
     let Some(reference) = head.trim().strip_prefix("ref:").map(str::trim) else {
         return Some(GitHead { commit: object_id(&head)?, branch: String::new() });
     };
-    // Worktrees keep shared references in the directory that `commondir` names.
-    let common = read(&git.join("commondir")).map_or_else(|| git.to_owned(), |common| git.join(common.trim()));
+    let common = common_directory(git);
     let loose = [git, &common].into_iter().find_map(|place| object_id(&read(&place.join(reference))?));
     let commit = loose.or_else(|| packed(&common, reference)).unwrap_or_default();
     let branch = reference.strip_prefix("refs/heads/").unwrap_or(reference).to_owned();
@@ -51,13 +40,6 @@ fn object_id(text: &str) -> Option<String> {
     let id = text.trim();
     let whole = matches!(id.len(), 40 | 64) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     whole.then(|| id.to_owned())
-}
-
-fn read(path: &Path) -> Option<String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    std::fs::File::open(path).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
 }
 
 #[cfg(test)]

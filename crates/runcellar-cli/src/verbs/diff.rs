@@ -1,0 +1,128 @@
+//! `diff`: two runs side by side.
+
+use clap_complete::engine::ArgValueCompleter;
+use runcellar::query::{Pair, RunDiff};
+use runcellar::{Json, RunInfo};
+
+use crate::complete;
+use crate::failure::Failure;
+use crate::render::Style;
+use crate::render::number::exact_number;
+use crate::render::table::{Cell, Column, Table};
+use crate::session::Session;
+use crate::shapes::{Nested, RunName};
+use crate::verbs::ls::json_text;
+
+/// Show two runs side by side: config, summary, packages and where the code comes from
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Only what differs is shown; --all shows the rest, too.
+
+Examples:
+  runcellar diff brave-otter-12 calm-fox-3
+  runcellar diff brave-otter-12 calm-fox-3 --all --json")]
+pub(crate) struct Args {
+    /// The one run
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    left: String,
+    /// The other run
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    right: String,
+    /// Show what both have alike, too
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Shape<'a> {
+    runs: [RunName<'a>; 2],
+    source: Vec<PairShape<'a>>,
+    config: Vec<PairShape<'a>>,
+    summary: Vec<PairShape<'a>>,
+    packages: Vec<PairShape<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct PairShape<'a> {
+    name: &'a str,
+    left: Option<Nested<'a>>,
+    right: Option<Nested<'a>>,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
+    let workspace = session.open()?;
+    let (left, right) = (workspace.find_run(&args.left)?, workspace.find_run(&args.right)?);
+    let mut diff = {
+        let _work = session.work("reading runs");
+        workspace.diff(&left, &right)?
+    };
+    if !args.all {
+        sections(&mut diff).into_iter().for_each(|(_, pairs)| pairs.retain(|pair| !pair.is_equal()));
+    }
+    let is_empty = sections(&mut diff).iter().all(|(_, pairs)| pairs.is_empty());
+    if session.json || !is_empty {
+        let shape = Shape {
+            runs: [RunName::of(&left), RunName::of(&right)],
+            source: shapes(&diff.source),
+            config: shapes(&diff.config),
+            summary: shapes(&diff.summary),
+            packages: shapes(&diff.packages),
+        };
+        let text = || table(&left, &right, &diff).render(session.display.width, session.display.color);
+        session.answer(&shape, text)?;
+    }
+    if is_empty && !session.json {
+        session.note("no differences in config, summary, packages and where the code comes from");
+    }
+    Ok(())
+}
+
+fn sections(diff: &mut RunDiff) -> [(&'static str, &mut Vec<Pair>); 4] {
+    let RunDiff { source, config, summary, packages } = diff;
+    [("source", source), ("config", config), ("summary", summary), ("packages", packages)]
+}
+
+fn shapes(pairs: &[Pair]) -> Vec<PairShape<'_>> {
+    let shape = |pair| {
+        let Pair { name, left, right } = pair;
+        PairShape { name, left: left.as_ref().map(Nested), right: right.as_ref().map(Nested) }
+    };
+    pairs.iter().map(shape).collect()
+}
+
+fn table(left: &RunInfo, right: &RunInfo, diff: &RunDiff) -> Table {
+    let (names, columns) = (Column::left("").shrink_to(12), |run: &RunInfo| Column::left(&run.name).shrink_to(12));
+    let mut table = Table::new(vec![names.priority(2), columns(left).priority(1), columns(right).priority(1)]);
+    table.push(vec!["id".into(), Cell::new(&left.id, Style::Cyan), Cell::new(&right.id, Style::Cyan)]);
+    let RunDiff { source, config, summary, packages } = diff;
+    for (title, pairs) in [("source", source), ("config", config), ("summary", summary), ("packages", packages)] {
+        if !pairs.is_empty() {
+            table.push(Vec::new());
+            table.push(vec![Cell::new(title, Style::Bold)]);
+        }
+        for pair in pairs {
+            let (left, right) = texts(pair);
+            let style = if pair.is_equal() { Style::Dim } else { Style::Plain };
+            table.push(vec![
+                Cell::new(format!("  {}", pair.name), Style::Dim),
+                Cell::new(left, style),
+                Cell::new(right, style),
+            ]);
+        }
+    }
+    table
+}
+
+/// Returns how the two sides are shown: numbers in as many digits as it takes to tell them apart.
+fn texts(pair: &Pair) -> (String, String) {
+    let shown = |side: &Option<Json>| side.as_ref().map(json_text).unwrap_or_default();
+    let (left, right) = (shown(&pair.left), shown(&pair.right));
+    if left != right || pair.is_equal() {
+        return (left, right);
+    }
+    let exact = |side: &Option<Json>| match side {
+        Some(Json::Float(value)) => exact_number(*value),
+        other => shown(other),
+    };
+    (exact(&pair.left), exact(&pair.right))
+}
