@@ -147,16 +147,3 @@ impl Workspace {
         Ok(Scanner::new(key.secret().duplicate(), allowed))
     }
 }
-
-/// Returns a URL of a git remote without name and password; other texts as they are.
-#[must_use]
-pub fn without_credentials(url: &str) -> Cow<'_, str> {
-    let Some((scheme, rest)) = url.split_once("://") else { return Cow::Borrowed(url) };
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rsplit_once('@') {
-        // The name of `ssh://git@host` is no secret; what has a password goes whole.
-        Some((user, _)) if scheme.ends_with("ssh") && !user.contains(':') => Cow::Borrowed(url),
-        Some((user, _)) => Cow::Owned(format!("{scheme}://{}", &rest[user.len() + 1..])),
-        None => Cow::Borrowed(url),
-    }
-}

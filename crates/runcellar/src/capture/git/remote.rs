@@ -119,6 +119,7 @@ mod tests {
             ("foo::secret", "foo::"),
             ("/srv/git/a@b:c.git", "/srv/git/a@b:c.git"),
             ("../a", "../a"),
+            ("ssh://someone@host/a", "ssh://host/a"),
             ("https://", "https://"),
             ("", ""),
         ];

@@ -1,4 +1,4 @@
-use super::super::{Finding, Language, Lines, Scanner, without_credentials};
+use super::super::{Finding, Language, Lines, Scanner};
 use super::fakes::Dice;
 use super::{scanner, text};
 use crate::{Json, json};
@@ -226,23 +226,5 @@ fn any_text_is_taken() {
         let line: String = (0..1 + dice.below(14)).map(|_| dice.one_of(&pieces)).collect();
         let _ = text(&line);
         let _ = Lines::new(Language::Code).open_line(&scanner(), &line);
-        let _ = without_credentials(&line);
-    }
-}
-
-#[test]
-fn remotes_lose_their_credentials() {
-    for (url, expected) in [
-        ("https://user:pass@host/x.git", "https://host/x.git"),
-        ("https://token@host/x.git", "https://host/x.git"),
-        ("https://user:p@ss@host/x.git", "https://host/x.git"),
-        ("https://host/x@y.git", "https://host/x@y.git"),
-        ("ssh://git@host:22/x.git", "ssh://git@host:22/x.git"),
-        ("ssh://git:pass@host/x.git", "ssh://host/x.git"),
-        ("git@github.com:someone/x.git", "git@github.com:someone/x.git"),
-        ("/srv/git/x.git", "/srv/git/x.git"),
-        ("", ""),
-    ] {
-        assert_eq!(without_credentials(url), expected);
     }
 }
