@@ -7,7 +7,20 @@ fn settings_are_listed_read_changed_and_brought_back() {
     let home = Home::with_workspace();
     let listed = home.json(["config"]);
     let names: Vec<&str> = listed.as_array().expect("an array").iter().filter_map(|one| one["name"].as_str()).collect();
-    assert_eq!(names, ["code.save", "console", "system", "redact", "retention.days", "project.default", "local_only"]);
+    assert_eq!(
+        names,
+        [
+            "code.save",
+            "console",
+            "system",
+            "source",
+            "redact",
+            "secrets.allow",
+            "retention.days",
+            "project.default",
+            "local_only"
+        ]
+    );
     assert_eq!(listed, home.json(["config", "ls"]));
     assert_eq!(home.ok(["config", "get", "project.default"]), "default\n");
     assert_eq!(home.ok(["config", "set", "project.default", "vision"]), "project.default = vision\n");

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,8 @@ def test_it_is_switched_off_by_argument_variable_and_setting(
     if how == "variable":
         monkeypatch.setenv("RUNCELLAR_SOURCE", "off")
     if how == "setting":
-        command = shutil.which("runcellar")
-        if command is None:
-            pytest.skip("the command is not on PATH")
-        subprocess.run(
-            [command, "--workspace", ws_dir, "config", "set", "source", "off"], check=True
-        )
+        command = [sys.executable, "-m", "runcellar", "--workspace", ws_dir]
+        subprocess.run([*command, "config", "set", "source", "off"], check=True)
     run = rc.init(dir=ws_dir, source=False if how == "argument" else None)
     run.finish()
     source = _source(ws_dir, run)

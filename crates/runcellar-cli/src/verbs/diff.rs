@@ -83,10 +83,10 @@ fn sections(diff: &mut RunDiff) -> [(&'static str, &mut Vec<Pair>); 4] {
 }
 
 fn shapes(pairs: &[Pair]) -> Vec<PairShape<'_>> {
-    let shape = |pair| {
+    fn shape(pair: &Pair) -> PairShape<'_> {
         let Pair { name, left, right } = pair;
         PairShape { name, left: left.as_ref().map(Nested), right: right.as_ref().map(Nested) }
-    };
+    }
     pairs.iter().map(shape).collect()
 }
 

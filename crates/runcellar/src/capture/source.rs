@@ -18,6 +18,8 @@ use crate::run::{OwnRow, OwnSeries};
 
 /// How long it may take, counted from the start of the run. `finish()` of a shorter run waits for the rest of it.
 pub(crate) const SOURCE_WITHIN: Duration = Duration::from_secs(2);
+/// How much longer `finish()` waits, so that what was found by then is recorded.
+const RECORDED_WITHIN: Duration = Duration::from_secs(1);
 /// What is asked of git: what is changed or staged of the files that it knows. Submodules are compared by their commit
 /// alone, as nothing is to run in them.
 const STATUS: [&str; 5] =
@@ -83,7 +85,7 @@ impl SourceThread {
 
     /// Waits until all is recorded, or the time is over: a directory on a dead mount cannot be given up.
     pub(super) fn finish(self) {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = (self.deadline + RECORDED_WITHIN).saturating_duration_since(Instant::now());
         if self.done.recv_timeout(left).is_err() {
             *self.abandoned.lock().unwrap_or_else(PoisonError::into_inner) = true;
         }
