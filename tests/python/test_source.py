@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import runcellar as rc
 from conftest import Script
 
+COMMAND = Path(sysconfig.get_path("scripts")) / "runcellar"
 GIT = shutil.which("git")
 
 
@@ -79,8 +80,8 @@ def test_it_is_switched_off_by_argument_variable_and_setting(
     if how == "variable":
         monkeypatch.setenv("RUNCELLAR_SOURCE", "off")
     if how == "setting":
-        command = [sys.executable, "-m", "runcellar", "--workspace", ws_dir]
-        subprocess.run([*command, "config", "set", "source", "off"], check=True)
+        set_off = [str(COMMAND), "--workspace", ws_dir, "config", "set", "source", "off"]
+        subprocess.run(set_off, check=True)
     run = rc.init(dir=ws_dir, source=False if how == "argument" else None)
     run.finish()
     source = _source(ws_dir, run)
