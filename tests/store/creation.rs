@@ -250,15 +250,15 @@ fn a_newer_format_is_named_and_left_alone() {
         connection.pragma_update(None, "user_version", version).expect("sets");
         connection.close().expect("closes");
     };
-    set_version(3);
-    assert_refused(&place, place.keys(), ErrorKind::NewerFormat, "format 3 is newer than this build reads (2)");
+    set_version(4);
+    assert_refused(&place, place.keys(), ErrorKind::NewerFormat, "format 4 is newer than this build reads (3)");
     set_version(0);
     assert_refused(&place, place.keys(), ErrorKind::Damaged, "schema");
     set_version(1);
     place.open_silently();
     assert_eq!(version_of(&place), 1, "reading changes nothing");
     place.open().run("p").start().and_then(|run| run.finish()).expect("records");
-    assert_eq!(version_of(&place), 2, "the first write brings it up to date");
+    assert_eq!(version_of(&place), 3, "the first write brings it up to date");
     let key = place.keys_dir().join(&key_files(&place)[0]);
     let mut bytes = std::fs::read(&key).expect("reads");
     bytes[8] = 2;

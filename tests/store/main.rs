@@ -3,6 +3,7 @@
 //! docs/RELIABILITY.md and docs/PRIVACY.md say which promise each test holds.
 #![allow(unsafe_code, reason = "fork, kill and mount are what these tests are about")]
 
+mod artifacts;
 mod as_of;
 mod catalogue;
 mod creation;

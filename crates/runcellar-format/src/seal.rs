@@ -54,7 +54,7 @@ pub enum Kind {
     Writer = 11,
     /// A chunk of a blob, sealed without envelope.
     Chunk = 12,
-    /// Reserved: a manifest of an artifact version.
+    /// A part of a manifest: the files of an artifact version, or of a run's code or media; since format 3.
     Manifest = 13,
     /// A bucket: the keys of a pack's chunks.
     Bucket = 14,
@@ -64,11 +64,11 @@ pub enum Kind {
     DeviceHead = 16,
     /// A block of the catalogue, since format 2.
     Catalogue = 17,
-    /// Reserved: a tombstone or purge record.
+    /// What was removed for good, and its keys; since format 3.
     Tombstone = 18,
     /// Reserved: media by content.
     Media = 19,
-    /// Reserved: the artifact, version and alias records.
+    /// An artifact: its name, versions and aliases; since format 3.
     Artifact = 20,
     /// Reserved: a consent receipt, remote record or ledger entry.
     Remote = 21,
@@ -76,6 +76,8 @@ pub enum Kind {
     Overview = 22,
     /// The directory of a pack.
     Pack = 23,
+    /// A version of an artifact, since format 3.
+    Version = 24,
 }
 
 /// Where a sealed object belongs: its associated data, fixed-width, with zeros where a field does not apply.
@@ -303,6 +305,7 @@ impl Kind {
             Kind::Remote => "remote record",
             Kind::Overview => "overview",
             Kind::Pack => "pack directory",
+            Kind::Version => "artifact version",
         }
     }
 }

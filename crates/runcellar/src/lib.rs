@@ -21,6 +21,8 @@
 //! into journals, `ingest` turns journals into blocks, [`query`] reads, `check` verifies. docs/ARCHITECTURE.md says
 //! more.
 
+pub mod artifacts;
+mod blob;
 mod capture;
 mod catalogue;
 mod check;
@@ -42,6 +44,8 @@ pub mod run;
 pub mod secrets;
 pub mod workspace;
 
+pub use artifacts::{ArtifactDraft, ArtifactVersion};
+pub use blob::{CollectOptions, Collected, Hurt};
 pub use capture::SYSTEM_EVERY;
 pub use capture::Stream;
 pub use check::{CheckOptions, CheckReport, Checked, Problem, ProblemKind, Severity};

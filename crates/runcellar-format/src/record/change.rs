@@ -20,6 +20,12 @@ pub enum ChangeKind {
     AddGroups,
     /// Sets settings of the workspace.
     SetSettings,
+    /// Adds packs to a project, or takes them away; since format 3.
+    AddPacks,
+    /// Makes an artifact, or changes what versions and aliases it has; since format 3.
+    SetArtifact,
+    /// Adds a version to an artifact, or changes what is said of it; since format 3.
+    SetVersion,
 }
 
 /// A field that a change sets.

@@ -4,15 +4,23 @@
 //! "Record bodies", gives the byte rules, so that another implementation can take the place of the `bincode`
 //! crate; golden vectors freeze them.
 
+mod artifact;
 mod catalogue;
 mod change;
+mod digest;
 mod head;
 mod lineage;
 mod process;
 mod run;
+mod tombstone;
 
+pub use artifact::{
+    AliasSet, Artifact, Content, FileContent, FileFacts, MANIFEST_CHUNKS_MAX, MANIFEST_ENTRIES_MAX, MANIFEST_TEXT_MAX,
+    MEDIA_FIELD, Manifest, ManifestEntry, PATH_BYTES_MAX, RECORD_FIELD, Reference, Version, VersionRef,
+};
 pub use catalogue::{CatalogueBlock, CatalogueDirectory};
 pub use change::{CHANGE_GRID_BYTES, Change, ChangeKind, FieldChange, FieldId};
+pub use digest::ManifestDigest;
 pub use head::{GroupEntry, GroupPage, PAGE_ENTRIES, RootRow, RunHead, SeriesEntry, SeriesPage, WriterRow};
 pub use lineage::{
     DIRECTORY_FIELD, GroupRange, LAUNCH_FIELD, Launched, Launches, ORIGIN_FIELD, Origin, REWINDS_FIELD, Rewind,
@@ -23,6 +31,7 @@ pub use run::{
     Close, Event, MetricDefinition, Project, RunRecord, RunState, Session, Settings, SlotInfo, Stamped, Start, Tag,
     Tokens,
 };
+pub use tombstone::Tombstone;
 
 use bincode::{Decode, Encode};
 

@@ -1,10 +1,10 @@
 //! Rows that the root row covers: keys, changes, projects, settings, and the sum over all of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use runcellar_format::ObjectId;
 use runcellar_format::record::{Change, ChangeKind, FieldId};
-use runcellar_format::seal::Kind;
+use runcellar_format::seal::{Envelope, Kind};
 
 use super::{CheckReport, Problem, ProblemKind};
 use crate::db::ReadTx;
@@ -71,6 +71,13 @@ fn check_changes(
 ) -> Result<Known> {
     let mut known = Known::default();
     let mut expected: HashMap<ObjectId, u64> = HashMap::new();
+    let buried = match tx.buried_keys(keyring) {
+        Ok(buried) => buried,
+        Err(error) => {
+            report.add(Problem::error(ProblemKind::Damaged, error.to_string()).of_file(crate::db::FILE_NAME));
+            HashSet::new()
+        }
+    };
     for row in tx.objects(Kind::Change, None)? {
         let (id, seq) = (row.key.id, row.key.position);
         report.checked.bytes += row.body.len() as u64;
@@ -79,6 +86,10 @@ fn check_changes(
             report.add(missing_changes(id, *next, seq - 1));
         }
         *next = seq + 1;
+        let key = Envelope::parse("change record", &row.body).map(|envelope| envelope.key);
+        if key.is_ok_and(|key| buried.contains(&key)) {
+            continue;
+        }
         let change = tx.open_object(keyring, &row).and_then(|body| {
             Change::from_padded_body(&body).map_err(|cause| Error::format(format_args!("change {seq}"), cause))
         });

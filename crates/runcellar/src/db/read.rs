@@ -127,6 +127,15 @@ impl<'a> ReadTx<'a> {
         Ok(statement.query_row([kind as u16], |row| row.get::<_, i64>(0))?.cast_unsigned())
     }
 
+    /// Returns the owners of the records of a kind that are sealed under a key, without opening them.
+    pub(crate) fn owners_sealed_under(&self, kind: Kind, key: KeyId) -> Result<Vec<ObjectId>> {
+        // The key id stands in clear behind magic, version and suite of the envelope.
+        let sql = "SELECT DISTINCT id FROM object WHERE kind = ?1 AND substr(body, 5, 16) = ?2";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let rows = statement.query_map(params![kind as u16, key.0], |row| Ok(ObjectId(array(row, 0)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Returns one part of a row group.
     pub(crate) fn block(&self, group: GroupKey, part: u32) -> Result<Option<BlockRow>> {
         let sql = "SELECT body FROM block WHERE run = ?1 AND writer = ?2 AND number = ?3 AND part = ?4";

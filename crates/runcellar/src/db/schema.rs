@@ -10,7 +10,7 @@ use crate::{Error, ErrorKind, Result};
 /// "RCEL": tells `file(1)` and us that a SQLite file is a workspace's.
 const APPLICATION_ID: i32 = 0x5243_454c;
 /// The version of new databases. Numbered migrations lead from each version to the next: [`migrate`].
-pub(super) const USER_VERSION: i32 = 2;
+pub(super) const USER_VERSION: i32 = 3;
 /// The oldest version that is read.
 const USER_VERSION_OLDEST: i32 = 1;
 
@@ -89,6 +89,8 @@ pub(super) fn verify(connection: &Connection) -> Result<()> {
 /// Brings a database to the present version, inside the first transaction that writes to it: reading changes nothing.
 ///
 /// - 1 to 2: the tables are the same; objects of the kinds `Catalogue` and `Overview` may stand in them.
+/// - 2 to 3: the tables are the same; objects of the kinds `Manifest`, `Bucket`, `Artifact`, `Pack` and `Version` may stand
+///   in them, and change records of the kinds that go with these.
 pub(super) fn migrate(transaction: &rusqlite::Transaction<'_>) -> Result<()> {
     let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version < USER_VERSION {

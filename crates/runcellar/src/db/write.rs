@@ -1,11 +1,12 @@
 //! Writing rows inside a transaction, with the root row kept in step.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use runcellar_format::record::{Body, Change, RootRow};
-use runcellar_format::seal::{Kind, OVERHEAD_BYTES, OwnerKey};
+use runcellar_format::record::{Body, Change, RootRow, Tombstone};
+use runcellar_format::seal::{Kind, OVERHEAD_BYTES, OwnerKey, Sealed};
 use runcellar_format::sum::Sum;
-use runcellar_format::{DeviceId, ObjectId};
+use runcellar_format::{DeviceId, KeyId, ObjectId};
 use rusqlite::{Transaction, params};
 
 use super::packing;
@@ -169,6 +170,47 @@ impl<'a> WriteTx<'a> {
         Ok(())
     }
 
+    /// Writes a record that was sealed before, without a version: the same bytes stand in a file, too.
+    pub(crate) fn put_sealed(&mut self, key: ObjectKey, sealed: &Sealed) -> Result<()> {
+        let row = ObjectRow { key, device: DeviceId::NIL, seq: 0, tag: None, body: sealed.as_bytes().to_vec() };
+        self.remove_object(key)?;
+        self.sum.add(&row.hash(self.integrity.secret()));
+        self.replace(&row)
+    }
+
+    /// Removes a record that the root row covers; false if there was none.
+    pub(crate) fn remove_object(&mut self, key: ObjectKey) -> Result<bool> {
+        let Some(row) = self.read.object(key)? else { return Ok(false) };
+        self.sum.remove(&row.hash(self.integrity.secret()));
+        let sql = "DELETE FROM object WHERE kind = ?1 AND id = ?2 AND position = ?3";
+        let values = params![key.kind as u16, key.id.0, key.position.cast_signed()];
+        self.read.transaction().prepare_cached(sql)?.execute(values)?;
+        Ok(true)
+    }
+
+    /// Removes a key: what it sealed cannot be opened again.
+    pub(crate) fn remove_key(&mut self, id: KeyId) -> Result<()> {
+        let Some(row) = self.read.key_row(id)? else { return Ok(()) };
+        self.sum.remove(&row.hash(self.integrity.secret()));
+        self.keyring.forget(id);
+        self.read.transaction().prepare_cached("DELETE FROM key WHERE id = ?1")?.execute([id.0])?;
+        Ok(())
+    }
+
+    /// Drops all keys of an owner and writes its tombstone: records that were sealed under them are no damage then.
+    pub(crate) fn bury(&mut self, owner: ObjectId) -> Result<()> {
+        let mut keys = Vec::new();
+        for row in self.read.keys_of(owner)? {
+            keys.push(row.id.0);
+            self.remove_key(row.id)?;
+        }
+        let tombstone = Tombstone { clock: self.next_clock(), keys, extra: Vec::new() };
+        let body = tombstone.to_body().map_err(|cause| Error::format("tombstone", cause))?;
+        let control = self.read.workspace_key(self.keyring, Purpose::Control)?;
+        self.put(ObjectKey::new(Kind::Tombstone, owner, 0), None, &control, &body, Cover::Root)?;
+        Ok(())
+    }
+
     /// Draws a key for an owner and stores its wrap under `wrapping`.
     pub(crate) fn draw_key(&mut self, owner: ObjectId, purpose: Purpose, wrapping: &OwnerKey) -> Result<Arc<OwnerKey>> {
         let epoch = self.read.epoch().id;
@@ -230,6 +272,18 @@ impl<'a> WriteTx<'a> {
 }
 
 impl ReadTx<'_> {
+    /// Returns the keys that tombstones name.
+    pub(crate) fn buried_keys(&self, keyring: &Keyring) -> Result<HashSet<KeyId>> {
+        let mut keys = HashSet::new();
+        for row in self.objects(Kind::Tombstone, None)? {
+            let body = self.open_object(keyring, &row)?;
+            let tombstone = Tombstone::from_body(&body)
+                .map_err(|cause| Error::format(format_args!("tombstone {}", row.key.id), cause))?;
+            keys.extend(tombstone.keys.into_iter().map(KeyId));
+        }
+        Ok(keys)
+    }
+
     /// Returns the key of keyed sums and the root row.
     pub(crate) fn integrity_key(&self, keyring: &Keyring) -> Result<Arc<OwnerKey>> {
         self.workspace_key(keyring, Purpose::Integrity)
@@ -260,9 +314,7 @@ impl ReadTx<'_> {
         for row in self.key_rows()? {
             sum.add(&row.hash(integrity.secret()));
         }
-        let covered =
-            [Kind::Project, Kind::Run, Kind::Head, Kind::Change, Kind::Settings, Kind::Writer, Kind::Catalogue];
-        for kind in covered {
+        for kind in COVERED {
             for row in self.objects(kind, None)? {
                 sum.add(&row.hash(integrity.secret()));
             }
@@ -270,6 +322,23 @@ impl ReadTx<'_> {
         Ok(sum)
     }
 }
+
+/// Kinds of records that the root row covers.
+pub(crate) const COVERED: [Kind; 13] = [
+    Kind::Project,
+    Kind::Run,
+    Kind::Head,
+    Kind::Change,
+    Kind::Settings,
+    Kind::Writer,
+    Kind::Manifest,
+    Kind::Bucket,
+    Kind::Catalogue,
+    Kind::Tombstone,
+    Kind::Artifact,
+    Kind::Pack,
+    Kind::Version,
+];
 
 fn insert_epoch(transaction: &Transaction<'_>, epoch: EpochRow) -> Result<()> {
     let sql = "INSERT INTO epoch (number, id, parent) VALUES (?1, ?2, ?3)";

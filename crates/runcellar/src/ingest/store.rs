@@ -47,7 +47,7 @@ pub(crate) fn create_run(
     mut record: RunRecord,
     extra: Vec<(u16, Vec<u8>)>,
 ) -> Result<RunData> {
-    let project = ensure_project(tx, start)?;
+    let project = ensure_project(tx, &start.project_name, ObjectId(start.project), start.started)?;
     let wrapping = tx
         .owner_key(tx.keyring, project, Purpose::ProjectEpoch)?
         .ok_or_else(|| Error::damaged(format!("project {}: its epoch key is missing", start.project_name)))?;
@@ -61,20 +61,19 @@ pub(crate) fn create_run(
     Ok(RunData { object, key: Some(key), record, head, series, hidden: false, until: None })
 }
 
-fn ensure_project(tx: &mut WriteTx<'_>, start: &Start) -> Result<ObjectId> {
-    let name = &start.project_name;
+/// Finds a project by name, or makes it with this object id and time.
+pub(crate) fn ensure_project(tx: &mut WriteTx<'_>, name: &str, object: ObjectId, created: i64) -> Result<ObjectId> {
     let tag = tag_of(tx, tx.keyring, Kind::Project, name)?;
     if let Some(row) = tx.object_by_tag(Kind::Project, &tag)? {
         return Ok(row.key.id);
     }
-    let object = ObjectId(start.project);
     let epoch_key = tx.keyring.epoch_key(tx.epoch().id)?;
     let project_epoch = tx.draw_key(object, Purpose::ProjectEpoch, &epoch_key)?;
     let key = tx.draw_key(object, Purpose::ProjectRecord, &project_epoch)?;
     let clock = tx.next_clock();
-    let fields = vec![field(FieldId::Name, "", &Json::Text(name.clone()))?];
+    let fields = vec![field(FieldId::Name, "", &Json::Text(name.to_owned()))?];
     tx.change(&key, &Change { clock, kind: ChangeKind::CreateProject, object: object.0, fields, extra: Vec::new() })?;
-    let body = Project { name: name.clone(), created: start.started, extra: Vec::new() }
+    let body = Project { name: name.to_owned(), created, extra: Vec::new() }
         .to_body()
         .map_err(|cause| Error::format("project", cause))?;
     tx.put(ObjectKey::new(Kind::Project, object, 0), Some(tag), &key, &body, Cover::Root)?;

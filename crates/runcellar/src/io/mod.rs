@@ -185,7 +185,8 @@ pub(crate) fn write_new(io: &dyn Io, path: &Path, bytes: &[u8]) -> Result<()> {
     written
 }
 
-fn write_all(file: &dyn IoFile, mut bytes: &[u8]) -> Result<()> {
+/// Appends all bytes.
+pub(crate) fn write_all(file: &dyn IoFile, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         match file.append(bytes) {
             Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),

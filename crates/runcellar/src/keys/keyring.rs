@@ -18,10 +18,26 @@ use crate::{Error, Result};
 pub(crate) enum Purpose {
     /// A run's metrics, parameters and metadata.
     Metrics = 1,
+    /// A run's code.
+    Code = 2,
+    /// A run's media.
+    Media = 3,
     /// A project's record.
     ProjectRecord = 32,
     /// A project's epoch key, which wraps the keys below it.
     ProjectEpoch = 33,
+    /// An artifact's record.
+    Artifact = 34,
+    /// A version of an artifact: its record and manifest.
+    Version = 35,
+    /// The keys of a pack's chunks.
+    Bucket = 36,
+    /// A project's blobs of artifacts: how they are cut and named, and the directories of their packs. Never rotated.
+    ArtifactBlobs = 40,
+    /// The same for code.
+    CodeBlobs = 41,
+    /// The same for media.
+    MediaBlobs = 42,
     /// Lookup tags of a workspace; never rotated.
     Lookup = 64,
     /// Tombstones and changes of the key table.

@@ -8,7 +8,7 @@ use crate::os::{self, FileSystem};
 use crate::{Error, Result, db};
 
 /// The version of the format of all files of a workspace that this build writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// What [`Workspace::diagnose`] found.
 #[derive(Debug, Clone)]

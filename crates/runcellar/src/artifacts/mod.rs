@@ -1,0 +1,93 @@
+//! Artifacts: named content in versions, with aliases, metadata, and who made and used them.
+//!
+//! [`ArtifactDraft`] says what is to be put, [`Workspace::put_artifact`] puts it, [`Workspace::artifact`] finds a version by
+//! `[project/]name[:vN|:alias]`, and [`ArtifactVersion`] downloads, verifies and lists. The content lies in the pool of the
+//! project's class `artifacts` ([`crate::blob`]). docs/FORMAT.md, "Artifacts".
+
+mod download;
+mod draft;
+mod find;
+mod name;
+mod put;
+mod records;
+mod remove;
+
+pub use download::{Download, DownloadOptions};
+pub use draft::{ArtifactDraft, Links};
+pub use name::ArtifactName;
+pub use put::{PutReport, PutSettings};
+pub use remove::RemoveOptions;
+
+use std::sync::Arc;
+
+use runcellar_format::ObjectId;
+
+use crate::workspace::Inner;
+use crate::{Json, Result};
+
+/// One version of an artifact, as it was when it was looked up.
+#[derive(Clone)]
+pub struct ArtifactVersion {
+    inner: Arc<Inner>,
+    object: ObjectId,
+    project_object: ObjectId,
+    parts: u64,
+    /// Name of the project.
+    pub project: String,
+    /// Name of the artifact.
+    pub name: String,
+    /// What sort of thing it is: `dataset`, `model`; empty if nobody said.
+    pub kind: String,
+    /// Its number: 3 of `v3`.
+    pub number: u32,
+    /// What it holds, as 64 hexadecimal digits: equal for equal paths and contents within a project.
+    pub digest: String,
+    /// When it was made, microseconds UTC since 1970.
+    pub created: i64,
+    /// Files.
+    pub files: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Description.
+    pub description: String,
+    /// Metadata: a map.
+    pub metadata: Json,
+    /// Aliases that name this version.
+    pub aliases: Vec<String>,
+    /// Object id of the run that made it, in hexadecimal; none if no run did.
+    pub made_by: Option<String>,
+    /// Object ids of the runs that used it, in hexadecimal, and when.
+    pub used_by: Vec<(String, i64)>,
+}
+
+impl std::fmt::Debug for ArtifactVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ArtifactVersion({})", self.full_name())
+    }
+}
+
+impl ArtifactVersion {
+    /// Returns `v3`.
+    #[must_use]
+    pub fn version(&self) -> String {
+        format!("v{}", self.number)
+    }
+
+    /// Returns `project/name:v3`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}/{}:v{}", self.project, self.name, self.number)
+    }
+
+    fn manifest(&self) -> crate::blob::ManifestReader<'_> {
+        crate::blob::ManifestReader::new(&self.inner, self.object, 0..self.parts)
+    }
+}
+
+/// Returns an object id as users of the library see it.
+fn hexadecimal(id: [u8; 16]) -> Option<String> {
+    (id != [0; 16]).then(|| ObjectId(id).to_string())
+}
+
+/// A result of this module.
+type Found<T> = Result<Option<T>>;

@@ -1,0 +1,301 @@
+//! Giving back what nobody refers to: keys of chunks at once, their bytes when a pack is mostly dead.
+//!
+//! A chunk without a key cannot be read again, whatever copies of its pack there are. A crash at any point leaves bytes that
+//! nobody refers to, which the next collection removes.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use runcellar_format::blob::{self, Bucket, PACK_BYTES_TARGET, PACK_CHUNKS_MAX, PACK_HEADER_BYTES};
+use runcellar_format::record::{Change, ChangeKind};
+use runcellar_format::seal::{Kind, Sealed};
+use runcellar_format::{ChunkId, ObjectId, Secret};
+
+use super::live::live_chunks;
+use super::pack::{PackData, pack_path};
+use super::pool::{Class, Pool, project_epoch_key};
+use crate::db::{Cover, ObjectKey, WriteTx};
+use crate::keys::Purpose;
+use crate::workspace::{Inner, PACKS, TMP};
+use crate::{Error, Result, Workspace, io};
+
+/// Packs and files that nobody refers to are left alone for so long: somebody may be about to.
+const GRACE_US: i64 = 24 * 3600 * 1_000_000;
+/// A pack of which less than one part in this many is in use is written anew without the rest.
+const WORTH_KEEPING: u64 = 2;
+
+/// What a collection did, or would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Collected {
+    /// Chunks whose keys were dropped.
+    pub chunks: u64,
+    /// Packs that were removed.
+    pub packs: u64,
+    /// Bytes that the disk has back.
+    pub bytes: u64,
+    /// Files without an owner that were removed.
+    pub files: u64,
+}
+
+/// How to collect.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CollectOptions {
+    /// Do not wait a day with what may have been left by something that is still at work: nothing else writes here.
+    pub now: bool,
+}
+
+impl Workspace {
+    /// Drops the keys of chunks that nothing refers to, and gives their space back.
+    ///
+    /// # Errors
+    /// If a manifest cannot be read, or the workspace cannot be written.
+    pub fn collect_garbage(&self, options: CollectOptions) -> Result<Collected> {
+        let inner = &*self.inner;
+        let grace = if options.now { 0 } else { GRACE_US };
+        let mut collected = Collected::default();
+        let projects = inner.read(|tx, _| tx.object_ids(Kind::Project))?;
+        for project in projects {
+            for class in Class::ALL {
+                let pool = inner.read(|tx, keyring| Pool::find(tx, keyring, project, class))?;
+                let Some(pool) = pool else { continue };
+                collect_pool(inner, &pool, grace, &mut collected)?;
+            }
+        }
+        sweep(inner, grace, &mut collected)?;
+        Ok(collected)
+    }
+}
+
+fn collect_pool(inner: &Inner, pool: &Pool, grace: i64, collected: &mut Collected) -> Result<()> {
+    let age = |pack: ObjectId| age_us(inner, &pack_path(&inner.path, pack));
+    let (thin, gone) = inner.write(None, |tx| {
+        let live = live_chunks(tx, tx.keyring, pool)?;
+        let (mut thin, mut gone) = (Vec::new(), Vec::new());
+        for pack in tx.owners_sealed_under(Kind::Pack, pool.key.id())? {
+            let Some(mut data) = PackData::load(tx, tx.keyring, &pool.key, pack)? else { continue };
+            if age(pack).is_some_and(|age| age < grace) {
+                continue;
+            }
+            collected.chunks += drop_keys(tx, pool, &mut data, &|id| !live.contains(&id))?;
+            let bytes_of = |alive: bool| -> u64 {
+                let slots = data.entries.iter().enumerate();
+                let chosen = slots.filter(|(slot, _)| data.bucket.get(*slot).is_some() == alive);
+                chosen.map(|(_, entry)| u64::from(entry.stored_len)).sum()
+            };
+            let (alive, dead) = (bytes_of(true), bytes_of(false));
+            if alive == 0 {
+                remove_rows(tx, pool, pack)?;
+                gone.push(pack);
+            } else if alive * WORTH_KEEPING < alive + dead {
+                thin.push(data);
+            }
+        }
+        Ok((thin, gone))
+    })?;
+    pool.forget();
+    remove_files(inner, &gone, collected);
+    repack(inner, pool, thin, collected)
+}
+
+/// Drops the keys of a pack's chunks that are dead; returns how many.
+fn drop_keys(tx: &mut WriteTx<'_>, pool: &Pool, data: &mut PackData, is_dead: &dyn Fn(ChunkId) -> bool) -> Result<u64> {
+    let mut dropped = 0;
+    for (slot, entry) in data.entries.iter().enumerate() {
+        if is_dead(entry.id) && data.bucket.drop_key(slot) {
+            dropped += 1;
+        }
+    }
+    if dropped > 0 {
+        // The others under a new key: whoever has the old bucket cannot open it once its key has gone.
+        let wrapping = project_epoch_key(tx, tx.keyring, pool.project)?;
+        let old = tx.keys_of(data.id)?;
+        change(tx, pool, data.id)?;
+        let key = tx.draw_key(data.id, Purpose::Bucket, &wrapping)?;
+        tx.put(ObjectKey::new(Kind::Bucket, data.id, 0), None, &key, &data.bucket.to_text(), Cover::Root)?;
+        for key in old {
+            tx.remove_key(key.id)?;
+        }
+    }
+    Ok(dropped)
+}
+
+/// Drops the keys of chunks that something had which was removed, unless something else has them.
+pub(crate) fn drop_chunks(tx: &mut WriteTx<'_>, pool: &Pool, chunks: &HashSet<ChunkId>) -> Result<u64> {
+    let live = live_chunks(tx, tx.keyring, pool)?;
+    let is_dead = |id: ChunkId| chunks.contains(&id) && !live.contains(&id);
+    let mut dropped = 0;
+    for pack in tx.owners_sealed_under(Kind::Pack, pool.key.id())? {
+        let Some(mut data) = PackData::load(tx, tx.keyring, &pool.key, pack)? else { continue };
+        dropped += drop_keys(tx, pool, &mut data, &is_dead)?;
+    }
+    pool.forget();
+    Ok(dropped)
+}
+
+fn change(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> Result<()> {
+    let clock = tx.next_clock();
+    let extra = vec![(super::PACKS_CHANGED_FIELD, pack.0.to_vec())];
+    let change = Change { clock, kind: ChangeKind::AddPacks, object: pool.project.0, fields: Vec::new(), extra };
+    tx.change(&pool.key, &change)
+}
+
+fn remove_rows(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> Result<()> {
+    change(tx, pool, pack)?;
+    tx.remove_object(ObjectKey::new(Kind::Pack, pack, 0))?;
+    tx.remove_object(ObjectKey::new(Kind::Bucket, pack, 0))?;
+    for key in tx.keys_of(pack)? {
+        tx.remove_key(key.id)?;
+    }
+    Ok(())
+}
+
+/// Removes files of packs that the database does not know any more.
+fn remove_files(inner: &Inner, packs: &[ObjectId], collected: &mut Collected) {
+    for pack in packs {
+        let path = pack_path(&inner.path, *pack);
+        let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        match inner.io.remove(&path) {
+            Ok(()) => {
+                collected.packs += 1;
+                collected.bytes += bytes;
+            }
+            // The next collection finds it again.
+            Err(cause) => inner.monitor.warn(&format!("pack {pack} is left: {cause}")),
+        }
+    }
+}
+
+/// Chunks for one new pack, as they are: sealed under the keys that they have.
+#[derive(Default)]
+struct Fresh {
+    entries: Vec<blob::Entry>,
+    keys: Vec<Secret>,
+    bytes: Vec<u8>,
+    from: Vec<(ObjectId, (runcellar_format::DeviceId, u64))>,
+}
+
+/// Writes what is alive of thin packs into full ones.
+fn repack(inner: &Inner, pool: &Pool, thin: Vec<PackData>, collected: &mut Collected) -> Result<()> {
+    let mut fresh = Fresh::default();
+    for old in thin {
+        let path = pack_path(&inner.path, old.id);
+        let file = match inner.io.open(&path) {
+            Ok(file) => file,
+            Err(cause) => {
+                inner.monitor.warn(&format!("pack {} stays as it is: {cause}", old.id));
+                continue;
+            }
+        };
+        let alive: Vec<usize> = (0..old.entries.len()).filter(|slot| old.bucket.get(*slot).is_some()).collect();
+        let bytes: usize =
+            alive.iter().filter_map(|slot| old.entries.get(*slot)).map(|entry| entry.stored_len as usize).sum();
+        let is_full = fresh.bytes.len() + bytes + PACK_HEADER_BYTES > PACK_BYTES_TARGET
+            || fresh.entries.len() + alive.len() > PACK_CHUNKS_MAX;
+        if is_full {
+            publish(inner, pool, std::mem::take(&mut fresh), collected)?;
+        }
+        for slot in alive {
+            let (Some(entry), Some(offset), Some(key)) =
+                (old.entries.get(slot), old.offsets.get(slot), old.bucket.get(slot))
+            else {
+                continue;
+            };
+            let sealed = io::read_range(&*file, *offset, entry.stored_len as usize)
+                .map_err(|cause| Error::io("read pack", &path, cause))?;
+            fresh.bytes.extend_from_slice(&sealed);
+            fresh.entries.push(*entry);
+            fresh.keys.push(key.duplicate());
+        }
+        // `drop_keys` may have given the bucket another version since it was loaded; see `publish`.
+        let version = inner.read(|tx, _| {
+            let row = tx.object(ObjectKey::new(Kind::Bucket, old.id, 0))?;
+            Ok(row.map(|row| (row.device, row.seq)))
+        })?;
+        fresh.from.extend(version.map(|version| (old.id, version)));
+    }
+    if fresh.entries.is_empty() { Ok(()) } else { publish(inner, pool, fresh, collected) }
+}
+
+/// Writes a new pack and puts it in the place of the old ones, unless these were changed meanwhile.
+fn publish(inner: &Inner, pool: &Pool, fresh: Fresh, collected: &mut Collected) -> Result<()> {
+    let Fresh { entries, keys, bytes, from } = fresh;
+    let id = ObjectId(io::random(&*inner.io)?);
+    let failed = |cause| Error::format(format_args!("pack {id}"), cause);
+    let (tail, directory): (Vec<u8>, Sealed) =
+        blob::finish(&pool.keys, &pool.key, io::random(&*inner.io)?, id, &entries).map_err(failed)?;
+    let bucket = Bucket::new(keys).map_err(failed)?;
+    let whole = [&blob::header(id)[..], &bytes, &tail].concat();
+    let temporary = inner.path.join(TMP).join(format!("{id}.pack"));
+    let path = pack_path(&inner.path, id);
+    let parent = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+    io::create_dir_durable(&*inner.io, &parent).map_err(|cause| Error::io("create", &parent, cause))?;
+    io::replace(&*inner.io, &path, &temporary, &whole).map_err(|cause| Error::io("write pack", &path, cause))?;
+    let is_done = inner.write(None, |tx| {
+        for (old, version) in &from {
+            let row = tx.object(ObjectKey::new(Kind::Bucket, *old, 0))?;
+            if row.is_none_or(|row| (row.device, row.seq) != *version) {
+                return Ok(false);
+            }
+        }
+        let wrapping = project_epoch_key(tx, tx.keyring, pool.project)?;
+        change(tx, pool, id)?;
+        let key = tx.draw_key(id, Purpose::Bucket, &wrapping)?;
+        tx.put(ObjectKey::new(Kind::Bucket, id, 0), None, &key, &bucket.to_text(), Cover::Root)?;
+        tx.put_sealed(ObjectKey::new(Kind::Pack, id, 0), &directory)?;
+        for (old, _) in &from {
+            remove_rows(tx, pool, *old)?;
+        }
+        Ok(true)
+    })?;
+    pool.forget();
+    if !is_done {
+        remove_files(inner, &[id], &mut Collected::default());
+        return Ok(());
+    }
+    let old: Vec<ObjectId> = from.into_iter().map(|(old, _)| old).collect();
+    remove_files(inner, &old, collected);
+    collected.bytes = collected.bytes.saturating_sub(whole.len() as u64);
+    Ok(())
+}
+
+/// Removes files of packs that nobody knows.
+fn sweep(inner: &Inner, grace: i64, collected: &mut Collected) -> Result<()> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |cause| Error::io("list", &path, cause)
+    };
+    let mut found = Vec::new();
+    let mut list = |directory: &Path| -> Result<()> {
+        for name in inner.io.list(directory).map_err(failed(directory))? {
+            let id = name.to_str().and_then(|name| name.strip_suffix(".pack")).and_then(ObjectId::from_hex);
+            found.extend(id.map(|id| (id, directory.join(&name))));
+        }
+        Ok(())
+    };
+    list(&inner.path.join(TMP))?;
+    let packs = inner.path.join(PACKS);
+    for name in inner.io.list(&packs).map_err(failed(&packs))? {
+        let directory = packs.join(name);
+        if directory.is_dir() {
+            list(&directory)?;
+        }
+    }
+    for (id, path) in found {
+        let is_known = inner.read(|tx, _| Ok(tx.object(ObjectKey::new(Kind::Pack, id, 0))?.is_some()))?;
+        let is_named = path == pack_path(&inner.path, id);
+        if (is_known && is_named) || age_us(inner, &path).is_none_or(|age| age < grace) {
+            continue;
+        }
+        let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        if inner.io.remove(&path).is_ok() {
+            collected.files += 1;
+            collected.bytes += bytes;
+        }
+    }
+    Ok(())
+}
+
+/// Returns how long ago a file was written last; none if that cannot be told.
+fn age_us(inner: &Inner, path: &Path) -> Option<i64> {
+    Some(inner.io.wall_us() - inner.io.modified_us(path).ok()?)
+}

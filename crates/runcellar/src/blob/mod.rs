@@ -1,0 +1,42 @@
+//! Blobs: the content of files, cut into chunks, each stored once, sealed, in packs.
+//!
+//! A **pool** is what one project and class share: how content is cut and named, the packs, and the index of them. Chunks
+//! never cross pools, so that the purge of one class or project drags no other along.
+//!
+//! ```text
+//! source -> cut -> [id, known? seal]* -> pack file -> fsync -> rename      put/
+//!                                                       |
+//!                                     rows of packs and manifest in one transaction
+//! manifest -> chunks -> pack files -> [open, compare id]* -> file          get/
+//! ```
+//!
+//! Bytes before names before pointers: a crash leaves nothing but bytes that nobody refers to, and [`gc`] removes them.
+//! docs/FORMAT.md, "Packs" and "Manifests".
+
+mod gc;
+mod get;
+mod index;
+mod live;
+mod manifest;
+mod of_run;
+mod pack;
+mod pool;
+mod put;
+
+/// Field of a change that adds packs: their ids, one after the other.
+const PACKS_FIELD: u16 = 1;
+/// Field of such a change: packs whose keys were dropped, which were removed or took the place of others.
+const PACKS_CHANGED_FIELD: u16 = 3;
+
+pub(crate) use gc::drop_chunks;
+pub use gc::{CollectOptions, Collected};
+pub use get::Hurt;
+pub(crate) use get::{Got, check_path, get};
+pub(crate) use manifest::{ManifestReader, ReadEntry, path_order, put_manifest, remove_manifest};
+#[allow(unused_imports, reason = "code capture and media come next")]
+pub(crate) use of_run::{add_to_run, files_of_run, read_file};
+pub(crate) use pack::pack_path;
+pub(crate) use pool::{Class, Pool, project_epoch_key};
+pub(crate) use put::{Entered, Put, PutOptions, Source, What, put};
+
+use manifest::ManifestWriter;

@@ -1,0 +1,104 @@
+//! Packs as the database knows them, and their files.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use runcellar_format::blob::{Bucket, Directory, Entry};
+use runcellar_format::seal::{Kind, OwnerKey};
+use runcellar_format::{ChunkId, DeviceId, ObjectId, blob};
+
+use crate::db::{ObjectKey, ObjectRow, ReadTx};
+use crate::keys::Keyring;
+use crate::workspace::PACKS;
+use crate::{Error, Result};
+
+/// Bytes of directories and buckets that a pool keeps at most.
+const CACHE_BYTES_MAX: usize = 32 << 20;
+
+/// Returns the path of a pack in a workspace.
+pub(crate) fn pack_path(workspace: &Path, pack: ObjectId) -> PathBuf {
+    let name = pack.to_string();
+    workspace.join(PACKS).join(name.get(..2).unwrap_or_default()).join(format!("{name}.pack"))
+}
+
+/// What the database has of a pack.
+pub(crate) struct PackData {
+    pub(crate) id: ObjectId,
+    pub(crate) entries: Vec<Entry>,
+    /// Where each chunk begins in the file.
+    pub(crate) offsets: Vec<u64>,
+    pub(crate) bucket: Bucket,
+    /// Version of the bucket's row.
+    pub(crate) version: (DeviceId, u64),
+    slots: HashMap<ChunkId, usize>,
+}
+
+impl PackData {
+    pub(crate) fn new(id: ObjectId, directory: Directory, bucket: Bucket, version: (DeviceId, u64)) -> PackData {
+        let slots = directory.entries.iter().enumerate().map(|(slot, entry)| (entry.id, slot)).collect();
+        let offsets = directory.offsets().collect();
+        PackData { id, entries: directory.entries, offsets, bucket, version, slots }
+    }
+
+    /// Reads directory and bucket of a pack; none if it is not there.
+    pub(crate) fn load(tx: &ReadTx<'_>, keyring: &Keyring, key: &OwnerKey, id: ObjectId) -> Result<Option<PackData>> {
+        let Some(row) = tx.object(ObjectKey::new(Kind::Pack, id, 0))? else { return Ok(None) };
+        let directory = open_directory(keyring, key, &row)?;
+        let row = tx.object(ObjectKey::new(Kind::Bucket, id, 0))?;
+        let row = row.ok_or_else(|| Error::damaged(format!("pack {id}: the keys of its chunks are missing")))?;
+        let text = zeroize::Zeroizing::new(tx.open_object(keyring, &row)?);
+        let bucket = Bucket::from_text(&text).map_err(|cause| Error::format(format_args!("pack {id}"), cause))?;
+        if bucket.len() != directory.entries.len() {
+            return Err(Error::damaged(format!("pack {id}: its directory and bucket are not of one length")));
+        }
+        Ok(Some(PackData::new(id, directory, bucket, (row.device, row.seq))))
+    }
+
+    pub(crate) fn slot(&self, id: ChunkId) -> Option<usize> {
+        self.slots.get(&id).copied()
+    }
+
+    /// Returns true if a chunk is here and its key was not dropped.
+    pub(crate) fn has(&self, id: ChunkId) -> bool {
+        self.slot(id).is_some_and(|slot| self.bucket.get(slot).is_some())
+    }
+
+    fn bytes(&self) -> usize {
+        self.entries.len() * (size_of::<Entry>() + 8 + 32 + 48)
+    }
+}
+
+/// Opens the directory that stands in a row.
+pub(super) fn open_directory(keyring: &Keyring, key: &OwnerKey, row: &ObjectRow) -> Result<Directory> {
+    blob::open_directory(keyring.workspace(), key, row.key.id, &row.body)
+        .map_err(|cause| crate::db::damaged_in_place(format!("directory of pack {}", row.key.id), cause))
+}
+
+/// Packs that were looked at last.
+#[derive(Default)]
+pub(super) struct PackCache {
+    packs: HashMap<ObjectId, Arc<PackData>>,
+    order: VecDeque<ObjectId>,
+    bytes: usize,
+}
+
+impl PackCache {
+    pub(super) fn get(&self, pack: ObjectId) -> Option<Arc<PackData>> {
+        self.packs.get(&pack).cloned()
+    }
+
+    pub(super) fn add(&mut self, data: Arc<PackData>) {
+        let (id, bytes) = (data.id, data.bytes());
+        if self.packs.insert(id, data).is_some() {
+            return;
+        }
+        self.order.push_back(id);
+        self.bytes += bytes;
+        while self.bytes > CACHE_BYTES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.bytes -= self.packs.remove(&oldest).map_or(0, |data| data.bytes());
+        }
+    }
+}

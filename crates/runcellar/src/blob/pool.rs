@@ -1,0 +1,156 @@
+//! The packs that a project's blobs of one class share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use runcellar_format::blob::BlobKeys;
+use runcellar_format::record::Project;
+use runcellar_format::seal::OwnerKey;
+use runcellar_format::{ChunkId, DeviceId, ObjectId};
+
+use super::index::Index;
+use super::pack::{PackCache, PackData};
+use crate::db::{ReadTx, WriteTx};
+use crate::keys::{Keyring, Purpose};
+use crate::workspace::Inner;
+use crate::{Error, Result};
+
+/// What a blob belongs to; each class has keys and packs of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Class {
+    /// Files of artifacts.
+    Artifacts,
+    /// Code of runs.
+    Code,
+    /// Media of runs.
+    Media,
+}
+
+impl Class {
+    pub(crate) const ALL: [Class; 3] = [Class::Artifacts, Class::Code, Class::Media];
+
+    /// Which key of a project its blobs of this class are cut and named by.
+    pub(crate) fn purpose(self) -> Purpose {
+        match self {
+            Class::Artifacts => Purpose::ArtifactBlobs,
+            Class::Code => Purpose::CodeBlobs,
+            Class::Media => Purpose::MediaBlobs,
+        }
+    }
+
+    /// Which key of a run seals its manifests of this class; artifacts are no run's own.
+    pub(crate) fn purpose_of_run(self) -> Purpose {
+        match self {
+            Class::Artifacts => Purpose::Version,
+            Class::Code => Purpose::Code,
+            Class::Media => Purpose::Media,
+        }
+    }
+
+    /// Where the parts of a manifest of this class stand.
+    pub(crate) fn positions(self) -> std::ops::Range<u64> {
+        let class: u64 = match self {
+            Class::Artifacts => 0,
+            Class::Code => 1,
+            Class::Media => 2,
+        };
+        class << 32..(class + 1) << 32
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Class::Artifacts => "artifacts",
+            Class::Code => "code",
+            Class::Media => "media",
+        }
+    }
+}
+
+/// The blobs of one project and class.
+pub(crate) struct Pool {
+    pub(crate) class: Class,
+    pub(crate) project: ObjectId,
+    /// The blob key: seals the directories of packs.
+    pub(crate) key: Arc<OwnerKey>,
+    pub(crate) keys: BlobKeys,
+    index: Mutex<Index>,
+    packs: Mutex<PackCache>,
+}
+
+/// Where a chunk lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) pack: ObjectId,
+    /// Version of the pack's bucket when it was looked at: another one may have dropped the chunk's key.
+    pub(crate) version: (DeviceId, u64),
+}
+
+impl Pool {
+    /// Opens a pool; none if nothing was ever put into it.
+    pub(crate) fn find(tx: &ReadTx<'_>, keyring: &Keyring, project: ObjectId, class: Class) -> Result<Option<Pool>> {
+        let key = tx.owner_key(keyring, project, class.purpose())?;
+        Ok(key.map(|key| Pool::new(keyring, project, class, key)))
+    }
+
+    /// Opens a pool, with a new key if there is none.
+    pub(crate) fn find_or_make(tx: &mut WriteTx<'_>, project: ObjectId, class: Class) -> Result<Pool> {
+        if let Some(pool) = Pool::find(tx, tx.keyring, project, class)? {
+            return Ok(pool);
+        }
+        let wrapping = project_epoch_key(tx, tx.keyring, project)?;
+        let key = tx.draw_key(project, class.purpose(), &wrapping)?;
+        Ok(Pool::new(tx.keyring, project, class, key))
+    }
+
+    fn new(keyring: &Keyring, project: ObjectId, class: Class, key: Arc<OwnerKey>) -> Pool {
+        let keys = BlobKeys::derive(keyring.workspace(), &key);
+        Pool { class, project, key, keys, index: Mutex::default(), packs: Mutex::default() }
+    }
+
+    pub(super) fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns of packs that came and went.
+    pub(crate) fn refresh(&self, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<()> {
+        self.index().refresh(self, tx, keyring)
+    }
+
+    /// Returns where a chunk is, if its key is still there.
+    pub(crate) fn locate(&self, inner: &Inner, id: ChunkId) -> Result<Option<Found>> {
+        let candidates = self.index().candidates(id);
+        for pack in candidates {
+            let Some(data) = self.pack(inner, pack)? else { continue };
+            if data.has(id) {
+                return Ok(Some(Found { pack, version: data.version }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns what is known of a pack; none if it is gone.
+    pub(crate) fn pack(&self, inner: &Inner, pack: ObjectId) -> Result<Option<Arc<PackData>>> {
+        let cached = self.packs.lock().unwrap_or_else(PoisonError::into_inner).get(pack);
+        if let Some(data) = cached {
+            return Ok(Some(data));
+        }
+        let data = inner.read(|tx, keyring| PackData::load(tx, keyring, &self.key, pack))?;
+        let Some(data) = data.map(Arc::new) else { return Ok(None) };
+        self.packs.lock().unwrap_or_else(PoisonError::into_inner).add(data.clone());
+        Ok(Some(data))
+    }
+
+    /// Forgets what was read of packs: their rows were changed.
+    pub(crate) fn forget(&self) {
+        *self.packs.lock().unwrap_or_else(PoisonError::into_inner) = PackCache::default();
+    }
+}
+
+/// Returns the key that wraps the keys of a project.
+pub(crate) fn project_epoch_key(tx: &ReadTx<'_>, keyring: &Keyring, project: ObjectId) -> Result<Arc<OwnerKey>> {
+    tx.owner_key(keyring, project, Purpose::ProjectEpoch)?.ok_or_else(|| {
+        Error::damaged(format!(
+            "{} {project}: its epoch key is missing",
+            <Project as runcellar_format::record::Body>::NAME
+        ))
+    })
+}

@@ -1,0 +1,73 @@
+//! Making packs known to the database.
+
+use runcellar_format::record::{Change, ChangeKind};
+use runcellar_format::seal::Kind;
+
+use super::seal::Local;
+use super::{Put, ReadyPack};
+use crate::Result;
+use crate::blob::pool::{Pool, project_epoch_key};
+use crate::db::{Cover, ObjectKey, WriteTx};
+use crate::keys::Purpose;
+
+/// What became of a put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// Its packs are known, and the chunks that it relies on are there.
+    Yes,
+    /// Chunks that it found have gone meanwhile: put it again. What it wrote itself is found then.
+    Stale,
+}
+
+impl Put {
+    /// Makes the packs of a put known, in the transaction that writes its manifest.
+    pub(crate) fn commit(&self, tx: &mut WriteTx<'_>, pool: &Pool) -> Result<Entered> {
+        for (pack, version) in &self.relied_on {
+            let bucket = tx.object(ObjectKey::new(Kind::Bucket, *pack, 0))?;
+            let is_there = bucket.is_some_and(|row| (row.device, row.seq) == *version);
+            if !is_there || tx.object(ObjectKey::new(Kind::Pack, *pack, 0))?.is_none() {
+                pool.forget();
+                return Ok(Entered::Stale);
+            }
+        }
+        enter(tx, pool, &self.ready)?;
+        Ok(Entered::Yes)
+    }
+
+    /// Takes the packs into the index, after the commit.
+    pub(crate) fn committed(&self, pool: &Pool) {
+        entered(pool, &mut Local::default(), &self.ready);
+    }
+}
+
+/// Writes the rows of packs: buckets under keys of their own, and directories.
+pub(super) fn enter(tx: &mut WriteTx<'_>, pool: &Pool, packs: &[ReadyPack]) -> Result<()> {
+    if packs.is_empty() {
+        return Ok(());
+    }
+    let wrapping = project_epoch_key(tx, tx.keyring, pool.project)?;
+    let clock = tx.next_clock();
+    let list = packs.iter().flat_map(|pack| pack.id.0).collect();
+    let extra = vec![(crate::blob::PACKS_FIELD, list)];
+    let change = Change { clock, kind: ChangeKind::AddPacks, object: pool.project.0, fields: Vec::new(), extra };
+    tx.change(&pool.key, &change)?;
+    for pack in packs {
+        let key = tx.draw_key(pack.id, Purpose::Bucket, &wrapping)?;
+        tx.put(ObjectKey::new(Kind::Bucket, pack.id, 0), None, &key, &pack.bucket.to_text(), Cover::Root)?;
+        tx.put_sealed(ObjectKey::new(Kind::Pack, pack.id, 0), &pack.directory)?;
+    }
+    Ok(())
+}
+
+/// Takes packs that were committed into the index.
+pub(super) fn entered(pool: &Pool, local: &mut Local, packs: &[ReadyPack]) {
+    let mut index = pool.index();
+    for pack in packs {
+        index.add(pack.id, pack.entries.iter().map(|entry| entry.id));
+        if let Some(chunks) = local.pending.remove(&pack.id) {
+            for chunk in chunks.iter() {
+                local.pending_chunks.remove(chunk);
+            }
+        }
+    }
+}

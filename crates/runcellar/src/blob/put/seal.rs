@@ -1,0 +1,133 @@
+//! The sealers: name each chunk, and seal it if it is new.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use runcellar_format::blob::{self, Form};
+use runcellar_format::{ChunkId, DeviceId, ObjectId, Secret};
+
+use super::batch::{Batch, Done, Outcome, Piece};
+use super::{Batches, Shared, give};
+use crate::Result;
+use crate::blob::pack::PackData;
+use crate::blob::pool::Found;
+use crate::io;
+
+/// Chunks in a row that took one form before only some of those that follow are probed.
+const STEADY_AFTER: u32 = 8;
+/// Of those, one in so many.
+const PROBE_EVERY: u32 = 8;
+
+/// What this put has written, and what it relies on.
+#[derive(Default)]
+pub(super) struct Local {
+    /// Chunks of the pack that is open.
+    pub(super) open: HashMap<ChunkId, ObjectId>,
+    /// Packs that are closed and not known to the database yet.
+    pub(super) pending: HashMap<ObjectId, Arc<Vec<ChunkId>>>,
+    /// Chunks of these.
+    pub(super) pending_chunks: HashMap<ChunkId, ObjectId>,
+    /// Packs of the database in which chunks were found, and versions of their buckets.
+    pub(super) relied_on: HashMap<ObjectId, (DeviceId, u64)>,
+}
+
+impl Local {
+    pub(super) fn find(&self, id: ChunkId) -> Option<ObjectId> {
+        self.open.get(&id).or_else(|| self.pending_chunks.get(&id)).copied()
+    }
+
+    /// Remembers that chunks of a pack are relied on.
+    pub(super) fn rely_on(&mut self, found: Found) {
+        self.relied_on.entry(found.pack).or_insert(found.version);
+    }
+
+    pub(super) fn rely_on_pack(&mut self, pack: &PackData) {
+        self.rely_on(Found { pack: pack.id, version: pack.version });
+    }
+}
+
+/// The version that stands for "written by this put".
+const OWN: (DeviceId, u64) = (DeviceId::NIL, 0);
+
+pub(super) fn run(shared: &Shared<'_>, take: &Batches, to: &SyncSender<Batch>) -> Result<()> {
+    let mut forms = Forms::default();
+    loop {
+        // The lock is held while waiting: the others wait for the same thing.
+        let next = take.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+        let Ok(mut batch) = next else { return Ok(()) };
+        if shared.is_stopped() {
+            return Ok(());
+        }
+        seal_batch(shared, &mut batch, &mut forms)?;
+        if !give(to, batch) {
+            return Ok(());
+        }
+    }
+}
+
+fn seal_batch(shared: &Shared<'_>, batch: &mut Batch, forms: &mut Forms) -> Result<()> {
+    let workspace = shared.inner.id;
+    let mut rest = batch.content.as_slice();
+    for piece in &batch.pieces {
+        let Piece::Chunk(raw_len) = piece else { continue };
+        let raw_len = *raw_len;
+        let Some((content, after)) = rest.split_at_checked(raw_len as usize) else { break };
+        rest = after;
+        let id = shared.pool.keys.chunk_id(content);
+        let own = shared.local().find(id).map(|pack| Found { pack, version: OWN });
+        let found = match own {
+            Some(found) => Some(found),
+            None => shared.pool.locate(shared.inner, id)?,
+        };
+        let outcome = match found {
+            Some(found) => Outcome::Known(found),
+            None => {
+                let from = batch.sealed.len();
+                let effort = shared.options.effort;
+                let form = forms.choose(content, || blob::probe(content, effort));
+                let form = blob::encode(form, effort, content, &mut batch.sealed);
+                forms.took(form);
+                let key = Secret::new(io::random(&*shared.inner.io)?);
+                blob::seal_chunk(workspace, &key, id, form, raw_len, &mut batch.sealed, from);
+                let stored_len = u32::try_from(batch.sealed.len() - from).unwrap_or(u32::MAX);
+                Outcome::New { key, form, stored_len }
+            }
+        };
+        batch.chunks.push(Done { id, raw_len, outcome });
+    }
+    Ok(())
+}
+
+/// Which form pays: chunks that follow one another are mostly alike, so not each is probed.
+#[derive(Default)]
+struct Forms {
+    last: Option<Form>,
+    alike: u32,
+}
+
+impl Forms {
+    fn choose(&mut self, content: &[u8], probe: impl FnOnce() -> Form) -> Form {
+        match self.last {
+            // Whole chunks only: small files have nothing to do with one another.
+            Some(last)
+                if content.len() >= blob::CHUNK_BYTES_MIN
+                    && self.alike >= STEADY_AFTER
+                    && !self.alike.is_multiple_of(PROBE_EVERY) =>
+            {
+                last
+            }
+            _ => probe(),
+        }
+    }
+
+    fn took(&mut self, form: Form) {
+        self.alike = if self.last == Some(form) { self.alike.wrapping_add(1) } else { 0 };
+        self.last = Some(form);
+    }
+}
+
+/// Returns true if a place is in a pack of this put.
+pub(super) fn is_own(found: Found) -> bool {
+    found.version == OWN
+}
