@@ -27,6 +27,7 @@ fn every_verb_explains_itself_with_an_example() {
         "rm",
         "restore",
         "check",
+        "repair",
         "key",
         "config",
         "doctor",

@@ -15,12 +15,14 @@ mod keys;
 mod ls;
 mod pipes;
 mod plot;
+mod repair;
 mod rm;
 mod shell;
 mod show;
 mod support;
 mod tag_and_note;
 mod terminal;
+mod watch;
 
 #[test]
 fn every_file_here_is_part_of_this_binary() {

@@ -3,7 +3,8 @@
 use runcellar::query::Follower;
 use runcellar::{Resume, RunState, Value};
 
-use crate::support::Place;
+use crate::support::child::Counter;
+use crate::support::{Place, child, is_network};
 
 fn numbers(follower: &mut Follower) -> Vec<i64> {
     let rows = follower.poll().expect("polls");
@@ -81,4 +82,31 @@ fn a_follower_goes_on_with_a_run_that_is_resumed() {
     assert_eq!(rest(&mut follower), [1]);
     assert_eq!(follower.state(), RunState::Running);
     run.finish().expect("finishes");
+}
+
+/// The writer is another process, which is killed: the follower has each acknowledged row once, before and after somebody
+/// takes in what it left, and learns that the run has crashed.
+#[test]
+fn a_follower_of_a_writer_that_is_killed_has_each_row_once_and_learns_of_the_end() {
+    let place = Place::new();
+    let counter = Counter::open(&place.root().join("counter"));
+    let mut writer = child::start("logs", &place, format!("followed-run {} 50", 32 << 10));
+    counter.wait_for(10, &mut writer);
+    let look = place.look();
+    let info = look.find_run("followed-run").expect("there");
+    let mut follower = look.follow(&info, Some(vec!["n".to_owned()]));
+    let mut found = Vec::new();
+    while found.len() < 2000 {
+        found.extend(numbers(&mut follower));
+    }
+    assert_eq!(follower.state(), RunState::Running);
+    child::kill(writer);
+    let acknowledged = counter.get() as usize;
+    found.extend(rest(&mut follower));
+    assert!(found.len() >= acknowledged, "{} of {acknowledged}", found.len());
+    drop(place.open_silently());
+    assert_eq!(rest(&mut follower), [0; 0], "what is taken in is not yielded again");
+    assert_eq!(follower.state(), RunState::Crashed);
+    assert!(found.iter().copied().eq(0..found.len() as i64), "each once, in order");
+    assert!(is_network() || place.journal_files().is_empty());
 }

@@ -16,8 +16,7 @@ fn a_stopped_process_is_not_taken_for_dead_and_goes_on() {
     let counter = Counter::open(&place.root().join("counter"));
     let mut writer = child::start("logs", &place, format!("stopped-run {} 50", 64 << 10));
     counter.wait_for(100, &mut writer);
-    // SAFETY: the child is ours and not reaped.
-    assert_eq!(unsafe { libc::kill(writer.id() as i32, libc::SIGSTOP) }, 0);
+    child::stop(&writer);
     let stopped_at = counter.get();
     // Others record, recover and read, a minute and an hour later by their clocks.
     let io = Hooked::new(|_: Call, _: &std::path::Path| Fate::Done);
@@ -31,8 +30,7 @@ fn a_stopped_process_is_not_taken_for_dead_and_goes_on() {
         other.log([("n", 1_i64)]).expect("logs");
         other.finish().expect("finishes");
     }
-    // SAFETY: as above.
-    assert_eq!(unsafe { libc::kill(writer.id() as i32, libc::SIGCONT) }, 0);
+    child::go_on(&writer);
     counter.wait_for(stopped_at + 100, &mut writer);
     child::kill(writer);
     let workspace = place.open_silently();

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use runcellar::{CheckOptions, FileSystemMode, OpenOptions, RunState, Selection, Value, Workspace};
+use runcellar::{
+    CheckOptions, Claim, FileSystemMode, LeftWhy, OpenOptions, Repair, RepairAction, RunState, Selection, Value,
+    Workspace,
+};
 
 use crate::support::child::Counter;
 use crate::support::io::{Call, Fate, Hooked};
@@ -219,22 +222,6 @@ fn start_elsewhere(role: &str, place: &Place, argument: &str) -> Option<Child> {
     can.is_ok_and(|status| status.success()).then(|| command.spawn().expect("a child starts"))
 }
 
-/// Stops a child, and waits until each of its threads has: one may be in the middle of a write.
-fn stop(child: &Child) {
-    let (pid, mut status) = (child.id() as i32, 0);
-    // SAFETY: the child is ours and not reaped; `status` is writable for the length of the call.
-    let stopped = unsafe {
-        assert_eq!(libc::kill(pid, libc::SIGSTOP), 0);
-        libc::waitpid(pid, &raw mut status, libc::WUNTRACED)
-    };
-    assert!(stopped == pid && libc::WIFSTOPPED(status), "status {status:#x}");
-}
-
-fn go_on(child: &Child) {
-    // SAFETY: the child is ours and not reaped.
-    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGCONT) }, 0);
-}
-
 /// The whole life of a run on another host whose locks are not seen: at work, silent, back again, closed.
 #[test]
 fn a_writer_on_another_host_is_presumed_dead_by_its_silence_and_may_come_back() {
@@ -259,16 +246,16 @@ fn a_writer_on_another_host_is_presumed_dead_by_its_silence_and_may_come_back() 
     counter.wait_for(50, &mut writer);
     assert_eq!((state(), journals()), (RunState::Running, 1), "its lock is free from here, and it is at work");
     // It stops for longer than it may be silent.
-    stop(&writer);
+    child::stop(&writer);
     let acknowledged = counter.get();
     age(&here.journal_files()[0], "-11 minutes");
     assert_eq!((state(), journals()), (RunState::Crashed, 1), "taken in, and kept");
     assert!(verified() >= acknowledged);
-    go_on(&writer);
+    child::go_on(&writer);
     counter.wait_for(acknowledged + 50, &mut writer);
     assert_eq!(state(), RunState::Running, "it was heard of again");
     // What it logs while it is read would not be in one reading as it is in the next.
-    stop(&writer);
+    child::stop(&writer);
     assert!(verified() >= acknowledged + 50);
     // It dies, and nothing here can know: its silence is all there is.
     child::kill(writer);
@@ -319,6 +306,60 @@ const RUNS_EACH: usize = 3;
 pub(crate) fn records_some(place: &Place, prefix: &str) {
     let workspace = place.open();
     (0..RUNS_EACH).for_each(|n| record(&workspace, &format!("{prefix}-{n}"), 50));
+}
+
+/// A writer of another host that nobody hears of any more: its journal is taken over when somebody says so, by name even
+/// before it was silent for long. A writer that is seen at work never is.
+#[test]
+fn the_journal_of_a_foreign_host_that_was_abandoned_is_taken_over_when_it_is_claimed() {
+    let Some(hosts) = Hosts::mount() else {
+        return not_tested("a network file system: bindfs cannot mount here");
+    };
+    let (here, there) = (hosts.place(0), hosts.place(1));
+    drop(here.open_silently());
+    let repair = |claim| here.look().repair(&Repair { claim }).expect("repairs");
+    for (id, silent) in [("silent-run", true), ("heard-run", false)] {
+        let counter = Counter::open(&hosts.folder.path().join("counter"));
+        counter.set(0);
+        let Some(mut writer) = start_elsewhere("logs", &there, &format!("{id} {} 10", 1 << 20)) else {
+            return not_tested("another host: unshare --uts is not allowed here");
+        };
+        counter.wait_for(50, &mut writer);
+        child::kill(writer);
+        let acknowledged = counter.get();
+        let journal = here.journal_files()[0].clone();
+        let name = journal.file_name().expect("a name").to_string_lossy().into_owned();
+        let left = repair(Claim::Silent).left;
+        assert!(
+            matches!(&left[..], [left] if left.why == LeftWhy::Heard && left.run.as_deref() == Some(id)),
+            "{left:?}"
+        );
+        if silent {
+            age(&journal, "-11 minutes");
+            let left = repair(Claim::None).left;
+            assert!(matches!(&left[..], [left] if left.why == LeftWhy::Silent), "{left:?}");
+            age(&journal, "-11 minutes");
+        }
+        let report = repair(if silent { Claim::Silent } else { Claim::Named(vec![name.clone()]) });
+        assert!(report.left.is_empty(), "{report:?}");
+        let [done] = &report.done[..] else { panic!("{report:?}") };
+        assert_eq!((&done.action, &done.file), (&RepairAction::Claimed, &format!("journals/{name}")));
+        assert_eq!((done.run.as_deref(), done.host.as_deref()), (Some(id), Some("elsewhere")));
+        assert_eq!(here.journal_files(), Vec::<PathBuf>::new());
+        let workspace = here.open_silently();
+        let run = workspace.find_run(id).expect("listed");
+        assert_eq!(run.state, RunState::Crashed);
+        assert!(rows::verify(&workspace, &run) >= acknowledged);
+    }
+    let workspace = here.open_silently();
+    let run = workspace.run("p").id("live-run").start().expect("starts");
+    run.log([("n", 0_i64)]).expect("logs");
+    let name = here.journal_files()[0].display().to_string();
+    let report = workspace.repair(&Repair { claim: Claim::Named(vec![name]) }).expect("repairs");
+    assert!(matches!(&report.left[..], [left] if left.why == LeftWhy::AtWork && left.claimed), "{report:?}");
+    run.finish().expect("finishes");
+    let missing = workspace.repair(&Repair { claim: Claim::Named(vec!["0f".repeat(16)]) }).expect_err("not there");
+    assert_eq!(missing.kind(), runcellar::ErrorKind::NotFound);
 }
 
 /// Whoever asks while another handle of this process writes waits for it, and is not mixed with it.

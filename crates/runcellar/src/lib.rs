@@ -18,7 +18,8 @@
 //! ```
 //!
 //! The folders are the architecture: [`workspace`] opens, `keys` unlocks, `db` is the only module with SQL, `run` logs
-//! into journals, `ingest` turns journals into blocks, [`query`] reads, `check` verifies. docs/ARCHITECTURE.md says
+//! into journals, `ingest` turns journals into blocks, [`query`] reads, `check` verifies, `repair`
+//! finishes what was left half done. docs/ARCHITECTURE.md says
 //! more.
 
 pub mod artifacts;
@@ -40,6 +41,7 @@ mod monitor;
 mod os;
 mod own;
 pub mod query;
+mod repair;
 pub mod run;
 pub mod secrets;
 pub mod workspace;
@@ -61,6 +63,7 @@ pub use query::{
     ConsoleLine, Filter, Group, GroupStatistics, Groups, History, Listing, MetricInfo, RunInfo, Selection, Series,
     SeriesValues, Source, Window,
 };
+pub use repair::{Claim, LeftWhy, Repair, RepairAction, RepairDone, RepairLeft, RepairReport};
 pub use run::{Resume, Run, RunBuilder};
 #[doc(hidden)]
 pub use runcellar_format::catalogue::{from_exact, to_exact};

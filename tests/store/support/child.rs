@@ -89,6 +89,23 @@ pub(crate) fn kill(mut child: Child) {
     assert_eq!(status.signal(), Some(libc::SIGKILL), "killed by us");
 }
 
+/// Stops a child, and waits until each of its threads has: one may be in the middle of a write.
+pub(crate) fn stop(child: &Child) {
+    let (pid, mut status) = (child.id() as i32, 0);
+    // SAFETY: the child is ours and not reaped; `status` is writable for the length of the call.
+    let stopped = unsafe {
+        assert_eq!(libc::kill(pid, libc::SIGSTOP), 0);
+        libc::waitpid(pid, &raw mut status, libc::WUNTRACED)
+    };
+    assert!(stopped == pid && libc::WIFSTOPPED(status), "status {status:#x}");
+}
+
+/// Lets a stopped child go on.
+pub(crate) fn go_on(child: &Child) {
+    // SAFETY: the child is ours and not reaped.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGCONT) }, 0);
+}
+
 /// A number that one process tells another: kept by a file, so that it survives the writer.
 pub(crate) struct Counter(File);
 

@@ -13,6 +13,7 @@ pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod note;
 pub(crate) mod plot;
+pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod rm;
 pub(crate) mod show;

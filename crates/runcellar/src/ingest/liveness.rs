@@ -26,8 +26,11 @@ const KEPT_US: i64 = 30 * 86_400 * 1_000_000;
 
 /// How a writer stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
+    /// Seen at work, or it has the lock.
     AtWork,
+    /// Not to be seen from here, and heard of within ten minutes.
+    Heard,
     /// Dead for sure.
     Gone,
     /// Not heard of for ten minutes.
@@ -64,7 +67,7 @@ impl<'a> Watch<'a> {
             },
             None => {}
         }
-        Ok(if self.silent_us(path)? < SILENCE_US { Standing::AtWork } else { Standing::Silent })
+        Ok(if self.silent_us(path)? < SILENCE_US { Standing::Heard } else { Standing::Silent })
     }
 
     /// Returns whether a journal did not grow for so long that it need not be kept for a writer that may come back.
@@ -111,7 +114,7 @@ pub(crate) fn starts_of_run(inner: &Inner, run_id: &str) -> Result<Vec<Start>> {
 }
 
 /// Reads the start record of a journal.
-fn start_of(inner: &Inner, file: Arc<dyn IoFile>) -> Result<Option<Box<Start>>> {
+pub(super) fn start_of(inner: &Inner, file: Arc<dyn IoFile>) -> Result<Option<Box<Start>>> {
     let Some(journal) = JournalFile::open(file)? else { return Ok(None) };
     let mut batch = Batch::after(journal.header.writer, Progress::default());
     let mut reader = inner.read(|tx, keyring| journal.unlock(tx, keyring))?;

@@ -28,8 +28,8 @@ pub(crate) mod store;
 pub use bulk::WholeRun;
 pub(crate) use compact::compact;
 pub(crate) use intake::{Extent, Intake, Pace};
-pub(crate) use liveness::starts_of_run;
-pub(crate) use recover::recover;
+pub(crate) use liveness::{Standing, starts_of_run};
+pub(crate) use recover::{Claims, look, recover, recover_claiming};
 
 use std::collections::HashSet;
 use std::path::PathBuf;

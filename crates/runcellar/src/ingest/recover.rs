@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use runcellar_format::record::RunState;
+use runcellar_format::record::{RunState, Start};
 use runcellar_format::seal::Kind;
 use runcellar_format::{JournalId, ObjectId, WriterId};
 
 use super::data::RunData;
-use super::liveness::{Standing, Watch};
+use super::liveness::{Standing, Watch, start_of};
 use super::reader::JournalFile;
 use super::{Extent, Intake, Pace, compact, journal_files, overviews, parallel, store};
 use crate::db::ReadTx;
@@ -76,15 +76,41 @@ struct Nameless {
     damaged: bool,
 }
 
+/// What is taken in besides the journals of writers that are known to be dead.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Claims {
+    /// Journals that are removed though their writer is only presumed to be dead: it was silent for ten minutes.
+    pub(crate) silent: bool,
+    /// Journals that are taken in and removed unless their writer is seen at work.
+    pub(crate) named: Vec<JournalId>,
+}
+
+impl Claims {
+    /// Returns whether a journal is to be treated as that of a dead writer; none if it is left alone.
+    fn judge(&self, id: JournalId, standing: Standing) -> Option<bool> {
+        match standing {
+            Standing::AtWork => None,
+            Standing::Gone => Some(true),
+            Standing::Heard => self.named.contains(&id).then_some(true),
+            Standing::Silent => Some(self.silent || self.named.contains(&id)),
+        }
+    }
+}
+
 /// Ingests the journals that dead writers left, and marks their runs. Damage in one is told to the monitor and leaves
-/// the file where it is.
+/// the file where it is. What cannot be done now is left for the next opener.
 pub(crate) fn recover(inner: &Inner) -> Result<()> {
+    match recover_claiming(inner, &Claims::default(), RECOVER_WAIT) {
+        Err(error) if is_for_later(&error) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// As [`recover`], with what was claimed, waiting for the turn on a network file system; an error if it is not to be had.
+pub(crate) fn recover_claiming(inner: &Inner, claims: &Claims, wait: Duration) -> Result<()> {
     let (watch, mut nameless) = (Watch::new(inner), Vec::new());
     for files in journal_files(inner)?.chunks(FILES_AT_ONCE) {
-        match recover_files(inner, files, &watch, &mut nameless) {
-            Err(error) if is_for_later(&error) => return Ok(()),
-            outcome => outcome?,
-        }
+        recover_files(inner, files, &watch, claims, wait, &mut nameless)?;
     }
     match recover_nameless(inner, &nameless) {
         Err(error) if !is_for_later(&error) => inner.monitor.warn(&format!("journals without a header: {error}")),
@@ -99,6 +125,8 @@ fn recover_files(
     inner: &Inner,
     files: &[(JournalId, PathBuf)],
     watch: &Watch<'_>,
+    claims: &Claims,
+    wait: Duration,
     nameless: &mut Vec<Nameless>,
 ) -> Result<()> {
     let left = |id: JournalId, error: &Error| inner.monitor.warn(&format!("journal {id} is left as it is: {error}"));
@@ -114,9 +142,10 @@ fn recover_files(
         };
         let opened = JournalFile::open(claim.file.clone());
         let named = opened.as_ref().is_ok_and(Option::is_some);
-        let proven = match watch.standing(&claim.path, named.then_some(&claim.file)) {
-            Ok(Standing::AtWork) => continue,
-            Ok(standing) => standing == Standing::Gone,
+        let judged = watch.standing(&claim.path, named.then_some(&claim.file));
+        let proven = match judged.map(|standing| claims.judge(*id, standing)) {
+            Ok(None) => continue,
+            Ok(Some(proven)) => proven,
             Err(error) => {
                 left(*id, &error);
                 continue;
@@ -142,7 +171,7 @@ fn recover_files(
     if writers.is_empty() {
         return Ok(());
     }
-    let writing = inner.writing(Some(RECOVER_WAIT))?;
+    let writing = inner.writing(Some(wait))?;
     let superfluous = Mutex::default();
     let outcome = recover_writers(inner, watch, writers, &superfluous);
     writing.publish()?;
@@ -329,6 +358,35 @@ fn writers_with_journal(inner: &Inner, nameless: &[Nameless]) -> Result<Option<H
     Ok(Some(writers))
 }
 
+/// A journal as it lies there.
+pub(crate) struct Lying {
+    pub(crate) standing: Standing,
+    /// Its first record, if it can be read.
+    pub(crate) start: Option<Box<Start>>,
+}
+
+/// Looks at a journal without touching it; none if it has been taken in meanwhile.
+pub(crate) fn look(inner: &Inner, id: JournalId, path: &Path) -> Result<Option<Lying>> {
+    let failed = |cause| Error::io("look at journal", path, cause);
+    let file = match registry::owner(&*inner.io, id, path) {
+        Owner::Other => match inner.io.open(path) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(failed(cause)),
+        },
+        _ => return Ok(Some(Lying { standing: Standing::AtWork, start: None })),
+    };
+    let start = start_of(inner, file.clone()).ok().flatten();
+    let standing = match file.try_lock() {
+        Ok(false) => Standing::AtWork,
+        Err(cause) if !(cause.kind() == std::io::ErrorKind::Unsupported && inner.is_network()) => {
+            return Err(failed(cause));
+        }
+        _ => Watch::new(inner).standing(path, Some(&file))?,
+    };
+    Ok(Some(Lying { standing, start }))
+}
+
 /// Returns whether a journal is that of a writer at work, as far as can be told from here.
 pub(crate) fn is_live(inner: &Inner, id: JournalId, path: &Path) -> std::io::Result<bool> {
     match registry::owner(&*inner.io, id, path) {
@@ -341,7 +399,7 @@ pub(crate) fn is_live(inner: &Inner, id: JournalId, path: &Path) -> std::io::Res
                 Ok(true) => {}
             }
             let standing = Watch::new(inner).standing(path, Some(&file)).map_err(std::io::Error::other)?;
-            Ok(standing == Standing::AtWork)
+            Ok(matches!(standing, Standing::AtWork | Standing::Heard))
         }
         _ => Ok(true),
     }
