@@ -22,6 +22,9 @@ pub const MEDIA_FIELD: u16 = 1;
 /// `Change.extra` of a change to an artifact or version: its body as it is after it.
 pub const RECORD_FIELD: u16 = 2;
 
+/// `Version.extra`: runs that put the same content later: their object ids, one after the other.
+pub const MADE_AGAIN_FIELD: u16 = 1;
+
 /// A part of a manifest: entries in order of path.
 ///
 /// The order is that of a walk: paths compare component by component, each by its bytes. No path stands twice, but

@@ -15,8 +15,9 @@ mod run;
 mod tombstone;
 
 pub use artifact::{
-    AliasSet, Artifact, Content, FileContent, FileFacts, MANIFEST_CHUNKS_MAX, MANIFEST_ENTRIES_MAX, MANIFEST_TEXT_MAX,
-    MEDIA_FIELD, Manifest, ManifestEntry, PATH_BYTES_MAX, RECORD_FIELD, Reference, Version, VersionRef,
+    AliasSet, Artifact, Content, FileContent, FileFacts, MADE_AGAIN_FIELD, MANIFEST_CHUNKS_MAX, MANIFEST_ENTRIES_MAX,
+    MANIFEST_TEXT_MAX, MEDIA_FIELD, Manifest, ManifestEntry, PATH_BYTES_MAX, RECORD_FIELD, Reference, Version,
+    VersionRef,
 };
 pub use catalogue::{CatalogueBlock, CatalogueDirectory};
 pub use change::{CHANGE_GRID_BYTES, Change, ChangeKind, FieldChange, FieldId};

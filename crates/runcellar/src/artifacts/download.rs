@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use super::ArtifactVersion;
+use super::entries::{Entry, EntryKind, Pattern};
 use crate::blob::{self, Class, Got, Hurt, Pool, ReadEntry};
 use crate::{Error, Result};
 
 /// What to take out.
 #[derive(Debug, Clone, Default)]
 pub struct DownloadOptions {
-    /// Only paths that match this pattern: `*` and `?` within a component, `**` across, `[...]`.
+    /// Only paths that match this pattern, and what is below directories that do: `*` and `?` within a component, `**`
+    /// across, `[...]`, `{a,b}`.
     pub glob: Option<String>,
 }
 
@@ -47,30 +49,32 @@ impl ArtifactVersion {
     }
 
     fn take_out(&self, to: Option<&Path>, options: &DownloadOptions) -> Result<Download> {
-        let glob = options.glob.as_deref().map(pattern).transpose()?;
-        let pool = self.inner.read(|tx, keyring| Pool::find(tx, keyring, self.project_object, Class::Artifacts))?;
+        let pattern = options.glob.as_deref().map(Pattern::new).transpose()?;
+        let pool = self.inner.read(|tx, keyring| Pool::find(tx, keyring, self.content_project, Class::Artifacts))?;
         let pool = pool
             .ok_or_else(|| Error::damaged(format!("project {}: the key of its artifacts is missing", self.project)))?;
-        let mut matched = 0_u64;
-        let is_wanted = |entry: &Result<ReadEntry>| match (entry, &glob) {
-            (Ok(entry), Some(glob)) => {
-                glob.is_match(Path::new(std::ffi::OsStr::new(&*String::from_utf8_lossy(&entry.entry.path))))
-            }
+        let total = match &options.glob {
+            Some(glob) => self.bytes_matching(glob)?,
+            None => self.bytes,
+        };
+        let is_wanted = |entry: &Result<ReadEntry>| match (entry, &pattern) {
+            (Ok(entry), Some(pattern)) => pattern.matches(&entry.entry.path),
             _ => true,
         };
-        let mut entries = self.manifest().filter(is_wanted).inspect(|_| matched += 1);
-        let total = if glob.is_some() { 0 } else { self.bytes };
+        let mut entries = self.manifest().filter(is_wanted);
         let got = blob::get(&self.inner, &pool, &mut entries, to, total)?;
-        if let (Some(glob), 0) = (&options.glob, matched) {
-            let message = format!("artifact {}: nothing in it matches {glob}", self.full_name());
-            return Err(Error::new(crate::ErrorKind::NotFound, message));
-        }
         let Got { files, bytes, written_bytes, hurt, references, .. } = got;
         Ok(Download { files, bytes, written_bytes, hurt, references })
     }
-}
 
-fn pattern(glob: &str) -> Result<globset::GlobMatcher> {
-    let glob = globset::GlobBuilder::new(glob).literal_separator(true).build();
-    Ok(glob.map_err(|cause| Error::invalid(format!("pattern {cause}")).with_cause(cause))?.compile_matcher())
+    /// Returns the bytes of the files that match a pattern, before anything is made for them.
+    fn bytes_matching(&self, glob: &str) -> Result<u64> {
+        let entries = self.entries(Some(glob))?;
+        if entries.is_empty() {
+            let message = format!("artifact {}: nothing in it matches {glob}", self.full_name());
+            return Err(Error::new(crate::ErrorKind::NotFound, message));
+        }
+        let size = |entry: &Entry| if let EntryKind::File { size, .. } = entry.kind { size } else { 0 };
+        Ok(entries.iter().map(size).sum())
+    }
 }

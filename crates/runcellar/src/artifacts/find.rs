@@ -1,9 +1,10 @@
 //! Finding and listing versions.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use runcellar_format::ObjectId;
-use runcellar_format::record::{Artifact, Body as _, Project, Version};
+use runcellar_format::record::{Artifact, Body as _, Project, Version, VersionRef};
 use runcellar_format::seal::Kind;
 
 use super::name::{ArtifactName, VersionName};
@@ -11,99 +12,167 @@ use super::records::{self, Stored, alias_target, aliases_of};
 use super::{ArtifactVersion, hexadecimal};
 use crate::db::ReadTx;
 use crate::keys::Keyring;
+use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result, Workspace};
 
 impl Workspace {
     /// Finds a version of an artifact by `[project/]name[:vN|:alias]`.
     ///
+    /// A link of a collection is followed: what comes back has the content of the version that it links to, under the
+    /// collection's name and number.
+    ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Ambiguous`] if several projects have the name and none is given.
+    /// [`ErrorKind::NotFound`], also if a link leads to a version that was removed; [`ErrorKind::Ambiguous`] if several
+    /// projects have the name and none is given.
     pub fn artifact(&self, name: &str) -> Result<ArtifactVersion> {
         let wanted = ArtifactName::parse(name)?;
-        let not_found = |what: String| Error::new(ErrorKind::NotFound, what);
-        let (artifact, version, project) = self.inner.read(|tx, keyring| {
-            let projects = project_names(tx, keyring)?;
-            let mut found: Vec<Stored<Artifact>> = records::artifacts(tx, keyring)?;
-            found.retain(|artifact| {
-                let project = projects.get(&ObjectId(artifact.record.project));
-                artifact.record.name == wanted.name && wanted.project.as_ref().is_none_or(|name| Some(name) == project)
-            });
-            let name_of = |artifact: &Artifact| projects.get(&ObjectId(artifact.project)).cloned().unwrap_or_default();
-            if found.len() > 1 {
-                let names: Vec<String> =
-                    found.iter().map(|one| format!("{}/{}", name_of(&one.record), one.record.name)).collect();
-                let message = format!("artifact {}: {} have that name", wanted.name, names.join(", "));
-                return Err(Error::new(ErrorKind::Ambiguous, message));
-            }
-            let Some(artifact) = found.pop() else { return Err(not_found(format!("no artifact {name}"))) };
-            let object = match &wanted.version {
-                VersionName::Alias(alias) => alias_target(&artifact.record, alias),
-                VersionName::Number(number) => {
-                    let version = artifact.record.versions.iter().find(|version| version.number == *number);
-                    version.map(|version| ObjectId(version.version))
+        self.inner.read(|tx, keyring| {
+            let look = Look::new(&self.inner, tx, keyring)?;
+            let artifact = look.artifact(&wanted, name)?;
+            let no_version = || Error::new(ErrorKind::NotFound, format!("no version {name}"));
+            let versions = &artifact.record.versions;
+            let listed = match &wanted.version {
+                VersionName::Alias(alias) => {
+                    let object = alias_target(&artifact.record, alias).ok_or_else(no_version)?;
+                    versions.iter().find(|version| version.version == object.0)
                 }
+                VersionName::Number(number) => versions.iter().find(|version| version.number == *number),
             };
-            let Some(object) = object else { return Err(not_found(format!("no version {name}"))) };
-            let project = name_of(&artifact.record);
-            Ok((artifact, records::version(tx, keyring, object)?, project))
-        })?;
-        self.version_of(&artifact.record, version, project)
+            look.version(&artifact, *listed.ok_or_else(no_version)?)
+        })
     }
 
     /// Lists all versions of all artifacts, of one project if it is given: by project, name and number.
     ///
+    /// Links whose version was removed are left out, with a warning.
+    ///
     /// # Errors
     /// If the workspace cannot be read.
     pub fn artifacts(&self, project: Option<&str>) -> Result<Vec<ArtifactVersion>> {
-        let found = self.inner.read(|tx, keyring| {
-            let projects = project_names(tx, keyring)?;
+        let mut found = self.inner.read(|tx, keyring| {
+            let look = Look::new(&self.inner, tx, keyring)?;
             let mut found = Vec::new();
             for artifact in records::artifacts(tx, keyring)? {
-                let name = projects.get(&ObjectId(artifact.record.project)).cloned().unwrap_or_default();
-                if project.is_some_and(|project| project != name) {
-                    continue;
-                }
-                for version in &artifact.record.versions {
-                    let version = records::version(tx, keyring, ObjectId(version.version))?;
-                    found.push((artifact.record.clone(), version, name.clone()));
+                if project.is_none_or(|project| project == look.project(&artifact.record)) {
+                    look.versions(&artifact, &mut found)?;
                 }
             }
             Ok(found)
         })?;
-        let found = found.into_iter().map(|(artifact, version, project)| self.version_of(&artifact, version, project));
-        let mut found = found.collect::<Result<Vec<_>>>()?;
         found.sort_by(|a, b| (&a.project, &a.name, a.number).cmp(&(&b.project, &b.name, b.number)));
         Ok(found)
     }
 
-    pub(super) fn version_of(
-        &self,
-        artifact: &Artifact,
-        stored: Stored<Version>,
-        project: String,
-    ) -> Result<ArtifactVersion> {
-        let Stored { object, record } = stored;
-        let listed = artifact.versions.iter().find(|version| version.version == object.0);
-        let number = listed.map_or(record.number, |version| version.number);
-        let metadata = record.metadata.json().map_err(|cause| Error::format("metadata of an artifact", cause))?;
+    /// Lists the versions of one artifact, by number. `name` is `[project/]name`.
+    ///
+    /// # Errors
+    /// As [`Workspace::artifact`]; [`ErrorKind::InvalidArgument`] if a version is named.
+    pub fn artifact_versions(&self, name: &str) -> Result<Vec<ArtifactVersion>> {
+        let wanted = ArtifactName::without_version(name)?;
+        self.inner.read(|tx, keyring| {
+            let look = Look::new(&self.inner, tx, keyring)?;
+            let mut found = Vec::new();
+            look.versions(&look.artifact(&wanted, name)?, &mut found)?;
+            Ok(found)
+        })
+    }
+}
+
+/// One look at the artifacts of a workspace: what projects are called, read once.
+pub(super) struct Look<'a> {
+    inner: &'a Arc<Inner>,
+    tx: &'a ReadTx<'a>,
+    keyring: &'a Keyring,
+    projects: HashMap<ObjectId, String>,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn new(inner: &'a Arc<Inner>, tx: &'a ReadTx<'a>, keyring: &'a Keyring) -> Result<Look<'a>> {
+        Ok(Look { inner, tx, keyring, projects: project_names(tx, keyring)? })
+    }
+
+    /// Returns the name of an artifact's project.
+    pub(super) fn project(&self, artifact: &Artifact) -> &str {
+        self.projects.get(&ObjectId(artifact.project)).map_or("", String::as_str)
+    }
+
+    /// Finds the one artifact of a name, which was typed as `typed`.
+    pub(super) fn artifact(&self, wanted: &ArtifactName, typed: &str) -> Result<Stored<Artifact>> {
+        let mut found = records::artifacts(self.tx, self.keyring)?;
+        found.retain(|artifact| {
+            let project = self.project(&artifact.record);
+            artifact.record.name == wanted.name && wanted.project.as_ref().is_none_or(|name| name == project)
+        });
+        if found.len() > 1 {
+            let mut names: Vec<String> = found.iter().map(|one| self.full_name(&one.record)).collect();
+            names.sort_unstable();
+            let message = format!("artifact {}: it can be {}", wanted.name, names.join(" or "));
+            return Err(Error::new(ErrorKind::Ambiguous, message));
+        }
+        found.pop().ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no artifact {typed}")))
+    }
+
+    fn full_name(&self, artifact: &Artifact) -> String {
+        format!("{}/{}", self.project(artifact), artifact.name)
+    }
+
+    /// Adds the versions of an artifact to a list, without links that lead nowhere.
+    pub(super) fn versions(&self, artifact: &Stored<Artifact>, to: &mut Vec<ArtifactVersion>) -> Result<()> {
+        for listed in &artifact.record.versions {
+            match self.version(artifact, *listed) {
+                Ok(version) => to.push(version),
+                Err(error) if artifact.record.collection && error.kind() == ErrorKind::NotFound => {
+                    self.inner.monitor.warn(&error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a version that an artifact or collection lists.
+    pub(super) fn version(&self, artifact: &Stored<Artifact>, listed: VersionRef) -> Result<ArtifactVersion> {
+        let Stored { object: home, record: artifact } = artifact;
+        let object = ObjectId(listed.version);
+        let found = records::find_version(self.tx, self.keyring, object)?;
+        let name = || format!("artifact {}:v{}", self.full_name(artifact), listed.number);
+        let version = match found {
+            Some(version) => version.record,
+            None if artifact.collection => {
+                let message = format!("{}: the version that it links to was removed", name());
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+            None => return Err(Error::damaged(format!("{}: its record is missing", name()))),
+        };
+        let origin = match artifact.collection {
+            true => Some(records::artifact_at(self.tx, self.keyring, ObjectId(version.artifact))?),
+            false => None,
+        };
+        let metadata = version.metadata.json().map_err(|cause| Error::format("metadata of an artifact", cause))?;
+        let links_to = origin.as_ref().map(|origin| format!("{}:v{}", self.full_name(&origin.record), version.number));
+        let made_again_by = records::made_again_by(&version).filter_map(hexadecimal).collect();
+        let Version { digest, created, files, bytes, description, made_by, used_by, parts, .. } = version;
         Ok(ArtifactVersion {
             inner: self.inner.clone(),
             object,
-            project_object: ObjectId(artifact.project),
-            parts: record.parts.len() as u64,
-            project,
+            artifact: *home,
+            content_project: ObjectId(origin.map_or(artifact.project, |origin| origin.record.project)),
+            parts: parts.len() as u64,
+            project: self.project(artifact).to_owned(),
             name: artifact.name.clone(),
             kind: artifact.kind.clone(),
-            number,
-            digest: record.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-            created: record.created,
-            files: record.files,
-            bytes: record.bytes,
-            description: record.description,
+            number: listed.number,
+            digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            created,
+            files,
+            bytes,
+            description,
             metadata,
             aliases: aliases_of(artifact, object),
-            made_by: hexadecimal(record.made_by),
-            used_by: record.used_by.iter().filter_map(|(run, time)| Some((hexadecimal(*run)?, *time))).collect(),
+            links_to,
+            made_by: hexadecimal(made_by),
+            made_again_by,
+            used_by: used_by.iter().filter_map(|(run, time)| Some((hexadecimal(*run)?, *time))).collect(),
         })
     }
 }

@@ -2,21 +2,35 @@
 //!
 //! [`ArtifactDraft`] says what is to be put, [`Workspace::put_artifact`] puts it, [`Workspace::artifact`] finds a version by
 //! `[project/]name[:vN|:alias]`, and [`ArtifactVersion`] downloads, verifies and lists. The content lies in the pool of the
-//! project's class `artifacts` ([`crate::blob`]). docs/FORMAT.md, "Artifacts".
+//! project's class `artifacts` ([`crate::blob`]). A **collection** is an artifact whose versions are links to versions of
+//! others, under names and aliases of its own; so a registry of models is a project of collections. docs/FORMAT.md,
+//! "Artifacts".
 
+mod diff;
 mod download;
 mod draft;
+mod entries;
 mod find;
+mod graph;
+mod label;
+mod link;
 mod name;
 mod put;
 mod records;
 mod remove;
+mod used;
 
+pub use diff::{Changed, VersionDiff};
 pub use download::{Download, DownloadOptions};
 pub use draft::{ArtifactDraft, Links};
+pub use entries::{Entry, EntryKind};
+pub use graph::{ArtifactGraph, GraphEdge, GraphNode, GraphStart};
+pub use label::{AliasChange, VersionText};
+pub use link::REGISTRY;
 pub use name::ArtifactName;
 pub use put::{PutReport, PutSettings};
 pub use remove::RemoveOptions;
+pub use used::{RunArtifacts, VersionRuns};
 
 use std::sync::Arc;
 
@@ -29,8 +43,12 @@ use crate::{Json, Result};
 #[derive(Clone)]
 pub struct ArtifactVersion {
     inner: Arc<Inner>,
+    /// The version's record; the one that it links to if it is a link.
     object: ObjectId,
-    project_object: ObjectId,
+    /// The artifact or collection that lists it.
+    artifact: ObjectId,
+    /// The project whose pool has the content.
+    content_project: ObjectId,
     parts: u64,
     /// Name of the project.
     pub project: String,
@@ -54,8 +72,12 @@ pub struct ArtifactVersion {
     pub metadata: Json,
     /// Aliases that name this version.
     pub aliases: Vec<String>,
+    /// Of a link: the version that it links to, as `project/name:v3`.
+    pub links_to: Option<String>,
     /// Object id of the run that made it, in hexadecimal; none if no run did.
     pub made_by: Option<String>,
+    /// Object ids of the runs that put the same content later.
+    pub made_again_by: Vec<String>,
     /// Object ids of the runs that used it, in hexadecimal, and when.
     pub used_by: Vec<(String, i64)>,
 }

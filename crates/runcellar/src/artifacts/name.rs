@@ -51,6 +51,14 @@ impl ArtifactName {
         };
         Ok(ArtifactName { project, name: checked_artifact(name)?, version })
     }
+
+    /// Reads `[project/]name`.
+    pub(super) fn without_version(text: &str) -> Result<ArtifactName> {
+        if text.contains(':') {
+            return Err(Error::invalid(format!("artifact {text}: a name without a version is expected")));
+        }
+        ArtifactName::parse(text)
+    }
 }
 
 /// Refuses what is no name of an artifact.

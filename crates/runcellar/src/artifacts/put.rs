@@ -1,16 +1,21 @@
 //! Putting a version: content first, then one transaction that names it.
 
+use std::sync::Arc;
+
 use runcellar_format::ObjectId;
 use runcellar_format::blob::Effort;
 use runcellar_format::record::{Artifact, Tokens, Version, VersionRef};
 
 use super::ArtifactVersion;
 use super::draft::ArtifactDraft;
+use super::find::Look;
+use super::label::checked_metadata;
 use super::records::{self, Stored};
 use crate::blob::{self, Class, Entered, ManifestReader, Pool, PutOptions, put_manifest};
 use crate::db::WriteTx;
 use crate::ingest::store::ensure_project;
 use crate::keys::Purpose;
+use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result, Workspace, io};
 
 /// How often content is put again because chunks that it relied on went meanwhile.
@@ -51,7 +56,7 @@ impl Workspace {
     pub fn put_artifact(&self, draft: &ArtifactDraft, settings: &PutSettings) -> Result<PutReport> {
         let inner = &*self.inner;
         let project = crate::run::checked_name("project", settings.project.clone(), &['/', ':', '#', '?'])?;
-        let metadata = Tokens::new(&draft.metadata).map_err(|cause| Error::format("metadata", cause))?;
+        let metadata = checked_metadata(&draft.metadata)?;
         let made_by = settings.run.as_deref().map(|run| self.find_run(run)).transpose()?.map(|run| run.object);
         let (pool, newest) = inner.write(None, |tx| {
             let object = ObjectId(io::random(tx.io)?);
@@ -70,10 +75,9 @@ impl Workspace {
             });
             let put = blob::put(inner, &pool, &mut draft.sources(), previous, options)?;
             let new = New { draft, metadata: &metadata, made_by, read_from_ns };
-            let named = inner.write(None, |tx| name_it(tx, &pool, &put, &new))?;
-            let Some((artifact, version, is_new)) = named else { continue };
+            let named = inner.write(None, |tx| name_it(&self.inner, tx, &pool, &put, &new))?;
+            let Some((version, is_new)) = named else { continue };
             put.committed(&pool);
-            let version = self.version_of(&artifact, version, project)?;
             return Ok(PutReport { version, is_new, new_bytes: put.new_bytes, read_bytes: put.read_bytes });
         }
         let message = format!("artifact {}: what it shares with others is being removed all the time", draft.name);
@@ -98,11 +102,12 @@ fn newest(tx: &WriteTx<'_>, project: ObjectId, name: &str) -> Result<Option<Stor
 
 /// Enters the packs and makes the version, or finds that the newest has this content; none if it must be put again.
 fn name_it(
+    inner: &Arc<Inner>,
     tx: &mut WriteTx<'_>,
     pool: &Pool,
     put: &blob::Put,
     new: &New<'_>,
-) -> Result<Option<(Artifact, Stored<Version>, bool)>> {
+) -> Result<Option<(ArtifactVersion, bool)>> {
     if put.commit(tx, pool)? == Entered::Stale {
         return Ok(None);
     }
@@ -129,7 +134,12 @@ fn name_it(
     let same = newest.filter(|newest| newest.record.digest == put.digest);
     let is_new = same.is_none();
     let version = match same {
-        Some(version) => version,
+        Some(mut version) => {
+            if made_by.is_some_and(|run| records::make_again(&mut version.record, run)) {
+                records::store_version(tx, &version)?;
+            }
+            version
+        }
         None => {
             let object = ObjectId(io::random(tx.io)?);
             records::draw_key(tx, pool.project, object, Purpose::Version)?;
@@ -165,5 +175,8 @@ fn name_it(
     if is_new || artifact.record.aliases.len() > before {
         records::store_artifact(tx, &artifact)?;
     }
-    Ok(Some((artifact.record, version, is_new)))
+    let listed = artifact.record.versions.iter().find(|listed| listed.version == version.object.0);
+    let listed = *listed.ok_or_else(|| Error::damaged(format!("artifact {}: does not list a version", draft.name)))?;
+    let version = Look::new(inner, tx, tx.keyring)?.version(&artifact, listed)?;
+    Ok(Some((version, is_new)))
 }

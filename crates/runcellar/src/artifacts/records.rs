@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use runcellar_format::ObjectId;
-use runcellar_format::record::{AliasSet, Artifact, Body, Change, ChangeKind, RECORD_FIELD, Version};
+use runcellar_format::record::{AliasSet, Artifact, Body, Change, ChangeKind, MADE_AGAIN_FIELD, RECORD_FIELD, Version};
 use runcellar_format::seal::{Kind, OwnerKey, lookup_tag};
 
 use super::Found;
@@ -44,11 +44,41 @@ pub(super) fn artifacts(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Vec<Stored
     tx.objects(Kind::Artifact, None)?.iter().map(|row| opened(tx, keyring, row)).collect()
 }
 
-/// Reads a version.
-pub(super) fn version(tx: &ReadTx<'_>, keyring: &Keyring, object: ObjectId) -> Result<Stored<Version>> {
-    let row = tx.object(ObjectKey::new(Kind::Version, object, 0))?;
-    let row = row.ok_or_else(|| Error::damaged(format!("artifact version {object}: its record is missing")))?;
+/// Reads an artifact.
+pub(super) fn artifact_at(tx: &ReadTx<'_>, keyring: &Keyring, object: ObjectId) -> Result<Stored<Artifact>> {
+    let row = tx.object(ObjectKey::new(Kind::Artifact, object, 0))?;
+    let row = row.ok_or_else(|| Error::damaged(format!("artifact {object}: its record is missing")))?;
     opened(tx, keyring, &row)
+}
+
+/// Reads a version; none if it was removed.
+pub(super) fn find_version(tx: &ReadTx<'_>, keyring: &Keyring, object: ObjectId) -> Found<Stored<Version>> {
+    tx.object(ObjectKey::new(Kind::Version, object, 0))?.map(|row| opened(tx, keyring, &row)).transpose()
+}
+
+/// Reads a version that is listed.
+pub(super) fn version(tx: &ReadTx<'_>, keyring: &Keyring, object: ObjectId) -> Result<Stored<Version>> {
+    find_version(tx, keyring, object)?
+        .ok_or_else(|| Error::damaged(format!("artifact version {object}: its record is missing")))
+}
+
+/// Returns the runs that put the content of a version again.
+pub(super) fn made_again_by(version: &Version) -> impl Iterator<Item = [u8; 16]> {
+    let field = version.extra.iter().find(|(field, _)| *field == MADE_AGAIN_FIELD);
+    let bytes = field.map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
+    bytes.as_chunks().0.iter().copied()
+}
+
+/// Remembers that a run put the content of a version again; false if that is known.
+pub(super) fn make_again(version: &mut Version, run: ObjectId) -> bool {
+    if version.made_by == run.0 || made_again_by(version).any(|known| known == run.0) {
+        return false;
+    }
+    match version.extra.iter_mut().find(|(field, _)| *field == MADE_AGAIN_FIELD) {
+        Some((_, bytes)) => bytes.extend_from_slice(&run.0),
+        None => version.extra.push((MADE_AGAIN_FIELD, run.0.to_vec())),
+    }
+    true
 }
 
 /// Draws the key of a new artifact or version.
@@ -92,6 +122,12 @@ fn change(tx: &mut WriteTx<'_>, key: &OwnerKey, kind: ChangeKind, object: Object
     let clock = tx.next_clock();
     let extra = vec![(RECORD_FIELD, body.to_vec())];
     tx.change(key, &Change { clock, kind, object: object.0, fields: Vec::new(), extra })
+}
+
+/// Takes an alias away.
+pub(super) fn take_alias(tx: &mut WriteTx<'_>, artifact: &mut Artifact, alias: &str) {
+    let clock = tx.next_clock();
+    artifact.aliases.push(AliasSet { name: alias.to_owned(), version: ObjectId::NIL.0, clock });
 }
 
 /// Lets an alias name a version.

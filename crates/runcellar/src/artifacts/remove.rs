@@ -2,20 +2,21 @@
 
 use std::collections::HashSet;
 
-use runcellar_format::record::{AliasSet, Content};
+use runcellar_format::record::{Artifact, Content};
 use runcellar_format::seal::Kind;
 use runcellar_format::{ChunkId, ObjectId};
 
-use super::records;
+use super::find::Look;
+use super::records::{self, Stored};
 use super::{ArtifactVersion, name::LATEST};
 use crate::blob::{Class, Pool, drop_chunks, remove_manifest};
-use crate::db::ObjectKey;
+use crate::db::{ObjectKey, WriteTx};
 use crate::{Error, ErrorKind, Result, Workspace};
 
 /// How to remove a version.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RemoveOptions {
-    /// Also if aliases other than `latest` name it; they are taken away.
+    /// Also if aliases other than `latest` name it, or collections link to it; aliases and links are taken away.
     pub aliases_too: bool,
 }
 
@@ -23,43 +24,89 @@ impl Workspace {
     /// Removes a version: record, manifest, and the keys of chunks that nothing else has. Without any version left, its artifact
     /// stays and goes on counting. [`Workspace::collect_garbage`] gives the space back.
     ///
+    /// Of a link only the link goes.
+    ///
     /// # Errors
-    /// [`ErrorKind::State`] if aliases name it, which protects it; [`ErrorKind::NotFound`] if it is gone already.
+    /// [`ErrorKind::State`] if aliases name it or collections link to it, which protects it; [`ErrorKind::NotFound`] if it is
+    /// gone already.
     pub fn remove_version(&self, version: &ArtifactVersion, options: RemoveOptions) -> Result<()> {
-        let named: Vec<&str> = version.aliases.iter().map(String::as_str).filter(|alias| *alias != LATEST).collect();
-        if !named.is_empty() && !options.aliases_too {
-            let message = format!("artifact {}: {} names it", version.full_name(), named.join(", "));
-            return Err(Error::new(ErrorKind::State, message));
-        }
         let mut chunks = HashSet::new();
-        for entry in version.manifest() {
-            if let Content::File(file) = entry?.entry.content {
-                chunks.extend(file.chunks.iter().map(|(_, id)| ChunkId(*id)));
+        if version.links_to.is_none() {
+            for entry in version.manifest() {
+                if let Content::File(file) = entry?.entry.content {
+                    chunks.extend(file.chunks.iter().map(|(_, id)| ChunkId(*id)));
+                }
             }
         }
         let object = version.object;
         self.inner.write(None, |tx| {
-            let gone = || Error::new(ErrorKind::NotFound, format!("no version {}", version.full_name()));
-            let mut artifact =
-                records::artifact(tx, tx.keyring, version.project_object, &version.name)?.ok_or_else(gone)?;
-            let before = artifact.record.versions.len();
-            artifact.record.versions.retain(|one| one.version != object.0);
-            if artifact.record.versions.len() == before {
-                return Err(gone());
+            let mut artifact = records::artifact_at(tx, tx.keyring, version.artifact)?;
+            let collections = if version.links_to.is_none() { links_to(tx, object)? } else { Vec::new() };
+            if !options.aliases_too {
+                let look = Look::new(&self.inner, tx, tx.keyring)?;
+                protected(&look, version, &artifact.record, &collections)?;
             }
-            for alias in &named {
-                let clock = tx.next_clock();
-                let taken_away = AliasSet { name: (*alias).to_owned(), version: ObjectId::NIL.0, clock };
-                artifact.record.aliases.push(taken_away);
+            if !unlist(tx, &mut artifact, object)? {
+                return Err(version.is_gone());
             }
-            records::store_artifact(tx, &artifact)?;
+            if version.links_to.is_some() {
+                return Ok(());
+            }
+            for mut collection in collections {
+                unlist(tx, &mut collection, object)?;
+            }
             remove_manifest(tx, object, Class::Artifacts.positions())?;
             tx.remove_object(ObjectKey::new(Kind::Version, object, 0))?;
             tx.bury(object)?;
-            if let Some(pool) = Pool::find(tx, tx.keyring, version.project_object, Class::Artifacts)? {
+            if let Some(pool) = Pool::find(tx, tx.keyring, version.content_project, Class::Artifacts)? {
                 drop_chunks(tx, &pool, &chunks)?;
             }
             Ok(())
         })
     }
+}
+
+/// Returns the collections that link to a version.
+fn links_to(tx: &WriteTx<'_>, object: ObjectId) -> Result<Vec<Stored<Artifact>>> {
+    let mut all = records::artifacts(tx, tx.keyring)?;
+    let lists = |artifact: &Artifact| artifact.versions.iter().any(|listed| listed.version == object.0);
+    all.retain(|artifact| artifact.record.collection && lists(&artifact.record));
+    Ok(all)
+}
+
+/// Refuses to remove what aliases name or collections link to.
+fn protected(
+    look: &Look<'_>,
+    version: &ArtifactVersion,
+    artifact: &Artifact,
+    collections: &[Stored<Artifact>],
+) -> Result<()> {
+    let aliases = records::aliases_of(artifact, version.object);
+    let aliases = aliases.into_iter().filter(|alias| alias != LATEST).map(|alias| format!("alias {alias}"));
+    let links = collections.iter().flat_map(|Stored { record, .. }| {
+        let listed = record.versions.iter().filter(|listed| listed.version == version.object.0);
+        listed.map(|listed| format!("link {}/{}:v{}", look.project(record), record.name, listed.number))
+    });
+    let names: Vec<String> = aliases.chain(links).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let message = format!("artifact {}: is kept by {}", version.full_name(), names.join(", "));
+    Err(Error::new(ErrorKind::State, message))
+}
+
+/// Takes a version and its aliases out of what lists it; false if it is not listed.
+fn unlist(tx: &mut WriteTx<'_>, artifact: &mut Stored<Artifact>, object: ObjectId) -> Result<bool> {
+    let Stored { record, .. } = artifact;
+    let aliases = records::aliases_of(record, object);
+    let before = record.versions.len();
+    record.versions.retain(|listed| listed.version != object.0);
+    if record.versions.len() == before {
+        return Ok(false);
+    }
+    for alias in aliases.iter().filter(|alias| *alias != LATEST) {
+        records::take_alias(tx, record, alias);
+    }
+    records::store_artifact(tx, artifact)?;
+    Ok(true)
 }

@@ -226,6 +226,16 @@ impl Workspace {
         info_of(&self.inner, run.object)
     }
 
+    /// Finds a run by its object id, in hexadecimal; none if it is gone.
+    pub(crate) fn run_of_object(&self, object: &str) -> Result<Option<RunInfo>> {
+        let Some(object) = ObjectId::from_hex(object) else { return Ok(None) };
+        match info_of(&self.inner, object) {
+            Ok(run) => Ok(Some(run)),
+            Err(error) if error.kind() == crate::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lists the metrics of a run, in order of first use.
     ///
     /// # Errors

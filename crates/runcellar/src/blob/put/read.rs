@@ -39,7 +39,7 @@ pub(super) fn run(
         None => (None, 0),
     };
     let Ok(batch) = empty.recv() else { return Ok(()) };
-    let mut reader = Reader { shared, empty, to, batch, number: 0, previous, read_from_ns };
+    let mut reader = Reader { shared, empty, to, batch, number: 0, known_bytes: 0, previous, read_from_ns };
     let mut last: Option<Vec<u8>> = None;
     for source in sources {
         let source = source?;
@@ -64,6 +64,8 @@ struct Reader<'a, 'b> {
     to: SyncSender<Batch>,
     batch: Batch,
     number: u64,
+    /// Bytes of files that were not read, since an earlier version has them.
+    known_bytes: u64,
     previous: Option<Peekable<ManifestReader<'b>>>,
     read_from_ns: i64,
 }
@@ -109,6 +111,7 @@ impl Reader<'_, '_> {
             let content = Content::File(FileContent { executable, ..FileContent::default() });
             self.batch.pieces.push(Piece::Begin(entry(content)));
             if let Some(chunks) = self.unchanged(&before, &earlier)? {
+                self.known_bytes += before.len();
                 self.batch.pieces.push(Piece::Known(chunks));
                 self.batch.pieces.push(Piece::End(Some((before.len(), facts(&before)))));
                 return self.hand_on_if_full();
@@ -170,8 +173,8 @@ impl Reader<'_, '_> {
         if !give(&self.to, batch) {
             return Ok(false);
         }
-        let (done, total) = (self.shared.read_bytes.load(Relaxedness::Relaxed), self.shared.options.bytes_total);
-        self.shared.inner.monitor.progress("bytes", done, total);
+        let done = self.known_bytes + self.shared.read_bytes.load(Relaxedness::Relaxed);
+        self.shared.inner.monitor.progress("bytes", done, self.shared.options.bytes_total);
         match self.empty.recv() {
             Ok(batch) if !self.shared.is_stopped() => {
                 self.batch = batch;
