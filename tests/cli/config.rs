@@ -43,7 +43,7 @@ fn unknown_settings_and_values_are_refused() {
     let lines = home.fails(2, ["config", "get", "colour"]);
     assert!(lines[0].starts_with("runcellar: no setting \"colour\"; there are code.save, console, "), "{lines:?}");
     let lines = home.fails(2, ["config", "set", "code.save", "all"]);
-    assert_eq!(lines, ["runcellar: code.save: expected one of none, diff, main, found \"all\""]);
+    assert_eq!(lines, ["runcellar: code.save: expected one of none, diff, untracked, main, found \"all\""]);
     home.fails(2, ["config", "set", "retention.days", "-1"]);
     assert_eq!(home.ok(["config", "get", "code.save"]), "none\n");
 }

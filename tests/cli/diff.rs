@@ -38,6 +38,7 @@ fn what_differs_stands_side_by_side() {
             {"name": "torch", "left": "2.8", "right": null},
             {"name": "jax", "left": null, "right": "0.6"},
         ],
+        "code": [],
     });
     assert_eq!(json, expected);
     let page = home.ok(["diff", "run1", "run2"]);

@@ -20,6 +20,7 @@ fn every_verb_explains_itself_with_an_example() {
         "ls",
         "show",
         "diff",
+        "checkout-code",
         "plot",
         "export",
         "tag",

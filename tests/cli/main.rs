@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod check;
+mod code;
 mod config;
 mod diff;
 mod doctor;

@@ -43,8 +43,19 @@ fn the_object_is_that_of_ls_and_more() {
         (&shown["forked_from"], &shown["rewinds"], &shown["ranks"]),
         (&serde_json::Value::Null, &serde_json::json!([]), &1.into())
     );
-    let beyond_ls =
-        ["metrics", "git", "packages", "program", "exit_code", "dropped", "system", "forked_from", "rewinds", "ranks"];
+    let beyond_ls = [
+        "metrics",
+        "git",
+        "packages",
+        "code",
+        "program",
+        "exit_code",
+        "dropped",
+        "system",
+        "forked_from",
+        "rewinds",
+        "ranks",
+    ];
     for extra in beyond_ls {
         shown.as_object_mut().expect("an object").remove(extra);
     }

@@ -8,6 +8,7 @@ mod artifacts_lineage;
 mod artifacts_reading;
 mod as_of;
 mod catalogue;
+mod code;
 mod creation;
 mod faults;
 mod following;

@@ -3,6 +3,7 @@
 //! Floats are exact and keep a `.` or `e`, so that 1.0 does not become an integer; NaN and the infinities, which JSON
 //! does not have, are the texts `"NaN"`, `"Infinity"` and `"-Infinity"`.
 
+use runcellar::query::CodeEntry;
 use runcellar::{ConsoleLine, Json, KeySlot, Lineage, MetricInfo, RunInfo, Source, Value};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
@@ -131,6 +132,7 @@ pub(crate) struct ShowShape<'a> {
     metrics: Vec<MetricShape<'a>>,
     git: Option<GitShape<'a>>,
     packages: Packages<'a>,
+    code: Vec<CodeShape>,
     program: Option<&'a str>,
     exit_code: Option<i32>,
     dropped: u64,
@@ -200,6 +202,19 @@ impl<'a> GitShape<'a> {
     }
 }
 
+/// A file of the code that is kept with a run.
+#[derive(serde::Serialize)]
+struct CodeShape {
+    path: String,
+    bytes: u64,
+}
+
+impl CodeShape {
+    fn of(entry: &CodeEntry) -> CodeShape {
+        CodeShape { path: String::from_utf8_lossy(&entry.path).into_owned(), bytes: entry.size }
+    }
+}
+
 /// Packages: name to version.
 struct Packages<'a>(&'a [(String, String)]);
 
@@ -214,7 +229,7 @@ impl<'a> ShowShape<'a> {
         run: &'a RunInfo,
         metrics: &'a [MetricInfo],
         system: &'a [MetricInfo],
-        (lineage, source): (&'a Lineage, &'a Source),
+        (lineage, source, code): (&'a Lineage, &'a Source, &'a [CodeEntry]),
         now_us: i64,
     ) -> ShowShape<'a> {
         let metric = |metric: &'a MetricInfo| MetricShape {
@@ -232,6 +247,7 @@ impl<'a> ShowShape<'a> {
             metrics: metrics.iter().map(metric).collect(),
             git: GitShape::of(source),
             packages: Packages(&source.packages),
+            code: code.iter().map(CodeShape::of).collect(),
             program: some(&run.program),
             exit_code: run.exit_code,
             dropped: run.dropped,

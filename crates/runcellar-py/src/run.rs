@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runcellar::run::Removal;
-use runcellar::{ErrorKind, HistoryPoint, Json, MetricDefinition, Monitor as _, Resume, Run, RunState, Stream};
+use runcellar::{
+    CodeFolder, ErrorKind, HistoryPoint, Json, MetricDefinition, Monitor as _, Resume, Run, RunState, SaveCode, Stream,
+};
 
 use crate::console::Tap;
 use crate::convert::{self, Flat, Refusal};
@@ -28,6 +30,8 @@ pub(crate) struct Recorder {
     /// Whether the console is to be recorded.
     console: bool,
     tap: OnceLock<Arc<Tap>>,
+    /// Whether the main file, or the cells of a notebook, are to be kept.
+    saves_main: bool,
 }
 
 enum Target {
@@ -84,11 +88,22 @@ fn switch(workspace: &runcellar::Workspace, given: Option<bool>, setting: &str) 
     }
 }
 
+/// Returns what of the code is kept: a word, a path, or else what the workspace is set to.
+fn what_to_save(workspace: &runcellar::Workspace, given: Option<PathBuf>) -> runcellar::Result<SaveCode> {
+    match given {
+        Some(given) => Ok(given.to_str().and_then(|word| word.parse().ok()).unwrap_or(SaveCode::Path(given))),
+        None => match workspace.setting("code.save")? {
+            Json::Text(word) => word.parse(),
+            _ => Ok(SaveCode::Nothing),
+        },
+    }
+}
+
 #[pymethods]
 impl Recorder {
     #[new]
     #[pyo3(signature = (*, project, name, config, tags, notes, group, job_type, id, resume, dir, key_file, disabled,
-                        strict, program, runtime, directory, system, console, source, package_paths, fork_from, resume_from))]
+                        strict, program, runtime, directory, system, console, source, package_paths, save_code, fork_from, resume_from))]
     #[allow(clippy::too_many_arguments, reason = "a constructor with keywords only")]
     fn new(
         py: Python<'_>,
@@ -112,6 +127,7 @@ impl Recorder {
         console: Option<bool>,
         source: Option<bool>,
         package_paths: Vec<PathBuf>,
+        save_code: Option<PathBuf>,
         fork_from: Option<&str>,
         resume_from: Option<&str>,
     ) -> Result<Self> {
@@ -139,6 +155,7 @@ impl Recorder {
                 created: None,
                 console: false,
                 tap: OnceLock::new(),
+                saves_main: false,
             });
         }
         let resume = resume.map(|resume| match resume {
@@ -152,8 +169,10 @@ impl Recorder {
         let (fork_from, resume_from) = (point(fork_from)?, point(resume_from)?);
         let workspace = open::open(py, dir, key_file, Missing::Create, &messages)?;
         let created = open::creation_line(&workspace);
-        let (run, console) = py.detach(|| -> runcellar::Result<(Run, bool)> {
+        let (run, console, saves_main) = py.detach(|| -> runcellar::Result<(Run, bool, bool)> {
             let console = switch(&workspace, console, "console")?;
+            let save_code = what_to_save(&workspace, save_code)?;
+            let saves_main = save_code == SaveCode::Main;
             let project = match project {
                 Some(project) => project,
                 // What goes on with a run stays in its project.
@@ -168,6 +187,7 @@ impl Recorder {
                 .system(switch(&workspace, system, "system")?)
                 .source(switch(&workspace, source, "source")?)
                 .package_paths(package_paths)
+                .save_code(save_code)
                 .config(config)
                 .tags(tags)
                 .notes(notes.unwrap_or_default())
@@ -197,7 +217,7 @@ impl Recorder {
             if let Some(name) = name {
                 builder = builder.name(name);
             }
-            Ok((builder.start()?, console))
+            Ok((builder.start()?, console, saves_main))
         })?;
         messages.drain(py)?;
         if let Some(launch) = &launch {
@@ -206,7 +226,7 @@ impl Recorder {
         let run = Arc::new(run);
         exit::register(&run, &messages);
         let tap = OnceLock::new();
-        Ok(Recorder { target: Target::Store(run), messages, strict, memory, created, console, tap })
+        Ok(Recorder { target: Target::Store(run), messages, strict, memory, created, console, tap, saves_main })
     }
 
     /// Log one row: values of several metrics at one step.
@@ -333,6 +353,36 @@ impl Recorder {
         if let Some(run) = self.run() {
             py.detach(|| run.console(stream, text.as_bytes()));
         }
+    }
+
+    /// Lists files of a folder among which code is chosen: those that look like it, or all that nothing holds back.
+    fn _code_files(&self, py: Python<'_>, root: PathBuf, all: bool) -> Result<Vec<PathBuf>> {
+        let folder = CodeFolder { root, ..CodeFolder::default() };
+        Ok(py.detach(|| if all { folder.candidates() } else { folder.files() })?)
+    }
+
+    /// Keeps files of a folder, given by their paths below it; returns files, bytes, redacted secrets, and notes.
+    fn _log_code(
+        &self,
+        py: Python<'_>,
+        root: PathBuf,
+        name: String,
+        files: Vec<PathBuf>,
+    ) -> Result<(u64, u64, u64, Vec<String>)> {
+        let folder = CodeFolder { root, name, ..CodeFolder::default() };
+        let saved = self.detached(py, |run| run.log_code_files(&folder, &files))?.unwrap_or_default();
+        Ok((saved.files, saved.bytes, saved.redacted, saved.notes))
+    }
+
+    /// Keeps the cells that a notebook has run.
+    fn _log_cells(&self, py: Python<'_>, cells: Vec<String>) -> Result<()> {
+        self.detached(py, |run| run.log_cells(&cells)).map(drop)
+    }
+
+    /// True if the main file is to be kept.
+    #[getter]
+    fn _saves_main(&self) -> bool {
+        self.saves_main
     }
 
     #[getter]

@@ -195,6 +195,26 @@ impl StoredRun {
         Ok(dict)
     }
 
+    /// List the files of code that are kept with the run: their lengths in bytes by path.
+    fn code<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for entry in self.detached(py, Workspace::code)? {
+            dict.set_item(String::from_utf8_lossy(&entry.path), entry.size)?;
+        }
+        Ok(dict)
+    }
+
+    /// Write the code that is kept with the run below a directory.
+    #[pyo3(signature = (path, *, force=false))]
+    fn checkout_code(&self, py: Python<'_>, path: std::path::PathBuf, force: bool) -> Result<Vec<String>> {
+        let done = self.detached(py, |workspace, info| workspace.checkout_code(info, &path, force))?;
+        if let Some(hurt) = done.hurt.into_iter().next() {
+            return Err(hurt.error.into());
+        }
+        let code = self.detached(py, Workspace::code)?;
+        Ok(code.iter().map(|entry| String::from_utf8_lossy(&entry.path).into_owned()).collect())
+    }
+
     /// Commit of the git work tree that it was started in; None if there was none.
     #[getter]
     fn git_commit(&self) -> Option<String> {

@@ -48,8 +48,7 @@ pub mod workspace;
 
 pub use artifacts::{ArtifactDraft, ArtifactVersion};
 pub use blob::{CollectOptions, Collected, Hurt};
-pub use capture::SYSTEM_EVERY;
-pub use capture::Stream;
+pub use capture::{CodeFolder, SYSTEM_EVERY, SaveCode, SavedCode, Stream};
 pub use check::{CheckOptions, CheckReport, Checked, Problem, ProblemKind, Severity};
 pub use environment::{DIRECTORY_NAME, Environment, Launch};
 pub use error::{Error, ErrorKind, Result};

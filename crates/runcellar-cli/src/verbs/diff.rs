@@ -1,17 +1,22 @@
-//! `diff`: two runs side by side.
+//! `diff`: two runs side by side, and what differs in their code.
+
+use std::time::Duration;
 
 use clap_complete::engine::ArgValueCompleter;
-use runcellar::query::{Pair, RunDiff};
+use runcellar::query::{CodePair, Pair, RunDiff};
 use runcellar::{Json, RunInfo};
 
 use crate::complete;
 use crate::failure::Failure;
-use crate::render::Style;
 use crate::render::number::exact_number;
 use crate::render::table::{Cell, Column, Table};
+use crate::render::{Style, visible};
 use crate::session::Session;
 use crate::shapes::{Nested, RunName};
 use crate::verbs::ls::json_text;
+
+/// How long the shortest diff of a file is looked for; after that a longer one does.
+const DIFF_WITHIN: Duration = Duration::from_secs(1);
 
 /// Show two runs side by side: config, summary, packages and where the code comes from
 #[derive(Debug, clap::Args)]
@@ -40,6 +45,14 @@ struct Shape<'a> {
     config: Vec<PairShape<'a>>,
     summary: Vec<PairShape<'a>>,
     packages: Vec<PairShape<'a>>,
+    code: Vec<CodeShape>,
+}
+
+#[derive(serde::Serialize)]
+struct CodeShape {
+    path: String,
+    change: &'static str,
+    diff: Option<String>,
 }
 
 #[derive(serde::Serialize)]
@@ -52,14 +65,15 @@ struct PairShape<'a> {
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let workspace = session.open()?;
     let (left, right) = (workspace.find_run(&args.left)?, workspace.find_run(&args.right)?);
-    let mut diff = {
+    let (mut diff, code) = {
         let _work = session.work("reading runs");
-        workspace.diff(&left, &right)?
+        (workspace.diff(&left, &right)?, workspace.code_diff(&left, &right)?)
     };
+    let code: Vec<CodeShape> = code.iter().map(code_shape).collect();
     if !args.all {
         sections(&mut diff).into_iter().for_each(|(_, pairs)| pairs.retain(|pair| !pair.is_equal()));
     }
-    let is_empty = sections(&mut diff).iter().all(|(_, pairs)| pairs.is_empty());
+    let is_empty = sections(&mut diff).iter().all(|(_, pairs)| pairs.is_empty()) && code.is_empty();
     if session.json || !is_empty {
         let shape = Shape {
             runs: [RunName::of(&left), RunName::of(&right)],
@@ -67,12 +81,16 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
             config: shapes(&diff.config),
             summary: shapes(&diff.summary),
             packages: shapes(&diff.packages),
+            code,
         };
-        let text = || table(&left, &right, &diff).render(session.display.width, session.display.color);
+        let text = || {
+            let table = table(&left, &right, &diff).render(session.display.width, session.display.color);
+            table + &code_text(&shape.code, session.display.color)
+        };
         session.answer(&shape, text)?;
     }
     if is_empty && !session.json {
-        session.note("no differences in config, summary, packages and where the code comes from");
+        session.note("no differences in config, summary, packages, code and where it comes from");
     }
     Ok(())
 }
@@ -111,6 +129,47 @@ fn table(left: &RunInfo, right: &RunInfo, diff: &RunDiff) -> Table {
         }
     }
     table
+}
+
+/// Returns what differs in a file: as a diff, if both sides are texts.
+fn code_shape(pair: &CodePair) -> CodeShape {
+    let path = String::from_utf8_lossy(&pair.path).into_owned();
+    let change = match (&pair.left, &pair.right) {
+        (None, _) => "added",
+        (_, None) => "removed",
+        _ => "changed",
+    };
+    let text = |side: &Option<Vec<u8>>| String::from_utf8(side.clone().unwrap_or_default()).ok();
+    let diff = text(&pair.left).zip(text(&pair.right)).map(|(left, right)| {
+        let mut lines = similar::TextDiff::configure();
+        let lines = lines.timeout(DIFF_WITHIN).diff_lines(&left, &right);
+        let diff = lines.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string();
+        diff
+    });
+    CodeShape { path, change, diff }
+}
+
+/// Returns diffs for people: on a terminal nothing in them drives it.
+fn code_text(files: &[CodeShape], color: bool) -> String {
+    let mut text = String::new();
+    for file in files {
+        text.push_str(&format!(
+            "\n{}\n",
+            Style::Bold.paint(&format!("{} {}", file.change, visible(&file.path)), color)
+        ));
+        for line in file.diff.iter().flat_map(|diff| diff.lines()) {
+            let style = match line.as_bytes().first() {
+                Some(b'+') => Style::Green,
+                Some(b'-') => Style::Red,
+                Some(b'@') => Style::Cyan,
+                _ => Style::Plain,
+            };
+            let line: Vec<String> = line.split('\t').map(visible).collect();
+            text.push_str(&style.paint(&line.join("\t"), color));
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// Returns how the two sides are shown: numbers in as many digits as it takes to tell them apart.

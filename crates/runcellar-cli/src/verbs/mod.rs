@@ -1,6 +1,7 @@
 //! One file a verb: its options, what it asks of the store, and what it answers.
 
 pub(crate) mod check;
+pub(crate) mod checkout_code;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod diff;

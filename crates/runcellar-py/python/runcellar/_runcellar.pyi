@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, Literal, SupportsIndex, TypedDict, final, overload, type_check_only
 
 import numpy as np
@@ -150,6 +151,7 @@ class Recorder:
         console: bool | None,
         source: bool | None,
         package_paths: list[str],
+        save_code: _Path | None,
         fork_from: str | None,
         resume_from: str | None,
     ) -> Recorder: ...
@@ -184,6 +186,13 @@ class Recorder:
     def _is_new(self) -> bool: ...
     @property
     def _records_console(self) -> bool: ...
+    def _code_files(self, root: _Path, all: bool) -> list[Path]: ...
+    def _log_code(
+        self, root: _Path, name: str, files: list[Path]
+    ) -> tuple[int, int, int, list[str]]: ...
+    def _log_cells(self, cells: list[str]) -> None: ...
+    @property
+    def _saves_main(self) -> bool: ...
     @property
     def _created(self) -> str | None: ...
     @property
@@ -429,6 +438,39 @@ class StoredRun:
         Examples
         --------
         >>> ws.run("brave-otter-12").source()["packages"]["numpy"]  # doctest: +SKIP
+        """
+    def code(self) -> dict[str, int]:
+        """List the files of code that are kept with the run.
+
+        Returns
+        -------
+        dict
+            Their lengths in bytes by path: ``diff.patch``, or below ``main/``, ``untracked/`` or
+            the name of a folder.
+        """
+    def checkout_code(self, path: _Path, *, force: bool = False) -> list[str]:
+        """Write the code that is kept with the run below a directory.
+
+        The diff is written as ``diff.patch``; nothing is applied.
+
+        Parameters
+        ----------
+        path : path
+            The directory; it is made if it is not there.
+        force : bool, default False
+            True to overwrite files that are there.
+
+        Returns
+        -------
+        list of str
+            The files, by path below the directory.
+
+        Raises
+        ------
+        NotFoundError
+            If no code is kept with the run.
+        ExistsError
+            If a file is there already; then nothing is written.
         """
     @property
     def git_commit(self) -> str | None:

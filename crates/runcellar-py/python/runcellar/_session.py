@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from runcellar import _capture, _process, _runcellar
+from runcellar import _capture, _code, _process, _runcellar
 from runcellar._errors import Error, InvalidArgumentError, NoActiveRunError, warn
 from runcellar._fields import Config, Summary, Tags
 
@@ -53,6 +53,7 @@ class Run(_runcellar.Recorder):
         "_local_notes",
         "_local_tags",
         "_name",
+        "_pid",
         "_summary",
     )
 
@@ -62,6 +63,7 @@ class Run(_runcellar.Recorder):
     _local_notes: str | None
     _local_tags: list[str]
     _name: str
+    _pid: int
     _summary: Summary
 
     @property
@@ -166,6 +168,49 @@ class Run(_runcellar.Recorder):
             hidden=bool(hidden),
         )
 
+    def log_code(
+        self,
+        root: str | os.PathLike[str] = ".",
+        name: str | None = None,
+        include_fn: Callable[..., bool] | None = None,
+        exclude_fn: Callable[..., bool] | None = None,
+    ) -> list[str]:
+        """Keep the code below a directory with the run.
+
+        What ``.gitignore`` and its like name, and what begins with a dot, is never kept; nor are
+        files over 2 MiB, and what is no text. Notebooks are kept without their outputs. Secrets are
+        redacted before anything is written.
+
+        Parameters
+        ----------
+        root : path, default "."
+            The directory.
+        name : str, optional
+            What it is called among the code of the run; by default ``source``. The same name again
+            replaces files of the same path.
+        include_fn, exclude_fn : callable, optional
+            Called with the absolute path of a file, or with that and the directory: which files are
+            kept, and which are not. By default what looks like code by its name is.
+
+        Returns
+        -------
+        list of str
+            What was left out, and why.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such directory.
+        InvalidArgumentError
+            For a name with a slash.
+        """
+        top = os.path.abspath(os.fspath(root))
+        files = self._code_files(top, include_fn is not None)
+        for choose, wanted in ((include_fn, True), (exclude_fn, False)):
+            if choose is not None:
+                files = [path for path in files if _code.is_chosen(choose, top, path) is wanted]
+        return self._log_code(top, name or "", files)[3]
+
     def finish(self, exit_code: int | None = None) -> None:
         """End the run, and wait until all of it is durable.
 
@@ -187,8 +232,20 @@ class Run(_runcellar.Recorder):
         global active
         if active is self:
             active = None
+        self._keep_cells()
         self._end_console()
         self._finish(state, exit_code)
+
+    def _keep_cells(self) -> None:
+        """Keep what the cells of a notebook have run, if the main file is to be kept."""
+        if not self._saves_main or self.finished or self._pid != os.getpid():
+            return
+        try:
+            cells = _code.cells()
+            if cells:
+                self._log_cells(cells)
+        except Exception as failure:
+            warn(f"run {self.id}: the cells are not kept: {failure}")
 
     def __enter__(self) -> Run:
         return self
@@ -264,7 +321,7 @@ def init(
     dir: str | os.PathLike[str] | None = None,
     key_file: str | os.PathLike[str] | None = None,
     mode: Mode | None = None,
-    save_code: bool | None = None,
+    save_code: bool | str | os.PathLike[str] | None = None,
     strict: bool = False,
     fork_from: str | None = None,
     resume_from: str | None = None,
@@ -313,8 +370,12 @@ def init(
     mode : {"offline", "disabled"}, optional
         "disabled" makes a run that records nothing; "offline" is the default: nothing is sent
         anywhere in any case.
-    save_code : bool, optional
-        The git commit is recorded in any case. More than that is not captured yet: True warns.
+    save_code : bool or {"none", "diff", "untracked", "main"} or path, optional
+        What is kept of the code besides the git commit: how the work tree differs from it
+        ("diff"), that and the files that git neither knows nor ignores ("untracked"), the diff and
+        the main file, or the cells of a notebook ("main"; also True), or the diff and the code
+        below a directory. Secrets are redacted before anything is written. By default
+        ``RUNCELLAR_SAVE_CODE``, else the workspace's setting ``code.save``, which is "none".
     strict : bool, optional
         True to raise what is otherwise warned about once and counted: values that cannot be stored,
         a disk that cannot be written.
@@ -373,8 +434,6 @@ def init(
         raise InvalidArgumentError(f"resume {resume!r}: {expected} is expected")
     if _RESUME[resume] == "must" and not (id or fork_from or resume_from or _has_launcher()):
         raise InvalidArgumentError("resume='must': the id of the run is needed, too")
-    if save_code:
-        warn("save_code: this version records the git commit, and no code besides it")
     if active is not None:
         before = active
         try:
@@ -405,6 +464,7 @@ def init(
         system=_switch(system, "RUNCELLAR_SYSTEM"),
         console=_switch(console, "RUNCELLAR_CONSOLE"),
         source=_switch(source, "RUNCELLAR_SOURCE"),
+        save_code=_code.what_to_save(save_code),
         package_paths=[path for path in sys.path if isinstance(path, str)],
     )
     run._config = None
@@ -412,6 +472,7 @@ def init(
     fresh = run.disabled or run._is_new
     run._initial_config = run._plain_config("config", given) if fresh else None
     run._name = run._start_name
+    run._pid = os.getpid()
     run._summary = Summary(run)
     run._local_tags = _as_tags(tags)
     run._local_notes = notes

@@ -3,12 +3,15 @@
 //! Nothing here may fail a run or hold it up: what cannot be captured is said once, and left out. Nothing of it is on
 //! unless the caller asks.
 
+mod code;
 mod console;
 mod git;
 mod packages;
 mod source;
 mod system;
 
+pub(crate) use code::CodeOptions;
+pub use code::{CodeFolder, SaveCode, SavedCode};
 pub use console::Stream;
 pub(crate) use git::git_head;
 pub(crate) use source::SourceOptions;
@@ -17,18 +20,23 @@ pub use system::SYSTEM_EVERY;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::Result;
 use crate::run::OwnSeries;
+use crate::secrets::Scanner;
+use code::{CodeKeeper, Gathered};
 use console::Console;
 use source::SourceThread;
 use system::Sampler;
 
 /// What is recorded of a run's surroundings.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub(crate) struct CaptureOptions {
     /// System metrics.
     pub(crate) system: bool,
     /// Where the code comes from.
     pub(crate) source: Option<SourceOptions>,
+    /// The code itself.
+    pub(crate) code: Option<CodeOptions>,
 }
 
 /// What records a run's surroundings, in the process that started it.
@@ -36,6 +44,7 @@ pub(crate) struct Capture {
     own: Arc<OwnSeries>,
     sampler: Mutex<Option<Sampler>>,
     source: Mutex<Option<SourceThread>>,
+    code: Arc<CodeKeeper>,
     console: Console,
 }
 
@@ -48,7 +57,11 @@ impl Capture {
         let source = source.and_then(|started| started.map_err(|error| warned("where the code is from", error)).ok());
         let sampler = options.system.then(|| Sampler::start(own.clone(), path));
         let sampler = sampler.and_then(|started| started.map_err(|error| warned("no system metrics", error)).ok());
-        Capture { own, sampler: Mutex::new(sampler), source: Mutex::new(source), console: Console::default() }
+        let code = CodeKeeper::new(own.clone());
+        if let Some(Err(error)) = options.code.map(|options| code.start(options)) {
+            warned("its code is not kept", error);
+        }
+        Capture { own, sampler: Mutex::new(sampler), source: Mutex::new(source), code, console: Console::default() }
     }
 
     /// Takes in what the run wrote to a stream of its console.
@@ -56,7 +69,32 @@ impl Capture {
         self.console.write(&self.own, stream, bytes, now_us);
     }
 
-    /// Ends it all; what was captured is durable, or in the database, when this returns.
+    /// Keeps files of a folder with the run.
+    pub(crate) fn log_code(&self, scanner: &Scanner, folder: &CodeFolder, files: &[PathBuf]) -> Result<SavedCode> {
+        let mut gathered = Gathered::default();
+        gathered.add_folder(scanner, folder, files);
+        let saved = SavedCode {
+            files: gathered.files.len() as u64,
+            bytes: gathered.bytes as u64,
+            redacted: gathered.findings.len() as u64,
+            notes: gathered.notes(),
+        };
+        self.code.keep(gathered).map(|()| saved)
+    }
+
+    /// Keeps the cells that a notebook has run, as a script.
+    pub(crate) fn log_cells(&self, scanner: &Scanner, cells: &[String]) -> Result<()> {
+        let mut gathered = Gathered::default();
+        gathered.add_cells(scanner, cells);
+        self.code.keep(gathered)
+    }
+
+    /// Waits for the code to be kept, when the run has ended and the database knows it.
+    pub(crate) fn finish_code(&self) {
+        self.code.finish();
+    }
+
+    /// Ends it all but the code; what was captured is durable, or in the database, when this returns.
     pub(crate) fn finish(&self) {
         if let Some(sampler) = self.sampler.lock().unwrap_or_else(PoisonError::into_inner).take() {
             sampler.stop();

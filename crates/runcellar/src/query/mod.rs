@@ -3,6 +3,7 @@
 mod at_best;
 mod bind;
 mod cache;
+mod code;
 mod diff;
 pub mod filter;
 mod find;
@@ -22,6 +23,7 @@ mod values;
 mod window;
 
 pub(crate) use cache::ReadCache;
+pub use code::{CodeCheckout, CodeEntry, CodePair};
 pub use diff::{Pair, RunDiff};
 pub use filter::Filter;
 pub use follow::{FollowedRow, Follower};
@@ -56,7 +58,7 @@ pub fn parse_time(text: &str) -> Result<i64> {
 }
 
 /// Finds the run that a start record speaks of, which may be known under another object id by now.
-fn run_of_start(inner: &Inner, start: &Start) -> Result<ObjectId> {
+pub(crate) fn run_of_start(inner: &Inner, start: &Start) -> Result<ObjectId> {
     inner.read(|tx, keyring| tail::run_of(tx, keyring, start))
 }
 

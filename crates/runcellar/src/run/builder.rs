@@ -13,7 +13,7 @@ use super::journal_file::EmptyJournal;
 use super::meet::{self, Given, Met};
 use super::writer::{JOURNAL_BYTES_MAX, Place, Writer, WriterOptions};
 use super::{OwnSeries, Run, Shared};
-use crate::capture::{Capture, CaptureOptions, SourceOptions};
+use crate::capture::{Capture, CaptureOptions, CodeOptions, SaveCode, SourceOptions};
 use crate::environment::Launch;
 use crate::ingest::Intake;
 use crate::ingest::progress::Progress;
@@ -67,6 +67,7 @@ pub struct RunBuilder {
     source: bool,
     packages: Vec<(String, String)>,
     package_paths: Vec<PathBuf>,
+    save_code: SaveCode,
 }
 
 impl Workspace {
@@ -96,6 +97,7 @@ impl Workspace {
             source: false,
             packages: Vec::new(),
             package_paths: Vec::new(),
+            save_code: SaveCode::Nothing,
         }
     }
 }
@@ -234,6 +236,14 @@ impl RunBuilder {
         self
     }
 
+    /// Sets what of the code is kept, in the background; the main file is [`RunBuilder::program`]. By default nothing is.
+    /// Of the ranks of a run the first keeps it.
+    #[must_use]
+    pub fn save_code(mut self, save: SaveCode) -> Self {
+        self.save_code = save;
+        self
+    }
+
     /// Sets packages that the program is made of, by name and version, for [`RunBuilder::source`] to record.
     #[must_use]
     pub fn packages(mut self, packages: impl IntoIterator<Item = (String, String)>) -> Self {
@@ -266,7 +276,7 @@ impl RunBuilder {
         let workspace = self.workspace.clone();
         let inner = &workspace.inner;
         let writer_id = WriterId(io::random(&*inner.io)?);
-        let (options, capture) = (self.options, self.capture());
+        let (options, capture) = (self.options, self.capture()?);
         let (mut start, mut given) = self.into_start()?;
         meet::identify(&workspace, &mut start, &mut given)?;
         // The file comes before the run is known, so that a run whose writer dies in between can be told by an empty
@@ -302,13 +312,23 @@ impl RunBuilder {
         Ok(Run { shared: Arc::new(shared), finished: AtomicBool::new(false) })
     }
 
-    fn capture(&self) -> CaptureOptions {
+    fn capture(&self) -> Result<CaptureOptions> {
+        let first = self.rank == 0;
         let source = || SourceOptions {
             directory: self.directory.clone(),
             package_paths: self.package_paths.clone(),
             packages: self.packages.clone(),
         };
-        CaptureOptions { system: self.system, source: (self.source && self.rank == 0).then(source) }
+        let code = || -> Result<CodeOptions> {
+            Ok(CodeOptions {
+                save: self.save_code.clone(),
+                directory: self.directory.clone(),
+                main: PathBuf::from(&self.program),
+                scanner: self.workspace.scanner(None)?,
+            })
+        };
+        let code = (self.save_code != SaveCode::Nothing && first).then(code).transpose()?;
+        Ok(CaptureOptions { system: self.system, source: (self.source && first).then(source), code })
     }
 
     fn into_start(self) -> Result<(Start, Given)> {

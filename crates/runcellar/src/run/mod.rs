@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use runcellar_format::record::{Close, FieldChange, FieldId, RunState, Start};
 use runcellar_format::{ObjectId, WriterId};
 
-use crate::capture::{Capture, Stream};
+use crate::capture::{Capture, CodeFolder, SavedCode, Stream};
 use crate::io;
 use crate::os::Forkable;
 use crate::own::is_own;
@@ -300,6 +300,44 @@ impl Run {
         }
     }
 
+    /// Keeps the code of a folder with the run, redacted; files that ignore files name are held back.
+    ///
+    /// # Errors
+    /// As [`CodeFolder::files`], and if the workspace cannot be written.
+    pub fn log_code(&self, folder: &CodeFolder) -> Result<SavedCode> {
+        self.log_code_files(folder, &folder.files()?)
+    }
+
+    /// Keeps these files of a folder, given by their paths below it, as [`Run::log_code`] does.
+    ///
+    /// # Errors
+    /// As [`Run::log_code`].
+    pub fn log_code_files(&self, folder: &CodeFolder, files: &[std::path::PathBuf]) -> Result<SavedCode> {
+        if folder.name.contains('/')
+            || (!folder.name.is_empty() && crate::blob::check_path(folder.name.as_bytes()).is_err())
+        {
+            return Err(Error::invalid(format!("code folder {:?}: a name without / is expected", folder.name)));
+        }
+        let scanner = self.workspace().scanner(None)?;
+        self.capturing()?.log_code(&scanner, folder, files)
+    }
+
+    /// Keeps the cells that a notebook has run, as a script, redacted.
+    ///
+    /// # Errors
+    /// If the workspace cannot be written.
+    pub fn log_cells(&self, cells: &[String]) -> Result<()> {
+        let scanner = self.workspace().scanner(None)?;
+        self.capturing()?.log_cells(&scanner, cells)
+    }
+
+    fn capturing(&self) -> Result<&Capture> {
+        let capture = self.shared.capture.own().filter(|_| !self.is_finished());
+        capture.ok_or_else(|| {
+            Error::new(ErrorKind::State, "code is kept by the process that started the run, until finish()")
+        })
+    }
+
     /// Waits until all that was logged survives a power cut.
     ///
     /// # Errors
@@ -343,6 +381,9 @@ impl Run {
         }
         let close = Close { state, exit_code, time: 0, dropped: 0, extra: Vec::new() };
         let outcome = background.finish(close);
+        if let Some(capture) = shared.capture.own() {
+            capture.finish_code();
+        }
         shared.inner().flush_mirror();
         outcome
     }

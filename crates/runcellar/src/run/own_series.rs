@@ -5,13 +5,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use runcellar_format::WriterId;
 use runcellar_format::journal::RowValue;
 use runcellar_format::record::{Close, RunState, Start};
+use runcellar_format::{ObjectId, WriterId};
 
 use super::background::{Background, Role};
 use super::journal_file::JournalKey;
 use super::writer::{Writer, WriterOptions};
+use crate::Result;
 use crate::io;
 use crate::workspace::Inner;
 
@@ -49,6 +50,18 @@ impl OwnSeries {
     /// Says what is not recorded.
     pub(crate) fn warn(&self, text: &str) {
         self.inner.monitor.warn(&format!("run {}: {text}", self.start.run_id));
+    }
+
+    /// Says what a person may want to know.
+    pub(crate) fn note_all(&self, what: &str, notes: &[String]) {
+        for note in notes {
+            self.inner.monitor.note(&format!("run {}: {what}: {note}", self.start.run_id));
+        }
+    }
+
+    /// Returns the run in the database.
+    pub(crate) fn run(&self) -> Result<(&Inner, ObjectId)> {
+        Ok((&self.inner, crate::query::run_of_start(&self.inner, &self.start)?))
     }
 
     /// Records rows, all in one frame. Trouble with the disk is warned about once by the writer, and fails nothing.

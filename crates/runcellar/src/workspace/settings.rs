@@ -38,7 +38,7 @@ pub const SETTINGS: &[SettingInfo] = &[
         name: "code.save",
         about: "what of the code a run keeps besides the git commit",
         default: "none",
-        values: Values::Choice(&["none", "diff", "main"]),
+        values: Values::Choice(&["none", "diff", "untracked", "main"]),
     },
     SettingInfo { name: "console", about: "record the console", default: "true", values: Values::Switch },
     SettingInfo { name: "system", about: "record system metrics", default: "true", values: Values::Switch },

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use runcellar::query::CodeEntry;
 use runcellar::{HistoryPoint, Json, Lineage, MetricInfo, RunInfo, RunState, Source, Value};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -20,7 +21,7 @@ const COMMIT_DIGITS: usize = 12;
 /// Returns the page: header, config, metrics, the rest of the summary, and system metrics, each metric with its
 /// sparkline.
 pub(super) fn page(
-    (run, lineage, source): (&RunInfo, &Lineage, &Source),
+    (run, lineage, source, code): (&RunInfo, &Lineage, &Source, &[CodeEntry]),
     rest: &[&(String, Value)],
     [(metrics, sparks), (system, system_sparks)]: [(&[MetricInfo], &[String]); 2],
     now: i64,
@@ -28,6 +29,7 @@ pub(super) fn page(
 ) -> String {
     let mut page = Page { text: String::new(), display };
     page.header(run, source, now);
+    page.code(code);
     page.lineage(lineage);
     page.config(&run.config);
     page.metrics("metrics", "steps", metrics, sparks);
@@ -124,6 +126,15 @@ impl Page {
         }
         if !source.packages.is_empty() {
             self.field("packages", &source.packages.len().to_string());
+        }
+    }
+
+    fn code(&mut self, code: &[CodeEntry]) {
+        if !code.is_empty() {
+            let bytes = number::bytes(code.iter().map(|entry| entry.size).sum());
+            let files = if code.len() == 1 { "1 file".to_owned() } else { format!("{} files", code.len()) };
+            let hint = self.paint(Style::Dim, "  runcellar checkout-code writes them");
+            self.field("code", &format!("{files}, {bytes}{hint}"));
         }
     }
 
