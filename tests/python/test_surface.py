@@ -25,6 +25,7 @@ def test_init_has_the_promised_signature() -> None:
             "resume_from",
             "system",
             "console",
+            "source",
         ),
     ]
     assert parameters["project"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD

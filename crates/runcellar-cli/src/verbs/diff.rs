@@ -143,8 +143,7 @@ fn code_shape(pair: &CodePair) -> CodeShape {
     let diff = text(&pair.left).zip(text(&pair.right)).map(|(left, right)| {
         let mut lines = similar::TextDiff::configure();
         let lines = lines.timeout(DIFF_WITHIN).diff_lines(&left, &right);
-        let diff = lines.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string();
-        diff
+        lines.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string()
     });
     CodeShape { path, change, diff }
 }
