@@ -15,7 +15,9 @@ use runcellar_format::record::{
 use runcellar_format::seal::{OwnerKey, Place};
 use runcellar_format::sum::Sum;
 use runcellar_format::value::{Json, Value};
-use runcellar_format::{EpochId, FormatError, KeyId, LineageId, ObjectId, Secret, SlotId, WorkspaceId, WriterId, fuzz};
+use runcellar_format::{
+    EpochId, FormatError, KeyId, LineageId, MediaId, ObjectId, Secret, SlotId, WorkspaceId, WriterId, fuzz,
+};
 
 fn floats() -> impl Strategy<Value = f64> {
     prop_oneof![any::<u64>().prop_map(f64::from_bits), any::<i16>().prop_map(|cents| f64::from(cents) / 100.0)]
@@ -27,6 +29,7 @@ fn values() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::Int),
         any::<bool>().prop_map(Value::Bool),
         ".{0,20}".prop_map(Value::Text),
+        any::<[u8; 16]>().prop_map(|id| Value::Media(MediaId(id))),
     ]
 }
 
@@ -301,5 +304,6 @@ fn dump(values: &Values) -> Vec<String> {
         Values::Bool(all) => all.iter().map(ToString::to_string).collect(),
         Values::Text(all) => all.clone(),
         Values::Histogram(all) => all.iter().map(crate::support::shown).collect(),
+        Values::Media(all) => all.iter().map(ToString::to_string).collect(),
     }
 }

@@ -286,6 +286,7 @@ fn group(vector: &Vector) -> Result<String, FormatError> {
             Values::Bool(all) => all.iter().map(ToString::to_string).collect(),
             Values::Text(all) => all,
             Values::Histogram(all) => all.iter().map(crate::support::shown).collect(),
+            Values::Media(all) => all.iter().map(ToString::to_string).collect(),
         };
         let presence = match entry.presence()? {
             Presence::Dense => "dense".to_owned(),

@@ -240,6 +240,12 @@ def texts(tag, data, count):
     return [data.take(length).decode() for length in struct.unpack(f"<{count}I", data.take(4 * count))]
 
 
+def media(tag, data, count):
+    """Ids of media files in hexadecimal."""
+    need(tag in (1, 13) and len(data) == (16 if tag == 1 else 16 * count), "media column")
+    return [data.hex()] * count if tag == 1 else [data[at : at + 16].hex() for at in range(0, len(data), 16)]
+
+
 def histograms(data, count):
     """Lists of edges, which one each histogram has, and all counts one after the other."""
     data = Bytes(data)
@@ -281,15 +287,15 @@ def group(part):
     for _ in range(main.get("I")):
         series, kind, tag, presence, length = main.get("IBBII")
         if length > 512:
-            main.take((44, 40, 40, 0, 0)[kind - 1])
+            main.take((44, 40, 40, 0, 0, 0)[kind - 1])
             parts += 1
         data, present = part(parts) if length > 512 else main.take(length), presences[presence]
         need(len(data) == length, "row group: length of a part")
-        need(1 <= kind <= 5 and (kind == 5) == (tag == 12), "row group: kind or tag")
+        need(1 <= kind <= 6 and (kind == 5) == (tag == 12), "row group: kind or tag")
         if kind == 5:
             values = list(histograms(data, len(present)))
         else:
-            values = (floats, integers, bools, texts)[kind - 1](tag, data, len(present))
+            values = (floats, integers, bools, texts, None, media)[kind - 1](tag, data, len(present))
         for row, value in zip(present, values if kind >= 4 else values.tolist(), strict=True):
             yield series, steps[row], times[row], value
 
@@ -317,12 +323,15 @@ def values_of(data, heads):
     values = {}
     for head in heads:
         kind = head >> 24
-        need(1 <= kind <= 6, "type of a value")
+        need(1 <= kind <= 7, "type of a value")
         if kind == 6:
             bins = data.get("I")
             need(1 <= bins <= 4096, "histogram: bins")
             numbers = struct.unpack(f"<{2 * bins + 1}d", data.take(8 * (2 * bins + 1)))
             values[head & 0xFF_FFFF] = histogram(list(numbers[: bins + 1]), list(numbers[bins + 1 :]))
+            continue
+        if kind == 7:
+            values[head & 0xFF_FFFF] = data.take(16).hex()
             continue
         value = data.take(data.get("I")).decode() if kind == 5 else data.get(".dfqB"[kind])
         if kind == 2:

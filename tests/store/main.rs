@@ -18,6 +18,7 @@ mod keys;
 mod kills;
 mod lineage;
 mod liveness;
+mod media;
 mod mishaps;
 mod network;
 mod own;

@@ -175,7 +175,7 @@ fn write_value(value: &Value) -> String {
             write!(out, "{byte:02x}").expect("a string takes it");
             out
         }),
-        Value::Histogram(_) => unreachable!("the values of the model are plain"),
+        Value::Histogram(_) | Value::Media(_) => unreachable!("the values of the model are plain"),
     }
 }
 

@@ -34,6 +34,7 @@ impl Serialize for Scalar<'_> {
             Value::Bool(value) => serializer.serialize_bool(*value),
             Value::Text(value) => serializer.serialize_str(value),
             Value::Histogram(_) => Nested(&Json::from(self.0.clone())).serialize(serializer),
+            Value::Media(id) => serializer.collect_str(id),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! 16-byte ids, random but for those of chunks, one type a kind, so that a run's id cannot stand where a key's is wanted.
+//! 16-byte ids, random but for those of chunks and media, one type a kind, so that a run's id cannot stand where a key's is wanted.
 //!
 //! Ids that stand in clear are random (never time-ordered, which would tell when things were made). Text form:
 //! 32 lower-case hexadecimal digits.
@@ -6,7 +6,7 @@
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, bincode::Encode, bincode::Decode)]
         pub struct $name(pub [u8; 16]);
 
         impl $name {
@@ -59,8 +59,10 @@ ids! {
     DeviceId;
     /// One history of a copy of a workspace; a copy that goes its own way draws another.
     LineageId;
-    /// The content of one chunk, by a keyed hash: the one kind of id that is not random.
+    /// The content of one chunk, by a keyed hash.
     ChunkId;
+    /// A media file of a run, by a keyed hash of what it is and says: with chunks' the one kind of id that is not random.
+    MediaId;
 }
 
 fn hex_16(text: &str) -> Option<[u8; 16]> {

@@ -31,5 +31,7 @@ pub mod value;
 mod zframe;
 
 pub use error::{FormatError, Result};
-pub use id::{ChunkId, DeviceId, EpochId, JournalId, KeyId, LineageId, ObjectId, SlotId, WorkspaceId, WriterId};
+pub use id::{
+    ChunkId, DeviceId, EpochId, JournalId, KeyId, LineageId, MediaId, ObjectId, SlotId, WorkspaceId, WriterId,
+};
 pub use secret::Secret;

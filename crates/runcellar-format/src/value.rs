@@ -4,11 +4,12 @@ use bincode::{Decode, Encode};
 
 use crate::error::{FormatError, Result};
 use crate::histogram::Histogram;
+use crate::id::MediaId;
 
 /// The deepest nesting of a config value. Deeper ones come from mistakes (a model object turned into a dict).
 pub const NESTING_MAX: usize = 64;
 
-/// A single value: one point of a series, or (but for histograms) one summary entry.
+/// A single value: one point of a series, or (but for histograms and media) one summary entry.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub enum Value {
     /// A float; all 64 bits are kept, NaN payloads and -0.0 included.
@@ -21,11 +22,19 @@ pub enum Value {
     Text(String),
     /// A histogram.
     Histogram(Box<Histogram>),
+    /// A media file of the run.
+    Media(MediaId),
 }
 
 impl From<Histogram> for Value {
     fn from(value: Histogram) -> Self {
         Value::Histogram(Box::new(value))
+    }
+}
+
+impl From<MediaId> for Value {
+    fn from(value: MediaId) -> Self {
+        Value::Media(value)
     }
 }
 
@@ -138,6 +147,7 @@ impl From<Value> for Json {
             Value::Int(value) => Json::Int(value),
             Value::Bool(value) => Json::Bool(value),
             Value::Text(value) => Json::Text(value),
+            Value::Media(value) => Json::Text(value.to_string()),
             Value::Histogram(value) => {
                 let numbers = |all: &[f64]| Json::from(all.to_vec());
                 Json::Map(vec![("edges".into(), numbers(value.edges())), ("counts".into(), numbers(value.counts()))])

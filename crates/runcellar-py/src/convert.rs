@@ -310,6 +310,8 @@ pub(crate) fn value_to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<B
         Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
         Value::Text(text) => PyString::new(py, text).into_any(),
         Value::Histogram(histogram) => Bound::new(py, Histogram((**histogram).clone()))?.into_any(),
+        // Where no run is at hand whose media could be read.
+        Value::Media(id) => PyString::new(py, &id.to_string()).into_any(),
     })
 }
 

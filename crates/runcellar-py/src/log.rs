@@ -181,7 +181,7 @@ pub(crate) fn step_of(step: &Bound<'_, PyAny>) -> Read<Option<i64>> {
         Ok(Value::Int(int)) => Ok(Some(int)),
         Ok(Value::Bool(bool)) => Ok(Some(bool.into())),
         Ok(Value::Float(float)) => integral(float).map(Some).ok_or_else(outside),
-        Ok(Value::Text(_) | Value::Histogram(_)) | Err(_) => {
+        Ok(Value::Text(_) | Value::Histogram(_) | Value::Media(_)) | Err(_) => {
             let name = if step.is_instance_of::<PyFloat>() { "float".to_owned() } else { type_name(step) };
             Err(Refusal::of_type(format!("step of type {name}: an integer is expected")))
         }

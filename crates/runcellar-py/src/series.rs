@@ -1,7 +1,7 @@
 //! From a series of the store to numpy arrays. numpy is imported here, on first use, and nowhere else.
 
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyString};
 use runcellar::{Series, SeriesValues};
 
 use crate::convert;
@@ -21,6 +21,9 @@ pub(crate) fn to_python<'py>(py: Python<'py>, series: Series) -> PyResult<Bound<
         }
         SeriesValues::Histogram(all) => {
             objects(py, all.len(), |index| Ok(Bound::new(py, Histogram(all[index].clone()))?.into_any()))?
+        }
+        SeriesValues::Media(all) => {
+            objects(py, all.len(), |index| Ok(PyString::new(py, &all[index].to_string()).into_any()))?
         }
         SeriesValues::Mixed(all) => objects(py, all.len(), |index| convert::value_to_python(py, &all[index]))?,
     };

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! The folders are the architecture: [`workspace`] opens, `keys` unlocks, `db` is the only module with SQL, `run` logs
-//! into journals, `ingest` turns journals into blocks, [`query`] reads, `check` verifies, `repair`
+//! into journals, [`media`] keeps pictures and the like, `ingest` turns journals into blocks, [`query`] reads, `check` verifies, `repair`
 //! finishes what was left half done. docs/ARCHITECTURE.md says
 //! more.
 
@@ -37,6 +37,7 @@ pub mod io;
 mod json;
 mod keys;
 mod lineage;
+pub mod media;
 mod monitor;
 mod os;
 mod own;
@@ -57,6 +58,7 @@ pub use histogram::Histogram;
 pub use ingest::WholeRun;
 pub use keys::{Keys, Passphrase, PassphrasePrompt};
 pub use lineage::{HistoryPoint, Lineage, RewindInfo};
+pub use media::{MediaContent, MediaFile, MediaInfo, NewMedia, RunMedia};
 pub use monitor::{Monitor, Silent};
 pub use query::{
     ConsoleLine, Filter, Group, GroupStatistics, Groups, History, Listing, MetricInfo, RunInfo, Selection, Series,
@@ -64,6 +66,7 @@ pub use query::{
 };
 pub use repair::{Claim, LeftWhy, Repair, RepairAction, RepairDone, RepairLeft, RepairReport};
 pub use run::{Resume, Run, RunBuilder};
+pub use runcellar_format::MediaId;
 #[doc(hidden)]
 pub use runcellar_format::catalogue::{from_exact, to_exact};
 pub use runcellar_format::journal::RowValue;

@@ -1,8 +1,8 @@
 //! Row groups.
 
-use runcellar_format::WriterId;
 use runcellar_format::block::{Column, EncodedGroup, GroupRows, Level, Presence, Values, encode_column, encode_group};
 use runcellar_format::histogram::Histogram;
+use runcellar_format::{MediaId, WriterId};
 
 use super::{Maker, joined, set};
 use crate::support::Vector;
@@ -102,7 +102,7 @@ pub(super) fn groups(maker: &mut Maker) -> &'static str {
     main("a column that is not there", "truncated", &set(&example, columns_at, &[2]), maker);
     main("a column of kind 0", "malformed", &set(&example, entry + 4, &[0]), maker);
     main("integers as histograms", "malformed", &set(&example, entry + 4, &[5]), maker);
-    main("media", "malformed", &set(&example, entry + 4, &[6]), maker);
+    main("integers as media", "truncated", &set(&example, entry + 4, &[6]), maker);
     main("a column of kind 7", "malformed", &set(&example, entry + 4, &[7]), maker);
     main("a column of no form", "malformed", &set(&example, entry + 5, &[14]), maker);
     main("an int column of bits", "malformed", &set(&example, entry + 5, &[10]), maker);
@@ -134,6 +134,13 @@ pub(super) fn groups(maker: &mut Maker) -> &'static str {
     let lines = || Values::Text(vec!["a".into(), "b".into(), "c".into()]);
     let ints = || Values::Int(vec![1, 5, 3]);
     maker.accepted(vector("plain ints", &[one(ints(), 9, &[[1; 8], [2; 8], [3; 8]].concat())]));
+    let pictures = || Values::Media([7, 8, 7].map(|byte| MediaId([byte; 16])).to_vec());
+    maker.accepted(vector("media", &[one(pictures(), 13, &[[7; 16], [8; 16], [7; 16]].concat())]));
+    maker.accepted(vector("one media file three times", &[one(pictures(), 1, &[7; 16])]));
+    main("media of 15 bytes", "truncated", &one(pictures(), 1, &[7; 15]), maker);
+    main("media with a byte more", "malformed", &one(pictures(), 13, &[7; 49]), maker);
+    main("plain media", "malformed", &one(pictures(), 9, &[7; 48]), maker);
+    main("texts in the form of media", "malformed", &one(lines(), 13, &[7; 48]), maker);
     maker.accepted(vector("bits", &[one(flags(), 10, &[0b101])]));
     main("bits with a bit too many", "malformed", &one(flags(), 10, &[0b1101]), maker);
     main("bits of two bytes", "malformed", &one(flags(), 10, &[0b101, 0]), maker);

@@ -243,6 +243,10 @@ pub(super) fn records(maker: &mut Maker) -> &'static str {
     maker.accepted(vector("a float32 NaN with a payload", &row(&[0, 0, 0, 2, 1, 0, 0x80, 0xff], 1)));
     maker.accepted(vector("a float NaN with a payload", &row(&[0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0xf0, 0xff], 1)));
 
+    let media = joined(&[&[1, 0, 0, 7], &[9; 16]]);
+    maker.accepted(vector("a reference to a media file", &row(&media, 1)));
+    maker.refused("truncated", vector("a reference of 15 bytes", &row(&media[..19], 1)));
+
     maker.refused("malformed", vector("kind 0", &[0]));
     let (shape, row_at) = shaped();
     maker.accepted(vector("a shape and a row of it", &shape));
@@ -255,7 +259,7 @@ pub(super) fn records(maker: &mut Maker) -> &'static str {
     maker.refused("truncated", vector("a shape cut short", &shape[..row_at - 1]));
     maker.refused("truncated", vector("a shape of 2^32 - 1 values", &[8, 0, 0xff, 0xff, 0xff, 0xff]));
     maker.refused("malformed", vector("a shape with a value of type 0", &[8, 0, 1, 0, 0, 0, 0, 0, 0, 0]));
-    maker.refused("newer", vector("a shape with a value of type 7", &[8, 0, 1, 0, 0, 0, 0, 0, 0, 7]));
+    maker.refused("newer", vector("a shape with a value of type 8", &[8, 0, 1, 0, 0, 0, 0, 0, 0, 8]));
     let other = set(&shape[..row_at], 6, &[1]);
     maker.refused("malformed", vector("a shape that becomes another", &joined(&[&shape, &other])));
     maker.refused("newer", vector("kind 255 after a good record", &joined(&[&all[3], &[255]])));
@@ -265,7 +269,7 @@ pub(super) fn records(maker: &mut Maker) -> &'static str {
     maker.refused("truncated", vector("a row of 2^32 - 1 values", &row(&[], u32::MAX)));
     maker.refused("truncated", vector("a row with one value fewer than it says", &row(&[0, 0, 0, 4, 1], 2)));
     maker.refused("malformed", vector("a value of type 0", &row(&[0, 0, 0, 0, 1], 1)));
-    maker.refused("newer", vector("a value of type 7", &row(&[0, 0, 0, 7, 1], 1)));
+    maker.refused("newer", vector("a value of type 8", &row(&[0, 0, 0, 8, 1], 1)));
     let histogram = |bins: u32, numbers: &[f64]| {
         let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_bits().to_le_bytes()).collect();
         row(&joined(&[&[0, 0, 0, 6], &bins.to_le_bytes(), &numbers]), 1)

@@ -28,6 +28,8 @@ const ROLES: &[(&str, Role)] = &[
     ("forks_often", crate::forks::forks_often),
     ("forks_on_a_full_disk", crate::forks::forks_on_a_full_disk),
     ("forks_while_held", crate::forks::forks_while_held),
+    ("logs_media", crate::media::logs_media),
+    ("forks_with_media", crate::media::forks_with_media),
     ("logs", crate::kills::logs),
     ("makes", crate::kills::makes),
     ("opens", crate::kills::opens),

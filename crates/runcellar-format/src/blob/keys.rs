@@ -4,12 +4,13 @@ use zeroize::Zeroizing;
 
 use super::chunker::{self, CUTS, Cuts, Gear};
 use crate::aead::Aead;
-use crate::id::{ChunkId, ObjectId, WorkspaceId};
+use crate::id::{ChunkId, MediaId, ObjectId, WorkspaceId};
 use crate::seal::OwnerKey;
 use crate::secret::Secret;
 
 const CHUNKER_CONTEXT: &str = "runcellar 1 chunker";
 const CHUNK_ID_CONTEXT: &str = "runcellar 1 chunk id";
+const MEDIA_ID_CONTEXT: &str = "runcellar 1 media id";
 const PADDING_CONTEXT: &str = "runcellar 1 padding";
 
 /// The keys by which the content of one class of one project is cut, named and padded.
@@ -42,6 +43,23 @@ impl BlobKeys {
         let hash = blake3::keyed_hash(self.chunk_id.expose(), content);
         let mut id = ChunkId::NIL;
         id.0.copy_from_slice(&hash.as_bytes()[..16]);
+        id
+    }
+
+    /// Returns the id of a media file: a keyed hash of what is said of it and of its files, by name.
+    #[must_use]
+    pub fn media_id(&self, description: &[u8], files: &[(&str, &[u8])]) -> MediaId {
+        let mut hasher = blake3::Hasher::new_keyed(&blake3::derive_key(MEDIA_ID_CONTEXT, self.blob.expose()));
+        let mut field = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        };
+        field(description);
+        for (name, content) in files {
+            field(name.as_bytes());
+            field(content);
+        }
+        let mut id = MediaId::NIL;
+        id.0.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         id
     }
 

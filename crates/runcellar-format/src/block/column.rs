@@ -3,7 +3,7 @@
 use crate::block::stats::ColumnStats;
 use crate::block::tag::Tag;
 use crate::block::value::{Column, Presence, ValueKind, Values, check_rows};
-use crate::block::{Level, bits, float, histogram, integer, text};
+use crate::block::{Level, bits, float, histogram, integer, media, text};
 use crate::codec::Reader;
 use crate::error::{FormatError, Result};
 
@@ -77,6 +77,7 @@ pub fn encode_column(column: &Column, rows: u32, level: Level) -> Result<Encoded
         Values::Bool(values) => bits::encode(values),
         Values::Text(values) => text::encode(values, level)?,
         Values::Histogram(values) => histogram::encode(values, level)?,
+        Values::Media(values) => media::encode(values),
     };
     let stats = ColumnStats::of(&column.values);
     Ok(EncodedColumn { series: column.series, rows, presence, kind: column.values.kind(), tag, stats, bytes })
@@ -118,6 +119,6 @@ pub(super) fn decode_values(kind: ValueKind, tag: Tag, bytes: &[u8], count: u32)
         ValueKind::Bool => bits::decode(tag, bytes, count).map(Values::Bool),
         ValueKind::Text => text::decode(tag, bytes, count).map(Values::Text),
         ValueKind::Histogram => histogram::decode(tag, bytes, count).map(Values::Histogram),
-        ValueKind::Media => Err(malformed("kind is reserved, and not read by this version")),
+        ValueKind::Media => media::decode(tag, bytes, count).map(Values::Media),
     }
 }

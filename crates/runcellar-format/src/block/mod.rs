@@ -18,6 +18,7 @@ mod group;
 mod header;
 mod histogram;
 mod integer;
+mod media;
 mod packed;
 mod stats;
 mod tag;

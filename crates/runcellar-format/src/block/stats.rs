@@ -49,7 +49,7 @@ impl ColumnStats {
             Values::Float(values) => of_floats(values),
             Values::Int(values) => of_integers(values.iter().copied()),
             Values::Bool(values) => of_integers(values.iter().copied().map(i64::from)),
-            Values::Text(_) | Values::Histogram(_) => {
+            Values::Text(_) | Values::Histogram(_) | Values::Media(_) => {
                 ColumnStats { count: count(values.len()), non_finite: 0, extents: Extents::None }
             }
         }
@@ -86,8 +86,7 @@ impl ColumnStats {
                 let (first, last) = (reader.i64()?, reader.i64()?);
                 (0, Extents::Int(Extent { min, max, first, last, sum: float(reader)? }))
             }
-            ValueKind::Text | ValueKind::Histogram => (0, Extents::None),
-            ValueKind::Media => return Err(reader.malformed("kind has no figures")),
+            ValueKind::Text | ValueKind::Histogram | ValueKind::Media => (0, Extents::None),
         };
         Ok(ColumnStats { count, non_finite, extents })
     }

@@ -33,7 +33,7 @@ pub enum Tag {
     Text = 11,
     /// Histograms as edges and counts.
     Histogram = 12,
-    /// References to media files: reserved.
+    /// References to media files, one after the other.
     Media = 13,
 }
 
@@ -52,7 +52,7 @@ impl Tag {
             10 => Tag::Bits,
             11 => Tag::Text,
             12 => Tag::Histogram,
-            13 => return Err(reader.malformed("tag 13 (media) is reserved, and not read by this version")),
+            13 => Tag::Media,
             _ => return Err(reader.malformed("tag is unknown")),
         })
     }

@@ -4,6 +4,7 @@ use crate::block::{ROWS_MAX, check_limit};
 use crate::codec::Reader;
 use crate::error::{FormatError, Result};
 use crate::histogram::Histogram;
+use crate::id::MediaId;
 
 /// The kind of the values of a column. A metric whose values mix kinds has one column for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +20,7 @@ pub enum ValueKind {
     Text = 4,
     /// Histograms as edges and counts.
     Histogram = 5,
-    /// References to media files: reserved, refused by this version.
+    /// References to media files of the run.
     Media = 6,
 }
 
@@ -31,7 +32,7 @@ impl ValueKind {
             3 => Ok(ValueKind::Bool),
             4 => Ok(ValueKind::Text),
             5 => Ok(ValueKind::Histogram),
-            6 => Err(reader.malformed("kind 6 (media) is reserved, and not read by this version")),
+            6 => Ok(ValueKind::Media),
             _ => Err(reader.malformed("kind of values is unknown")),
         }
     }
@@ -50,6 +51,8 @@ pub enum Values {
     Text(Vec<String>),
     /// See [`ValueKind::Histogram`].
     Histogram(Vec<Histogram>),
+    /// See [`ValueKind::Media`].
+    Media(Vec<MediaId>),
 }
 
 impl Values {
@@ -62,6 +65,7 @@ impl Values {
             Values::Bool(_) => ValueKind::Bool,
             Values::Text(_) => ValueKind::Text,
             Values::Histogram(_) => ValueKind::Histogram,
+            Values::Media(_) => ValueKind::Media,
         }
     }
 
@@ -74,6 +78,7 @@ impl Values {
             Values::Bool(values) => values.len(),
             Values::Text(values) => values.len(),
             Values::Histogram(values) => values.len(),
+            Values::Media(values) => values.len(),
         }
     }
 

@@ -201,7 +201,7 @@ impl ColumnEntry {
                     Values::Float(all) => Cells::Float(all),
                     Values::Int(all) => Cells::Int(all),
                     Values::Bool(all) => Cells::Bool(all),
-                    Values::Text(_) | Values::Histogram(_) => {
+                    Values::Text(_) | Values::Histogram(_) | Values::Media(_) => {
                         return Err(reader.malformed("a column of numbers holds none"));
                     }
                 }

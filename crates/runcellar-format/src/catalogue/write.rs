@@ -81,8 +81,8 @@ impl BlockWriter {
                 _ => return Err(mixed()),
             },
             Value::Text(value) => self.values(space, CellKind::Text, name)?.push_text(value)?,
-            Value::Histogram(_) => {
-                return Err(FormatError::Malformed { what: WHAT, reason: "histograms have no column" });
+            Value::Histogram(_) | Value::Media(_) => {
+                return Err(FormatError::Malformed { what: WHAT, reason: "histograms and media have no column" });
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use super::shape::{Shapes, value_bytes};
 use crate::codec::Reader;
 use crate::error::{FormatError, Result};
 use crate::histogram::{HISTOGRAM_BINS_MAX, Histogram};
+use crate::id::MediaId;
 use crate::record::{Body, Close, Event, FieldChange, Start};
 use crate::value::{Value, widen};
 
@@ -32,6 +33,7 @@ pub(super) const INT: u32 = 3 << 24;
 pub(super) const BOOL: u32 = 4 << 24;
 pub(super) const TEXT: u32 = 5 << 24;
 pub(super) const HISTOGRAM: u32 = 6 << 24;
+pub(super) const MEDIA: u32 = 7 << 24;
 const TYPE_MASK: u32 = 0xff00_0000;
 const INDEX_MASK: u32 = 0x00ff_ffff;
 /// Kind, shape, step and time of a row that has a shape.
@@ -103,6 +105,8 @@ pub enum RowValue<'a> {
         /// Its counts.
         counts: &'a [f64],
     },
+    /// A media file of the run, which stands in the database already.
+    Media(MediaId),
 }
 
 /// Appends one row to the plaintext of a frame: the values at once, their heads into a buffer of their own, so that rows
@@ -158,6 +162,10 @@ impl<'a> RowWriter<'a> {
                     self.out.extend_from_slice(&number.to_bits().to_le_bytes());
                 }
                 HISTOGRAM
+            }
+            RowValue::Media(id) => {
+                self.out.extend_from_slice(&id.0);
+                MEDIA
             }
         };
         self.heads.push(index | kind);
@@ -263,6 +271,7 @@ impl<'a> From<&'a Value> for RowValue<'a> {
             Value::Bool(value) => RowValue::Bool(*value),
             Value::Text(value) => RowValue::Text(value),
             Value::Histogram(value) => RowValue::Histogram { edges: value.edges(), counts: value.counts() },
+            Value::Media(id) => RowValue::Media(*id),
         }
     }
 }
@@ -380,10 +389,10 @@ fn read_shaped_row(reader: &mut Reader<'_>, heads: &[u32]) -> Result<Record> {
 
 fn check_type(reader: &Reader<'_>, head: u32) -> Result<()> {
     match head & TYPE_MASK {
-        FLOAT | FLOAT32 | INT | BOOL | TEXT | HISTOGRAM => Ok(()),
+        FLOAT | FLOAT32 | INT | BOOL | TEXT | HISTOGRAM | MEDIA => Ok(()),
         0 => Err(reader.malformed("value of type 0")),
         newer => {
-            let (found, newest) = (newer >> 24, HISTOGRAM >> 24);
+            let (found, newest) = (newer >> 24, MEDIA >> 24);
             Err(FormatError::NewerVersion { what: "type of a value", found, newest })
         }
     }
@@ -401,6 +410,7 @@ fn read_value(reader: &mut Reader<'_>, head: u32) -> Result<Value> {
             _ => return Err(reader.malformed("bool is neither 0 nor 1")),
         },
         TEXT => Value::Text(reader.text(TEXT_BYTES_MAX as u32)?.to_owned()),
+        MEDIA => Value::Media(MediaId(reader.array()?)),
         _ => Value::from(read_histogram(reader)?),
     })
 }
@@ -430,6 +440,7 @@ mod tests {
                     (METRIC_INDEX_MAX - 1, Value::Int(i64::MIN)),
                     (1, Value::Bool(true)),
                     (2, Value::Text("ok".into())),
+                    (3, Value::Media(MediaId([7; 16]))),
                 ],
             },
             Record::Fields {
@@ -469,6 +480,7 @@ mod tests {
             RowValue::Int(-1),
             RowValue::Float32(0.1),
             RowValue::Bool(true),
+            RowValue::Media(MediaId([7; 16])),
         ];
         let write = |shape: Option<u8>| {
             let (mut plain, mut heads) = (b"before".to_vec(), vec![9]);

@@ -1,7 +1,7 @@
 //! Shapes: the heads that rows have in common. A training loop logs the same metrics again and again; with their heads
 //! named by a number, a row is its values and little else.
 
-use super::row::{BOOL, FLOAT, FLOAT32, HISTOGRAM, INT, TEXT};
+use super::row::{BOOL, FLOAT, FLOAT32, HISTOGRAM, INT, MEDIA, TEXT};
 use crate::error::{FormatError, Result};
 
 /// Most shapes of a writer: their number is one byte.
@@ -62,6 +62,7 @@ pub(super) fn value_bytes(head: u32, bytes: &[u8]) -> Option<usize> {
         FLOAT | INT => 8,
         FLOAT32 => 4,
         BOOL => 1,
+        MEDIA => 16,
         TEXT => 4 + u32::from_le_bytes(*bytes.first_chunk()?) as usize,
         HISTOGRAM => 4 + (2 * u32::from_le_bytes(*bytes.first_chunk()?) as usize + 1) * 8,
         _ => return None,

@@ -6,6 +6,7 @@ use bincode::{Decode, Encode};
 
 use super::Body;
 use super::run::Tokens;
+use crate::id::MediaId;
 
 /// Entries of a manifest part at most. With [`MANIFEST_CHUNKS_MAX`] it keeps a part near half a megabyte.
 pub const MANIFEST_ENTRIES_MAX: usize = 4096;
@@ -16,7 +17,7 @@ pub const MANIFEST_TEXT_MAX: usize = 512 << 10;
 /// The longest path in a manifest, bytes.
 pub const PATH_BYTES_MAX: usize = 4096;
 
-/// `ManifestEntry.extra`: what is said of a media file, as [`Tokens`] of a map.
+/// `ManifestEntry.extra`: what is said of a media file, a [`Media`].
 pub const MEDIA_FIELD: u16 = 1;
 
 /// `Change.extra` of a change to an artifact or version: its body as it is after it.
@@ -102,6 +103,25 @@ pub struct Reference {
     pub size: Option<u64>,
     /// Its digest as the user gave it; empty if not known.
     pub digest: String,
+}
+
+/// What is said of a media file of a run.
+#[derive(Debug, Clone, PartialEq, Default, Encode, Decode)]
+pub struct Media {
+    /// What it is: `image`, `table`.
+    pub kind: String,
+    /// The form of its bytes, as file names end; empty if it has none.
+    pub format: String,
+    /// What else the user says of it: a map.
+    pub metadata: Tokens,
+    /// The media that it is made of.
+    pub parts: Vec<MediaId>,
+    /// Fields of later minor versions, kept as they are: (field, bytes).
+    pub extra: Vec<(u16, Vec<u8>)>,
+}
+
+impl Body for Media {
+    const NAME: &'static str = "media record";
 }
 
 /// An artifact: a name in a project, and what versions and aliases it has.

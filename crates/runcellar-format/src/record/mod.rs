@@ -16,7 +16,7 @@ mod tombstone;
 
 pub use artifact::{
     AliasSet, Artifact, Content, FileContent, FileFacts, MADE_AGAIN_FIELD, MANIFEST_CHUNKS_MAX, MANIFEST_ENTRIES_MAX,
-    MANIFEST_TEXT_MAX, MEDIA_FIELD, Manifest, ManifestEntry, PATH_BYTES_MAX, RECORD_FIELD, Reference, Version,
+    MANIFEST_TEXT_MAX, MEDIA_FIELD, Manifest, ManifestEntry, Media, PATH_BYTES_MAX, RECORD_FIELD, Reference, Version,
     VersionRef,
 };
 pub use catalogue::{CatalogueBlock, CatalogueDirectory};

@@ -26,6 +26,7 @@ fn column(column: HistoryColumn) -> Column {
         SeriesValues::Bool(all) => Cells::Bool(all),
         SeriesValues::Text(all) => Cells::Text(all),
         SeriesValues::Histogram(all) => Cells::Json(all.into_iter().map(|one| Json::from(Value::from(one))).collect()),
+        SeriesValues::Media(all) => Cells::Text(all.iter().map(ToString::to_string).collect()),
         SeriesValues::Mixed(all) => Cells::Json(all.into_iter().map(Json::from).collect()),
     };
     Column { name, cells, present: present.map(Into::into) }

@@ -33,8 +33,7 @@ pub use gc::{CollectOptions, Collected};
 pub use get::Hurt;
 pub(crate) use get::{Got, check_path, get};
 pub(crate) use manifest::{ManifestReader, ReadEntry, path_order, put_manifest, remove_manifest};
-#[allow(unused_imports, reason = "code capture and media come next")]
-pub(crate) use of_run::{add_to_run, files_of_run, read_file};
+pub(crate) use of_run::{add_to_pool, add_to_run, files_of_run, pool_of_run, read_file};
 pub(crate) use pack::pack_path;
 pub(crate) use pool::{Class, Pool, project_epoch_key};
 pub(crate) use put::{Entered, Put, PutOptions, Source, What, put};

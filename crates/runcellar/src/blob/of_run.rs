@@ -1,5 +1,4 @@
 //! Files of a run: its code and its media, listed in a manifest under a key of the run and class.
-#![allow(dead_code, reason = "code capture and media come next")]
 
 use std::sync::Arc;
 
@@ -25,15 +24,28 @@ const PUTS_MAX: usize = 4;
 /// # Errors
 /// [`ErrorKind::NotFound`] if the database does not know the run yet (its journal does), and as [`put`].
 pub(crate) fn add_to_run(inner: &Inner, run: ObjectId, class: Class, sources: &[Source]) -> Result<()> {
-    let pool = inner.write(None, |tx| {
+    add_to_pool(inner, &pool_of_run(inner, run, class)?, run, sources)
+}
+
+/// Opens the pool of a run's files of a class, for what adds more than once.
+///
+/// # Errors
+/// As [`add_to_run`].
+pub(crate) fn pool_of_run(inner: &Inner, run: ObjectId, class: Class) -> Result<Pool> {
+    inner.write(None, |tx| {
         let project = project_of(tx, run)?;
         Pool::find_or_make(tx, project, class)
-    })?;
+    })
+}
+
+/// As [`add_to_run`], into the run's pool.
+pub(crate) fn add_to_pool(inner: &Inner, pool: &Pool, run: ObjectId, sources: &[Source]) -> Result<()> {
+    let class = pool.class;
     for _ in 0..PUTS_MAX {
         let mut all = sources.iter().cloned().map(Ok);
-        let done = put(inner, &pool, &mut all, None, PutOptions::default())?;
+        let done = put(inner, pool, &mut all, None, PutOptions::default())?;
         let entered = inner.write(None, |tx| {
-            if done.commit(tx, &pool)? == Entered::Stale {
+            if done.commit(tx, pool)? == Entered::Stale {
                 return Ok(false);
             }
             let key = key_of(tx, run, class)?;
@@ -44,7 +56,7 @@ pub(crate) fn add_to_run(inner: &Inner, run: ObjectId, class: Class, sources: &[
             Ok(true)
         })?;
         if entered {
-            done.committed(&pool);
+            done.committed(pool);
             return Ok(());
         }
     }

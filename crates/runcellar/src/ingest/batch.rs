@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use runcellar_format::WriterId;
 use runcellar_format::block::{Column, Presence, Values};
 use runcellar_format::histogram::Histogram;
 use runcellar_format::journal::{Record, Records, Shapes};
 use runcellar_format::record::{Close, Event, FieldChange, FieldId, Start};
 use runcellar_format::value::Value;
+use runcellar_format::{MediaId, WriterId};
 
 use super::progress::Progress;
 use crate::interned::Texts;
@@ -56,6 +56,7 @@ pub(crate) struct MetricColumns {
     bools: (Vec<u32>, Vec<bool>),
     texts: (Vec<u32>, Vec<String>),
     histograms: (Vec<u32>, Vec<Histogram>),
+    media: (Vec<u32>, Vec<MediaId>),
     /// The last value written and the time of its row.
     pub(crate) last: Option<(Value, i64)>,
     last_row: Option<u32>,
@@ -328,6 +329,7 @@ impl MetricColumns {
             .chain(cells(self.bools, Value::Bool))
             .chain(cells(self.texts, Value::Text))
             .chain(cells(self.histograms, Value::from))
+            .chain(cells(self.media, Value::Media))
             .collect();
         all.sort_by_key(|(row, _)| *row);
         all
@@ -351,6 +353,7 @@ impl MetricColumns {
             take_back(&mut self.bools, row);
             take_back(&mut self.texts, row);
             take_back(&mut self.histograms, row);
+            take_back(&mut self.media, row);
         }
         match &value {
             Value::Float(float) => put(&mut self.floats, row, *float),
@@ -358,6 +361,7 @@ impl MetricColumns {
             Value::Bool(bool) => put(&mut self.bools, row, *bool),
             Value::Text(text) => put(&mut self.texts, row, text.clone()),
             Value::Histogram(histogram) => put(&mut self.histograms, row, (**histogram).clone()),
+            Value::Media(id) => put(&mut self.media, row, *id),
         }
         self.last = Some((value, time));
         self.last_row = Some(row);
@@ -365,7 +369,7 @@ impl MetricColumns {
 
     /// Returns how many kinds of value there are, each a column.
     fn kinds(&self) -> usize {
-        let columns = [&self.floats.0, &self.ints.0, &self.bools.0, &self.texts.0, &self.histograms.0];
+        let columns = [&self.floats.0, &self.ints.0, &self.bools.0, &self.texts.0, &self.histograms.0, &self.media.0];
         columns.iter().filter(|rows| !rows.is_empty()).count()
     }
 
@@ -387,6 +391,8 @@ impl MetricColumns {
         add(texts.0, Values::Text(texts.1));
         let histograms = std::mem::take(&mut self.histograms);
         add(histograms.0, Values::Histogram(histograms.1));
+        let media = std::mem::take(&mut self.media);
+        add(media.0, Values::Media(media.1));
         out
     }
 }

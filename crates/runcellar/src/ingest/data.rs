@@ -81,6 +81,7 @@ pub(crate) fn value_at(values: &Values, index: usize) -> Option<Value> {
         Values::Bool(all) => Value::Bool(*all.get(index)?),
         Values::Text(all) => Value::Text(all.get(index)?.clone()),
         Values::Histogram(all) => Value::from(all.get(index)?.clone()),
+        Values::Media(all) => Value::Media(*all.get(index)?),
     })
 }
 

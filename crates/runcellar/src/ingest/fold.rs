@@ -147,7 +147,7 @@ pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
     let mut places = Places::default();
     for metric in batch.metrics.iter().filter(|metric| !is_own(&metric.name)) {
         let Some((value, time)) = &metric.columns.last else { continue };
-        if matches!(value, Value::Histogram(_)) {
+        if matches!(value, Value::Histogram(_) | Value::Media(_)) {
             // A summary is a line of a listing.
             continue;
         }
@@ -281,6 +281,7 @@ pub(crate) fn shortened(value: &Value) -> Value {
             Value::Text(format!("{}...", text.get(..end).unwrap_or_default()))
         }
         Value::Histogram(histogram) => Value::Text(format!("histogram of {} bins", histogram.counts().len())),
+        Value::Media(_) => Value::Text("media".into()),
         value => value.clone(),
     }
 }

@@ -169,7 +169,7 @@ fn summary_of(group: GroupIdentity, column: &Column, steps: &[i64], times: &[i64
             let order = |left: &bool, right: &bool| Some(left.cmp(right));
             summary(group, &column.presence, steps, times, all, order, |value| (*value).into())
         }
-        Values::Text(_) | Values::Histogram(_) => None,
+        Values::Text(_) | Values::Histogram(_) | Values::Media(_) => None,
     }
 }
 

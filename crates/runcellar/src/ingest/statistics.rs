@@ -56,6 +56,7 @@ fn of_column(column: &Column, steps: &[i64]) -> SeriesEntry {
         }
         Values::Text(_) => entry.kinds = 8,
         Values::Histogram(_) => entry.kinds = 16,
+        Values::Media(_) => entry.kinds = 32,
     }
     entry
 }
@@ -128,7 +129,7 @@ fn as_float(value: &Value) -> f64 {
         Value::Float(float) => *float,
         Value::Int(int) => *int as f64,
         Value::Bool(bool) => f64::from(u8::from(*bool)),
-        Value::Text(_) | Value::Histogram(_) => f64::NAN,
+        Value::Text(_) | Value::Histogram(_) | Value::Media(_) => f64::NAN,
     }
 }
 

@@ -86,6 +86,7 @@ fn pick_column(column: &Column, rows: &[u32]) -> Option<Column> {
         Values::Bool(all) => Values::Bool(take(all, &indexes)),
         Values::Text(all) => Values::Text(take(all, &indexes)),
         Values::Histogram(all) => Values::Histogram(take(all, &indexes)),
+        Values::Media(all) => Values::Media(take(all, &indexes)),
     };
     let presence = if new_rows.len() == rows.len() { Presence::Dense } else { Presence::Rows(new_rows) };
     Some(Column { series: column.series, presence, values })

@@ -40,7 +40,7 @@ fn best(values: &SeriesValues, largest: bool) -> Option<usize> {
         Value::Float(value) => Some(value).filter(|value| value.is_finite()),
         Value::Int(value) => Some(value as f64),
         Value::Bool(value) => Some(f64::from(u8::from(value))),
-        Value::Text(_) | Value::Histogram(_) => None,
+        Value::Text(_) | Value::Histogram(_) | Value::Media(_) => None,
     };
     let mut best: Option<(usize, f64)> = None;
     for index in 0..values.len() {

@@ -259,7 +259,7 @@ pub(super) fn value_scalar(value: &Value) -> Scalar<'_> {
         Value::Bool(value) => Scalar::Bool(*value),
         Value::Text(value) => Scalar::Text(Cow::Borrowed(value)),
         // No summary holds one, and statistics have a text in its place.
-        Value::Histogram(_) => Scalar::Null,
+        Value::Histogram(_) | Value::Media(_) => Scalar::Null,
     }
 }
 
@@ -269,7 +269,7 @@ fn owned_scalar(value: Value) -> Scalar<'static> {
         Value::Int(value) => Scalar::Int(value),
         Value::Bool(value) => Scalar::Bool(value),
         Value::Text(value) => Scalar::Text(Cow::Owned(value)),
-        Value::Histogram(_) => Scalar::Null,
+        Value::Histogram(_) | Value::Media(_) => Scalar::Null,
     }
 }
 

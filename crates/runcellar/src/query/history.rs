@@ -5,10 +5,10 @@
 
 use std::cmp::Ordering;
 
-use runcellar_format::WriterId;
 use runcellar_format::block::{Column, Presence, ValueKind, Values};
 use runcellar_format::record::SeriesEntry;
 use runcellar_format::value::Value;
+use runcellar_format::{MediaId, WriterId};
 
 use super::runs::RunInfo;
 use super::scan::{Rows, Scan};
@@ -63,6 +63,7 @@ impl HistoryColumn {
             2 => SeriesValues::Int(Vec::new()),
             4 => SeriesValues::Bool(Vec::new()),
             8 => SeriesValues::Text(Vec::new()),
+            32 => SeriesValues::Media(Vec::new()),
             _ => SeriesValues::Float(Vec::new()),
         };
         HistoryColumn { name, values, present: None }
@@ -111,6 +112,7 @@ impl HistoryColumn {
             SeriesValues::Int(all) => all.resize(rows, 0),
             SeriesValues::Bool(all) => all.resize(rows, false),
             SeriesValues::Text(all) => all.resize(rows, String::new()),
+            SeriesValues::Media(all) => all.resize(rows, MediaId::NIL),
             SeriesValues::Mixed(all) => all.resize(rows, Value::Bool(false)),
         }
     }
@@ -154,6 +156,7 @@ fn spread(values: Values, indexes: &[u32], rows: usize) -> Values {
         Values::Bool(all) => Values::Bool(of(all, indexes, rows, false)),
         Values::Text(all) => Values::Text(of(all, indexes, rows, String::new())),
         Values::Histogram(all) => Values::Histogram(all),
+        Values::Media(all) => Values::Media(of(all, indexes, rows, MediaId::NIL)),
     }
 }
 

@@ -68,7 +68,7 @@ pub struct RunInfo {
 pub struct MetricInfo {
     /// The name.
     pub name: String,
-    /// `float`, `int`, `bool`, `text`, `histogram`, or `mixed`.
+    /// `float`, `int`, `bool`, `text`, `histogram`, `media`, or `mixed`.
     pub kind: &'static str,
     /// Points.
     pub points: u64,
@@ -360,6 +360,7 @@ pub(super) fn metric_info(entry: &SeriesEntry) -> MetricInfo {
         4 => "bool",
         8 => "text",
         16 => "histogram",
+        32 => "media",
         _ => "mixed",
     };
     MetricInfo {

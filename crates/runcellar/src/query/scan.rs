@@ -12,7 +12,7 @@ use runcellar_format::histogram::Histogram;
 use runcellar_format::overview::Overview;
 use runcellar_format::record::GroupEntry;
 use runcellar_format::seal::{Kind, OwnerKey};
-use runcellar_format::{FormatError, WorkspaceId, WriterId};
+use runcellar_format::{FormatError, MediaId, WorkspaceId, WriterId};
 
 use super::cache::ReadCache;
 use super::tail::{Tail, View};
@@ -65,6 +65,7 @@ impl Rows {
         let of_column = |column: &Column| match &column.values {
             Values::Float(_) | Values::Int(_) => 8 * column.values.len(),
             Values::Bool(all) => all.len(),
+            Values::Media(all) => size_of::<MediaId>() * all.len(),
             Values::Text(all) => all.iter().map(|text| text.len() + size_of::<String>()).sum(),
             Values::Histogram(all) => 8 * all.iter().map(Histogram::numbers).sum::<usize>(),
         };
@@ -133,6 +134,7 @@ fn retain(values: &mut Values, kept: &[Option<u32>]) {
         Values::Bool(all) => of(all, kept),
         Values::Text(all) => of(all, kept),
         Values::Histogram(all) => of(all, kept),
+        Values::Media(all) => of(all, kept),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use runcellar_format::MediaId;
 use runcellar_format::block::{ValueKind, Values};
 use runcellar_format::histogram::Histogram;
 use runcellar_format::value::Value;
@@ -23,6 +24,8 @@ pub enum SeriesValues {
     Text(Vec<String>),
     /// Histograms.
     Histogram(Vec<Histogram>),
+    /// Media files of the run, see [`crate::Workspace::media`].
+    Media(Vec<MediaId>),
     /// Values of several kinds.
     Mixed(Vec<Value>),
 }
@@ -46,6 +49,7 @@ impl SeriesValues {
             SeriesValues::Bool(all) => all.len(),
             SeriesValues::Text(all) => all.len(),
             SeriesValues::Histogram(all) => all.len(),
+            SeriesValues::Media(all) => all.len(),
             SeriesValues::Mixed(all) => all.len(),
         }
     }
@@ -65,6 +69,7 @@ impl SeriesValues {
             SeriesValues::Bool(all) => Value::Bool(*all.get(index)?),
             SeriesValues::Text(all) => Value::Text(all.get(index)?.clone()),
             SeriesValues::Histogram(all) => Value::from(all.get(index)?.clone()),
+            SeriesValues::Media(all) => Value::Media(*all.get(index)?),
             SeriesValues::Mixed(all) => all.get(index)?.clone(),
         })
     }
@@ -81,6 +86,7 @@ impl SeriesValues {
             SeriesValues::Bool(all) => SeriesValues::Bool(take(all, picks)),
             SeriesValues::Text(all) => SeriesValues::Text(take(all, picks)),
             SeriesValues::Histogram(all) => SeriesValues::Histogram(take(all, picks)),
+            SeriesValues::Media(all) => SeriesValues::Media(take(all, picks)),
             SeriesValues::Mixed(all) => SeriesValues::Mixed(take(all, picks)),
         }
     }
@@ -101,6 +107,7 @@ impl SeriesValues {
             (SeriesValues::Bool(all), Values::Bool(more)) => all.extend(more),
             (SeriesValues::Text(all), Values::Text(more)) => all.extend(more),
             (SeriesValues::Histogram(all), Values::Histogram(more)) => all.extend(more),
+            (SeriesValues::Media(all), Values::Media(more)) => all.extend(more),
             (this, values) if this.is_empty() => {
                 *this = match values {
                     Values::Float(all) => SeriesValues::Float(all),
@@ -108,6 +115,7 @@ impl SeriesValues {
                     Values::Bool(all) => SeriesValues::Bool(all),
                     Values::Text(all) => SeriesValues::Text(all),
                     Values::Histogram(all) => SeriesValues::Histogram(all),
+                    Values::Media(all) => SeriesValues::Media(all),
                 };
             }
             (this, values) => this.append_mixed((0..values.len()).filter_map(|index| value_at(&values, index))),
@@ -131,6 +139,7 @@ impl SeriesValues {
             SeriesValues::Bool(all) => self.append(Values::Bool(all)),
             SeriesValues::Text(all) => self.append(Values::Text(all)),
             SeriesValues::Histogram(all) => self.append(Values::Histogram(all)),
+            SeriesValues::Media(all) => self.append(Values::Media(all)),
             SeriesValues::Mixed(all) => self.append_mixed(all.into_iter()),
         }
     }
@@ -166,7 +175,7 @@ impl SeriesValues {
                 };
                 beyond(Ordering::Less).zip(beyond(Ordering::Greater))
             }
-            SeriesValues::Text(_) | SeriesValues::Histogram(_) => None,
+            SeriesValues::Text(_) | SeriesValues::Histogram(_) | SeriesValues::Media(_) => None,
         }?;
         Some((from + least, from + most))
     }
@@ -180,6 +189,7 @@ impl SeriesValues {
         let int = |value: &Value| if let Value::Int(int) = value { Some(*int) } else { None };
         let bool = |value: &Value| if let Value::Bool(bool) = value { Some(*bool) } else { None };
         let text = |value: &Value| if let Value::Text(text) = value { Some(text.clone()) } else { None };
+        let media = |value: &Value| if let Value::Media(media) = value { Some(*media) } else { None };
         let float = |value: &Value| match value {
             Value::Float(float) => Some(*float),
             Value::Int(int) if int.unsigned_abs() <= EXACT_MAX => Some(*int as f64),
@@ -189,6 +199,7 @@ impl SeriesValues {
             .or_else(|| all(values, float).map(SeriesValues::Float))
             .or_else(|| all(values, bool).map(SeriesValues::Bool))
             .or_else(|| all(values, text).map(SeriesValues::Text))
+            .or_else(|| all(values, media).map(SeriesValues::Media))
             .unwrap_or(self)
     }
 }
@@ -215,7 +226,7 @@ fn order_of(value: f64) -> i64 {
     bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
-/// Orders two values as numbers, exactly; `None` if one of them is none: text, a histogram, or NaN. -0.0 is below 0.0, and
+/// Orders two values as numbers, exactly; `None` if one of them is none: text, a histogram, media, or NaN. -0.0 is below 0.0, and
 /// infinities are the ends.
 pub(super) fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     match (number(left)?, number(right)?) {
@@ -236,7 +247,7 @@ fn number(value: &Value) -> Option<Number> {
         Value::Float(float) => Some(Number::Float(*float)).filter(|_| !float.is_nan()),
         Value::Int(int) => Some(Number::Int(*int)),
         Value::Bool(bool) => Some(Number::Int((*bool).into())),
-        Value::Text(_) | Value::Histogram(_) => None,
+        Value::Text(_) | Value::Histogram(_) | Value::Media(_) => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use runcellar_format::JournalId;
 use runcellar_format::record::Close;
 
 use super::journal_file::{OpenJournal, SharedJournal};
+use super::media::MediaQueue;
 use super::registry;
 use super::writer::{State, Writer};
 use crate::catalogue;
@@ -40,6 +41,8 @@ const INGEST_ATTEMPTS: usize = 4;
 pub(super) struct Background {
     shared: Arc<BackgroundShared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Made by the first media that are logged.
+    media: OnceLock<MediaQueue>,
 }
 
 /// What a writer is to its run.
@@ -90,11 +93,22 @@ impl Background {
         if let Err(error) = &thread {
             shared.writer.warn(&format!("no background thread: {error}"));
         }
-        Background { shared, thread: Mutex::new(thread.ok()) }
+        Background { shared, thread: Mutex::new(thread.ok()), media: OnceLock::new() }
     }
 
     pub(super) fn writer(&self) -> &Writer {
         &self.shared.writer
+    }
+
+    /// Returns where media go that wait to be stored.
+    pub(super) fn media(&self) -> &MediaQueue {
+        self.media.get_or_init(|| MediaQueue::start(self.shared.writer.clone()))
+    }
+
+    /// Waits until all that was logged survives a power cut.
+    pub(super) fn flush(&self) -> Result<()> {
+        let media = self.media.get().map_or(Ok(()), MediaQueue::flush);
+        self.writer().sync().and(media)
     }
 
     pub(super) fn is_original(&self) -> bool {
@@ -104,6 +118,9 @@ impl Background {
     /// Ends the writer: close frame, sync, ingest.
     pub(super) fn finish(&self, close: Close) -> Result<()> {
         let writer = self.writer();
+        if let Some(media) = self.media.get() {
+            media.finish();
+        }
         // Any other failure is that of a frame, and whether it can be kept after all shows below.
         if let Err(error) = writer.close(close)
             && error.kind() == ErrorKind::State

@@ -6,6 +6,7 @@
 mod background;
 mod builder;
 mod journal_file;
+mod media;
 mod meet;
 mod metric_names;
 mod names;
@@ -17,6 +18,7 @@ mod writer;
 
 pub(crate) use builder::checked_name;
 pub use builder::{Resume, RunBuilder};
+pub use media::MEDIA_WAITING_BYTES_MAX;
 pub(crate) use own_series::{OwnRow, OwnSeries};
 pub(crate) use row::ROW_VALUES_MAX;
 pub use row::{IntoRow, MetricId, Row};
@@ -29,6 +31,7 @@ use runcellar_format::{ObjectId, WriterId};
 
 use crate::capture::{Capture, CodeFolder, SavedCode, Stream};
 use crate::io;
+use crate::media::NewMedia;
 use crate::os::Forkable;
 use crate::own::is_own;
 use crate::workspace::Inner;
@@ -76,7 +79,11 @@ impl Shared {
 
     /// Returns the writer of this process: in a forked child a new one, with a journal of its own.
     fn writer(&self) -> Result<&Writer> {
-        let background = self.writer.get(|parent| {
+        Ok(self.background()?.writer())
+    }
+
+    fn background(&self) -> Result<&Background> {
+        self.writer.get(|parent| {
             let inner = self.inner();
             let mut start = Start {
                 forked_from: parent.writer().id().0,
@@ -89,8 +96,7 @@ impl Shared {
             let writer = Writer::new(inner.clone(), id, self.key.clone(), start, self.options, None);
             writer.begin_or_wait()?;
             Ok::<_, Error>(Background::start(Arc::new(writer), Role::Child))
-        })?;
-        Ok(background.writer())
+        })
     }
 }
 
@@ -177,6 +183,30 @@ impl Run {
             writer.warn_once(format!("step {row} is the last there is: all that follows is logged at it, too"));
         }
         writer.log(row, fill)
+    }
+
+    /// Logs media beside the values of a row, as [`Run::log_row`] does them.
+    ///
+    /// The values are safe from SIGKILL when this returns. Media are made, sealed and stored behind: they are safe after
+    /// [`Run::flush`] or [`Run::finish`], and after a few seconds in any case. If more than
+    /// [`MEDIA_WAITING_BYTES_MAX`] wait, they are dropped and counted.
+    ///
+    /// # Errors
+    /// As [`Run::log`].
+    pub fn log_media(
+        &self,
+        step: Option<i64>,
+        commit: Option<bool>,
+        media: Vec<(String, NewMedia)>,
+        fill: impl FnOnce(&mut Row<'_>),
+    ) -> Result<()> {
+        let shared = &*self.shared;
+        let background = shared.background()?;
+        let writer = background.writer();
+        let row = shared.place.take(step, commit.unwrap_or(step.is_none()));
+        let time = writer.now_us();
+        writer.log_at(row, Some(time), fill)?;
+        media.into_iter().try_for_each(|(name, media)| background.media().push(row, time, name, media))
     }
 
     /// Sets a summary value. A later `log()` of a metric of that name overrides it.
@@ -343,7 +373,7 @@ impl Run {
     /// # Errors
     /// If the disk refuses; what was logged stays in memory and is tried again.
     pub fn flush(&self) -> Result<()> {
-        self.shared.writer()?.sync()
+        self.shared.background()?.flush()
     }
 
     /// Counts a value that the caller could not turn into one of ours, and warns once.

@@ -29,6 +29,7 @@ pub(super) fn value(out: &mut impl Write, value: &Value, tame: bool) -> Result<(
         Value::Bool(bool) => write!(out, "{bool}"),
         Value::Text(content) => text(out, content, tame),
         Value::Histogram(_) => text(out, &serde_json::to_string(&Scalar(value))?, tame),
+        Value::Media(id) => text(out, &id.to_string(), tame),
     }
 }
 

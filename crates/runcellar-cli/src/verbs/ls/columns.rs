@@ -193,6 +193,7 @@ pub(crate) fn value_text(value: &Value) -> String {
         Value::Bool(bool) => bool.to_string(),
         Value::Text(text) => text.clone(),
         Value::Histogram(histogram) => format!("histogram of {} bins", histogram.counts().len()),
+        Value::Media(_) => "media".to_owned(),
     }
 }
 

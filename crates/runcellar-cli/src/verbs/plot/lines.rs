@@ -99,7 +99,7 @@ pub(super) fn choose(
 
 /// True for metrics of numbers, truth values, or of several kinds.
 pub(crate) fn can_be_drawn(metric: &MetricInfo) -> bool {
-    !matches!(metric.kind, "text" | "histogram")
+    !matches!(metric.kind, "text" | "histogram" | "media")
 }
 
 fn no_metric(run: &RunInfo, name: &str, known: &[MetricInfo]) -> Failure {
@@ -143,7 +143,11 @@ pub(super) fn wanted(
         for name in metrics {
             match known.iter().find(|metric| metric.name == *name) {
                 Some(metric) if !can_be_drawn(metric) => {
-                    let what = if metric.kind == "text" { "text" } else { "of histograms" };
+                    let what = match metric.kind {
+                        "text" => "text",
+                        "media" => "of media",
+                        _ => "of histograms",
+                    };
                     let message = format!("run {}: metric {name:?} is {what} and cannot be plotted", run.id);
                     lacking.push(Failure::usage(message));
                 }

@@ -197,7 +197,7 @@ pub(crate) fn numbers(values: &SeriesValues) -> Vec<f64> {
         Value::Float(float) => *float,
         Value::Int(int) => *int as f64,
         Value::Bool(bool) => f64::from(u8::from(*bool)),
-        Value::Text(_) | Value::Histogram(_) => f64::NAN,
+        Value::Text(_) | Value::Histogram(_) | Value::Media(_) => f64::NAN,
     };
     match values {
         SeriesValues::Float(all) => all.clone(),
@@ -205,6 +205,7 @@ pub(crate) fn numbers(values: &SeriesValues) -> Vec<f64> {
         SeriesValues::Bool(all) => all.iter().map(|bool| f64::from(u8::from(*bool))).collect(),
         SeriesValues::Text(all) => vec![f64::NAN; all.len()],
         SeriesValues::Histogram(all) => vec![f64::NAN; all.len()],
+        SeriesValues::Media(all) => vec![f64::NAN; all.len()],
         SeriesValues::Mixed(all) => all.iter().map(number).collect(),
     }
 }

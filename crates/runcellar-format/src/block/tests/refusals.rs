@@ -8,6 +8,7 @@ use crate::block::{
 use crate::codec::Writer;
 use crate::error::{FormatError, Result};
 use crate::histogram::Histogram;
+use crate::id::MediaId;
 
 const ROWS: u32 = 4;
 
@@ -154,14 +155,24 @@ fn histograms_are_refused_where_their_parts_do_not_fit() {
 }
 
 #[test]
-fn reserved_and_unknown_kinds_and_tags_are_refused_by_name() {
-    for kind in [0, 6, 7, 255] {
-        let expected = if kind == 6 { "reserved" } else { "unknown" };
-        assert_malformed(GroupMain::decode(&column(kind, Tag::Plain as u8, &[0; 32])), expected);
+fn references_to_media_are_sixteen_bytes_each() {
+    let decode = |tag, bytes: &[u8]| crate::block::column::decode_values(ValueKind::Media, tag, bytes, 3);
+    assert_eq!(decode(Tag::Constant, &[7; 16]), Ok(Values::Media(vec![MediaId([7; 16]); 3])));
+    assert!(decode(Tag::Media, &[7; 48]).is_ok());
+    for (tag, len) in
+        [(Tag::Constant, 15), (Tag::Constant, 17), (Tag::Constant, 48), (Tag::Media, 47), (Tag::Media, 49)]
+    {
+        assert!(decode(tag, &vec![7; len]).is_err(), "{tag:?} of {len} bytes");
     }
-    for tag in [0, 13, 14, 255] {
-        let expected = if tag == 13 { "reserved" } else { "unknown" };
-        assert_malformed(GroupMain::decode(&column(1, tag, &[0; 32])), expected);
+}
+
+#[test]
+fn unknown_kinds_and_tags_are_refused_by_name() {
+    for kind in [0, 7, 255] {
+        assert_malformed(GroupMain::decode(&column(kind, Tag::Plain as u8, &[0; 32])), "unknown");
+    }
+    for tag in [0, 14, 255] {
+        assert_malformed(GroupMain::decode(&column(1, tag, &[0; 32])), "unknown");
     }
     for (kind, tag) in [
         (ValueKind::Float, Tag::Arithmetic),
@@ -173,6 +184,8 @@ fn reserved_and_unknown_kinds_and_tags_are_refused_by_name() {
         (ValueKind::Text, Tag::Bits),
         (ValueKind::Float, Tag::Histogram),
         (ValueKind::Histogram, Tag::Constant),
+        (ValueKind::Media, Tag::Plain),
+        (ValueKind::Text, Tag::Media),
     ] {
         assert_malformed(decode_column(kind, tag, &[0; 32]), "tag is not one of");
     }

@@ -7,6 +7,7 @@ use crate::block::{
     Column, Extent, Extents, GroupMain, GroupRows, Level, Presence, ValueKind, Values, encode_column, encode_group,
 };
 use crate::histogram::Histogram;
+use crate::id::MediaId;
 
 fn floats() -> BoxedStrategy<Vec<f64>> {
     let special = prop::sample::select(vec![
@@ -61,6 +62,8 @@ fn values() -> impl Strategy<Value = Values> {
         1 => prop::collection::vec(any::<bool>(), 1..700).prop_map(Values::Bool),
         1 => prop::collection::vec(text, 1..60).prop_map(Values::Text),
         1 => prop::collection::vec(histogram(), 1..60).prop_map(Values::Histogram),
+        1 => prop::collection::vec(any::<[u8; 16]>().prop_map(MediaId), 1..60).prop_map(Values::Media),
+        1 => (any::<[u8; 16]>(), 1_usize..60).prop_map(|(id, count)| Values::Media(vec![MediaId(id); count])),
     ]
 }
 

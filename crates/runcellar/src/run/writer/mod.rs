@@ -183,6 +183,10 @@ impl Writer {
         self.id
     }
 
+    pub(super) fn start(&self) -> &Start {
+        &self.start
+    }
+
     pub(super) fn inner(&self) -> &Arc<Inner> {
         &self.inner
     }
@@ -198,10 +202,20 @@ impl Writer {
 
     /// Logs one row.
     pub(super) fn log(&self, step: i64, fill: impl FnOnce(&mut Row<'_>)) -> Result<()> {
+        self.log_at(step, None, fill)
+    }
+
+    /// Returns the time of a row that is logged now, microseconds UTC since 1970.
+    pub(super) fn now_us(&self) -> i64 {
+        self.lock().clock.offset_us + self.inner.io.monotonic_us()
+    }
+
+    /// Logs one row with the time at which it was given, by default now.
+    pub(super) fn log_at(&self, step: i64, time: Option<i64>, fill: impl FnOnce(&mut Row<'_>)) -> Result<()> {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.refuse_closed()?;
-        let time = state.clock.offset_us + self.inner.io.monotonic_us();
+        let time = time.unwrap_or_else(|| state.clock.offset_us + self.inner.io.monotonic_us());
         state.plain.clear();
         let entries = RowWriter::begin(&mut state.plain, &mut state.heads, step, time);
         let mut row = Row { names: &mut state.names, entries, refused: None, position: 0, count: 0 };
