@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(names(chosen.files()), ["sub/notes.txt", "train.py"]);
         let fewer = CodeFolder { exclude: vec!["sub/".into(), "sub/**".into()], ..folder.clone() };
         assert_eq!(names(fewer.files()), ["Makefile", "train.py"]);
-        let wrong = CodeFolder { include: vec!["a[".into()], ..folder.clone() };
+        let wrong = CodeFolder { include: vec!["[z-a]".into()], ..folder.clone() };
         assert_eq!(wrong.files().expect_err("no pattern").kind(), ErrorKind::InvalidArgument);
         let missing = CodeFolder { root: top.path().join("none"), ..CodeFolder::default() };
         assert_eq!(missing.files().expect_err("not there").kind(), ErrorKind::NotFound);

@@ -71,6 +71,12 @@ fn unquoted(text: &str) -> String {
 
 /// Returns an address without user, password, query and fragment. The user `git`, which everybody is, stays.
 pub(super) fn without_credentials(url: &str) -> String {
+    // A program of git's that is given words of its own, whatever they are.
+    if let Some((helper, _)) = url.split_once("::")
+        && !helper.contains(['/', '['])
+    {
+        return format!("{helper}::");
+    }
     if let Some((scheme, rest)) = url.split_once("://") {
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
@@ -85,13 +91,9 @@ pub(super) fn without_credentials(url: &str) -> String {
         let user = if user == "git" { "git@" } else { "" };
         return format!("{scheme}://{user}{place}");
     }
-    match url.split_once("::") {
-        // A program of git's that is given words of its own.
-        Some((helper, _)) if !helper.contains(['/', '[']) => format!("{helper}::"),
-        _ => match url.split_once('@') {
-            Some((user, place)) if !user.contains('/') && place.contains(':') && user != "git" => place.to_owned(),
-            _ => url.to_owned(),
-        },
+    match url.split_once('@') {
+        Some((user, place)) if !user.contains('/') && place.contains(':') && user != "git" => place.to_owned(),
+        _ => url.to_owned(),
     }
 }
 
