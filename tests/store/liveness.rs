@@ -245,6 +245,47 @@ fn many_openers_take_in_what_a_dead_writer_left_once_and_say_nothing() {
 }
 
 /// Times are those of a clock that only runs forwards, whatever its owner does to the wall clock.
+/// Rows of a journal that is too long to be stored at the best level while somebody waits.
+const MANY_ROWS: usize = 60_000;
+
+pub(crate) fn dies_with_many_rows(place: &Place, _: &str) {
+    let workspace = place.open();
+    let run = workspace.run("p").id("long-dead").start().expect("starts");
+    for row in 0..MANY_ROWS {
+        let value = |metric: usize| ((row * (metric + 1)) as f64).sin();
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+        run.log(names.iter().enumerate().map(|(metric, name)| (*name, value(metric)))).expect("logs");
+    }
+    std::process::abort();
+}
+
+/// While somebody holds the database, a writer fills its journals and dies. The opener stores them in haste; a collection
+/// makes them smaller, and not a point is another.
+#[test]
+fn what_recovery_stores_in_haste_is_made_smaller_later() {
+    let place = Place::new();
+    drop(place.open());
+    let held = rusqlite::Connection::open(place.database()).expect("opens");
+    held.execute_batch("BEGIN IMMEDIATE").expect("is held");
+    let status = child::start("dies_with_many_rows", &place, "").wait().expect("waits");
+    assert!(!status.success(), "it aborted");
+    drop(held);
+    let workspace = place.open();
+    let run = workspace.find_run("long-dead").expect("listed");
+    let last = workspace.series(&run, "j", None).expect("reads");
+    assert_eq!(last.steps.len(), MANY_ROWS);
+    assert_eq!(last.values.get(77), Some(Value::Float(770_f64.sin())));
+    let metrics = || {
+        let usage = workspace.disk_usage().expect("measures").by_kind();
+        usage.into_iter().find(|(kind, _)| *kind == runcellar::UsageKind::Metrics).map_or(0, |(_, bytes)| bytes)
+    };
+    let hasty = metrics();
+    workspace.collect_garbage(runcellar::CollectOptions::default()).expect("collects");
+    assert!(metrics() < hasty, "{hasty} bytes in haste, {} at best", metrics());
+    assert_eq!(workspace.series(&run, "j", None).expect("reads"), last);
+    assert!(workspace.check(CheckOptions { read_data: true }).expect("checks").is_ok());
+}
+
 #[test]
 fn times_never_run_backwards() {
     let place = Place::new();

@@ -19,6 +19,7 @@ const ROLES: &[(&str, Role)] = &[
     ("dies_starting", crate::liveness::dies_starting),
     ("lists_and_reads", crate::writers::lists_and_reads),
     ("dies_with_many_runs", crate::liveness::dies_with_many_runs),
+    ("dies_with_many_rows", crate::liveness::dies_with_many_rows),
     ("opens_with_few_descriptors", crate::liveness::opens_with_few_descriptors),
     ("logs_and_ends", crate::writers::logs_and_ends),
     ("logs_in_threads", crate::writers::logs_in_threads),

@@ -45,7 +45,8 @@ pub struct CollectOptions {
 }
 
 impl Workspace {
-    /// Drops the keys of chunks that nothing refers to, and gives their space back.
+    /// Drops the keys of chunks that nothing refers to, and gives their space back. Row groups that were stored in haste
+    /// are written anew at the best level.
     ///
     /// # Errors
     /// If a manifest cannot be read, or the workspace cannot be written.
@@ -62,6 +63,7 @@ impl Workspace {
             }
         }
         sweep(inner, grace, &mut collected)?;
+        crate::ingest::compact_all(inner)?;
         Ok(collected)
     }
 }

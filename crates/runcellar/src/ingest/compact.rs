@@ -4,8 +4,11 @@
 //! at the end of the run, they are read, joined where they are short, and replaced, a few groups a transaction; what was
 //! ingested stays readable throughout. A group that was replaced by somebody else meanwhile is left to them.
 
+use std::collections::HashSet;
+
 use runcellar_format::block::Level;
 use runcellar_format::record::GroupEntry;
+use runcellar_format::seal::Kind;
 use runcellar_format::{ObjectId, WriterId};
 
 use super::batch::{CELLS_MAX, ROWS_MAX};
@@ -28,6 +31,29 @@ pub(crate) fn compact(inner: &Inner, writer: WriterId, groups_max: usize) -> Res
     let is_left = rewritten.len() < planned.len();
     parallel::for_each(rewritten, |groups| rewrite(inner, writer, groups))?;
     Ok(is_left)
+}
+
+/// Rewrites some groups of a writer that recovery stored cheaply, if this handle knows of one.
+pub(crate) fn compact_owed(inner: &Inner, groups_max: usize) -> Result<()> {
+    let Some(writer) = inner.next_owed()? else { return Ok(()) };
+    match compact(inner, writer, groups_max) {
+        Ok(false) => inner.paid(writer),
+        Ok(true) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Rewrites all groups of all runs that are stored cheaply.
+pub(crate) fn compact_all(inner: &Inner) -> Result<()> {
+    for run in inner.read(|tx, _| tx.object_ids(Kind::Run))? {
+        let groups = inner.read(|tx, keyring| store::load(tx, keyring, run)?.groups(tx, keyring))?;
+        let cheap: HashSet<WriterId> =
+            groups.iter().filter(|entry| !entry.best).map(|entry| WriterId(entry.writer)).collect();
+        for writer in cheap {
+            compact(inner, writer, usize::MAX)?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts neighbours together as long as they fit one group, and leaves out what is good as it is.

@@ -39,8 +39,10 @@ pub(crate) enum Extent {
 pub(crate) enum Pace<'a> {
     /// Nobody, until this is set: the run goes on, and the processor is its own.
     Running(&'a AtomicBool),
-    /// `finish()`, or whoever opens a workspace in which writers died.
+    /// `finish()`.
     Ending,
+    /// Whoever opens a workspace in which writers died: what is much is stored cheaply, and written anew later.
+    Recovering,
 }
 
 /// What ingest of one writer keeps from one call to the next.
@@ -92,10 +94,12 @@ impl Intake {
     ) -> Result<bool> {
         let (wait, stop) = match pace {
             Pace::Running(stop) => (Some(RUNNING_WAIT), Some(stop)),
-            Pace::Ending => (None, None),
+            Pace::Ending | Pace::Recovering => (None, None),
         };
         if stop.is_none() && reader.bytes_left() > AHEAD_BYTES {
-            self.read_ahead(inner, reader)?;
+            let cheap = matches!(pace, Pace::Recovering) && reader.bytes_left() > BEHIND_BYTES;
+            self.owes_best |= cheap;
+            self.read_ahead(inner, reader, if cheap { Level::Fast } else { Level::Best })?;
         }
         loop {
             if stop.is_some_and(|stop| stop.load(Ordering::Acquire)) {
@@ -142,13 +146,13 @@ impl Intake {
 
     /// Stores whole batches in another thread while the next one is read, so that two cores are used. Two batches are in
     /// memory at once. Without another thread it does nothing.
-    fn read_ahead(&mut self, inner: &Inner, reader: &mut JournalReader) -> Result<()> {
+    fn read_ahead(&mut self, inner: &Inner, reader: &mut JournalReader, level: Level) -> Result<()> {
         let mut known = std::mem::take(&mut self.known);
         let outcome = std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel::<Batch>(0);
             let known = &mut known;
             let storing = std::thread::Builder::new().name("runcellar".into()).spawn_scoped(scope, move || {
-                receiver.into_iter().try_for_each(|batch| store_batch(inner, batch, known, Level::Best, None, false))
+                receiver.into_iter().try_for_each(|batch| store_batch(inner, batch, known, level, None, false))
             });
             let Ok(storing) = storing else { return Ok(()) };
             let mut read = Ok(());

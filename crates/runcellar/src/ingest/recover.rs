@@ -245,12 +245,12 @@ fn or_not_ours<T>(error: Error) -> Result<Option<T>> {
 /// Ingests what a writer left; returns the journals that may go once that is published.
 fn recover_writer(inner: &Inner, watch: &Watch<'_>, writer: WriterId, files: Vec<Abandoned>) -> Result<Vec<Claim>> {
     let mut intake = intake_of(inner, writer)?;
-    let (mut whole, mut damaged) = (Vec::new(), Vec::new());
+    let (mut whole, mut damaged, mut owes_best) = (Vec::new(), Vec::new(), false);
     for Abandoned { claim, journal, proven } in files {
         let id = journal.header.journal;
         let ingested = inner.read(|tx, keyring| journal.unlock(tx, keyring)).and_then(|mut reader| {
             intake.next_file();
-            intake.ingest(inner, &mut reader, Extent::All, Pace::Ending)?;
+            intake.ingest(inner, &mut reader, Extent::All, Pace::Recovering)?;
             Ok(reader.damage.is_empty())
         });
         match ingested {
@@ -260,11 +260,13 @@ fn recover_writer(inner: &Inner, watch: &Watch<'_>, writer: WriterId, files: Vec
             // Nor do its other files suffer from one that does not open, or whose names were never written.
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 damaged.push((claim, format!("journal {id}: {error}")));
+                owes_best |= intake.owes_best;
                 intake = intake_of(inner, writer)?;
             }
             Err(error) => return Err(error),
         }
     }
+    owes_best |= intake.owes_best;
     if !intake.is_empty() || !inner.read(|tx, keyring| is_settled(tx, keyring, writer))? {
         intake.store(inner, None, true)?;
     }
@@ -277,8 +279,12 @@ fn recover_writer(inner: &Inner, watch: &Watch<'_>, writer: WriterId, files: Vec
         let goes = proven || closed || watch.is_long_silent(&claim.path).unwrap_or(false);
         goes.then_some(claim)
     };
-    // What it stored cheaply while it ran. What is left stays readable, and a little larger.
-    compact(inner, writer, COMPACTED_MAX)?;
+    // What was stored cheaply just now would take as long again: it is left to somebody with time. What the writer itself
+    // stored so is little.
+    match owes_best {
+        true => inner.owe_best(writer)?,
+        false => drop(compact(inner, writer, COMPACTED_MAX)?),
+    }
     overviews::update_of_writer(inner, writer, usize::MAX)?;
     Ok(whole.into_iter().filter_map(may_go).collect())
 }

@@ -246,6 +246,9 @@ impl BackgroundShared {
             // One that fails is tried again in a second, and at the end.
             let left = ingest::compact(self.writer.inner(), self.writer.id(), COMPACTED_AT_ONCE).unwrap_or(true);
             state.intake.owes_best = left;
+        } else if !is_behind && !self.stop.load(Ordering::Acquire) {
+            // What recovery left is readable as it is, and somebody else's.
+            let _ = ingest::compact_owed(self.writer.inner(), COMPACTED_AT_ONCE);
         }
     }
 

@@ -21,10 +21,10 @@ pub use slots::KeySlot;
 pub use usage::{DiskUsage, ProjectUsage, RunUsage, Usage, UsageKind};
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runcellar_format::keyslots::Keyslots;
-use runcellar_format::{SlotId, WorkspaceId};
+use runcellar_format::{SlotId, WorkspaceId, WriterId};
 
 use crate::Result;
 use crate::catalogue::{Cache, Known};
@@ -75,6 +75,8 @@ struct State {
     mirror: mirror::Mirror,
     catalogue: Cache,
     read_cache: ReadCache,
+    /// Writers whose groups recovery stored cheaply: somebody with time writes them anew.
+    owed: Mutex<Vec<WriterId>>,
     /// On a network file system: what is being written.
     turn: Mutex<Option<network::OpenTurn>>,
 }
@@ -173,6 +175,7 @@ impl Inner {
             mirror: old.mirror.for_child(),
             catalogue: Cache::default(),
             read_cache: ReadCache::default(),
+            owed: Mutex::default(),
             turn: Mutex::default(),
         })
     }
@@ -207,6 +210,27 @@ impl Inner {
     ) -> Result<T> {
         let state = self.state()?;
         self.read(|tx, keyring| reading(tx, keyring, &mut state.catalogue.lock()))
+    }
+
+    fn owed(&self) -> Result<MutexGuard<'_, Vec<WriterId>>> {
+        Ok(self.state()?.owed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Remembers that a writer's groups are to be written anew at the best level.
+    pub(crate) fn owe_best(&self, writer: WriterId) -> Result<()> {
+        self.owed()?.push(writer);
+        Ok(())
+    }
+
+    /// Returns a writer whose groups are to be written anew.
+    pub(crate) fn next_owed(&self) -> Result<Option<WriterId>> {
+        Ok(self.owed()?.last().copied())
+    }
+
+    /// Forgets a writer whose groups are all at the best level.
+    pub(crate) fn paid(&self, writer: WriterId) -> Result<()> {
+        self.owed()?.retain(|owed| *owed != writer);
+        Ok(())
     }
 
     pub(crate) fn structure_problems(&self) -> Result<Vec<String>> {
