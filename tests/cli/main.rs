@@ -18,6 +18,7 @@ mod pipes;
 mod plot;
 mod repair;
 mod rm;
+mod secrets;
 mod shell;
 mod show;
 mod support;

@@ -55,6 +55,8 @@ fn the_object_is_that_of_ls_and_more() {
         "forked_from",
         "rewinds",
         "ranks",
+        "arguments",
+        "redacted",
     ];
     for extra in beyond_ls {
         shown.as_object_mut().expect("an object").remove(extra);

@@ -26,6 +26,7 @@ def test_init_has_the_promised_signature() -> None:
             "system",
             "console",
             "source",
+            "redact",
         ),
     ]
     assert parameters["project"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD

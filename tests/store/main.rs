@@ -28,6 +28,7 @@ mod properties;
 mod ranks;
 mod reading;
 mod replay;
+mod secrets;
 mod source;
 mod support;
 mod usage;

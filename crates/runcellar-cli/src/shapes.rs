@@ -141,6 +141,8 @@ pub(crate) struct ShowShape<'a> {
     forked_from: Option<PointShape<'a>>,
     rewinds: Vec<RewindShape>,
     ranks: u32,
+    pub(crate) arguments: &'a [String],
+    pub(crate) redacted: usize,
 }
 
 /// What a run was forked from.
@@ -260,6 +262,8 @@ impl<'a> ShowShape<'a> {
                 .map(|rewind| RewindShape { time: Time(rewind.time), step: rewind.step, rows: rewind.rows })
                 .collect(),
             ranks: lineage.ranks,
+            arguments: &[],
+            redacted: 0,
         }
     }
 }

@@ -56,6 +56,9 @@ fn finish_open(state: RunState, exit_code: Option<i32>) {
         if let Err(error) = run.finish_as(state, exit_code) {
             runcellar::Monitor::warn(&*messages, &format!("run {}: {error}", run.id()));
         }
+        if let Some(text) = run.redacted_message() {
+            runcellar::Monitor::warn(&*messages, &format!("run {}: {text}", run.id()));
+        }
         messages.print();
     }
 }

@@ -103,7 +103,8 @@ fn what_to_save(workspace: &runcellar::Workspace, given: Option<PathBuf>) -> run
 impl Recorder {
     #[new]
     #[pyo3(signature = (*, project, name, config, tags, notes, group, job_type, id, resume, dir, key_file, disabled,
-                        strict, program, runtime, directory, system, console, source, package_paths, save_code, fork_from, resume_from))]
+                        strict, program, runtime, directory, system, console, source, package_paths, save_code,
+                        redact, arguments, fork_from, resume_from))]
     #[allow(clippy::too_many_arguments, reason = "a constructor with keywords only")]
     fn new(
         py: Python<'_>,
@@ -128,6 +129,8 @@ impl Recorder {
         source: Option<bool>,
         package_paths: Vec<PathBuf>,
         save_code: Option<PathBuf>,
+        redact: Option<bool>,
+        arguments: Vec<String>,
         fork_from: Option<&str>,
         resume_from: Option<&str>,
     ) -> Result<Self> {
@@ -195,7 +198,11 @@ impl Recorder {
                 .job_type(job_type.unwrap_or_default())
                 .program(program)
                 .runtime(runtime)
+                .arguments(arguments)
                 .strict(strict);
+            if let Some(redact) = redact {
+                builder = builder.redact(redact);
+            }
             if let Some(resume) = resume {
                 builder = builder.resume(resume);
             }
@@ -383,6 +390,12 @@ impl Recorder {
     #[getter]
     fn _saves_main(&self) -> bool {
         self.saves_main
+    }
+
+    /// Says how many secrets were redacted so far, and where; `None` if there were none.
+    #[getter]
+    fn _redacted(&self) -> Option<String> {
+        self.run().and_then(|run| run.redacted_message())
     }
 
     #[getter]

@@ -17,6 +17,7 @@ pub(crate) mod plot;
 pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod rm;
+pub(crate) mod secrets;
 pub(crate) mod show;
 pub(crate) mod tag;
 pub(crate) mod watch;

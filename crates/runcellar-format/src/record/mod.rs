@@ -12,6 +12,7 @@ mod head;
 mod lineage;
 mod process;
 mod run;
+mod secrets;
 mod tombstone;
 
 pub use artifact::{
@@ -33,6 +34,8 @@ pub use run::{
     Tokens,
 };
 pub use tombstone::Tombstone;
+
+pub use secrets::{ARGUMENTS_FIELD, Arguments, FINDINGS_FIELD, FINDINGS_MAX, Findings, REDACTED_EVENT, Redacted};
 
 use bincode::{Decode, Encode};
 

@@ -152,6 +152,8 @@ class Recorder:
         source: bool | None,
         package_paths: list[str],
         save_code: _Path | None,
+        redact: bool | None,
+        arguments: list[str],
         fork_from: str | None,
         resume_from: str | None,
     ) -> Recorder: ...
@@ -193,6 +195,8 @@ class Recorder:
     def _log_cells(self, cells: list[str]) -> None: ...
     @property
     def _saves_main(self) -> bool: ...
+    @property
+    def _redacted(self) -> str | None: ...
     @property
     def _created(self) -> str | None: ...
     @property

@@ -232,9 +232,16 @@ class Run(_runcellar.Recorder):
         global active
         if active is self:
             active = None
+        was_open = not self.finished
         self._keep_cells()
         self._end_console()
         self._finish(state, exit_code)
+        if was_open and self.finished:
+            self._say_redacted()
+
+    def _say_redacted(self) -> None:
+        if self._redacted is not None:
+            print(f"runcellar: run {self.id}: {self._redacted}", file=sys.stderr, flush=True)
 
     def _keep_cells(self) -> None:
         """Keep what the cells of a notebook have run, if the main file is to be kept."""
@@ -307,6 +314,14 @@ def _program() -> str:
     return sys.argv[0] if sys.argv and sys.argv[0] else "python"
 
 
+def _arguments() -> list[str]:
+    """Return the arguments of the program; none in a notebook, where they are the kernel's."""
+    if "ipykernel" in sys.modules:
+        return []
+    # What the system gave in another encoding stands in surrogates, which no text may hold.
+    return [part.encode(errors="replace").decode() for part in sys.argv[1:]]
+
+
 def init(
     project: str | None = None,
     *,
@@ -328,6 +343,7 @@ def init(
     system: bool | None = None,
     console: bool | None = None,
     source: bool | None = None,
+    redact: bool | None = None,
 ) -> Run:
     """Start a run and make it the active one.
 
@@ -393,6 +409,12 @@ def init(
         which ``git`` is started), and which packages are installed. It is found in the background
         within two seconds, or left out. By default ``RUNCELLAR_SOURCE`` (on or off), else the
         workspace's setting ``source``, which is on.
+    redact : bool, optional
+        Whether secrets (passwords, tokens, keys) are taken out of config, arguments and console
+        before they are recorded; a line on standard error says how many. This process goes on with
+        its own values. By default ``RUNCELLAR_REDACT`` (on or off), else the workspace's setting
+        ``redact``, which is on.
+
     fork_from : str, optional
         ``"ID?_step=N"``: a new run that begins with the history of another up to and including step
         N, or with all of it without ``?_step=N``. It takes over config and metric definitions, too,
@@ -466,6 +488,8 @@ def init(
         source=_switch(source, "RUNCELLAR_SOURCE"),
         save_code=_code.what_to_save(save_code),
         package_paths=[path for path in sys.path if isinstance(path, str)],
+        redact=_switch(redact, "RUNCELLAR_REDACT"),
+        arguments=_arguments(),
     )
     run._config = None
     # A resumed run has more in its config than what is given now: then the store is asked.
@@ -478,6 +502,7 @@ def init(
     run._local_notes = notes
     if run._created is not None:
         print(f"runcellar: {run._created}", file=sys.stderr, flush=True)
+    run._say_redacted()
     active = run
     _process.watch(_active)
     run._end_console = _capture.start(run)

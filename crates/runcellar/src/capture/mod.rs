@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Result;
-use crate::run::OwnSeries;
+use crate::run::{OwnSeries, Redaction};
 use crate::secrets::Scanner;
 use code::{CodeKeeper, Gathered};
 use console::Console;
@@ -50,7 +50,7 @@ pub(crate) struct Capture {
 
 impl Capture {
     /// Starts what `options` ask for. What cannot be started is warned about.
-    pub(crate) fn start(own: OwnSeries, path: PathBuf, options: CaptureOptions) -> Capture {
+    pub(crate) fn start(own: OwnSeries, path: PathBuf, options: CaptureOptions, redaction: Arc<Redaction>) -> Capture {
         let own = Arc::new(own);
         let warned = |what: &str, error: std::io::Error| own.warn(&format!("{what}: {error}"));
         let source = options.source.map(|options| SourceThread::start(own.clone(), options));
@@ -61,7 +61,8 @@ impl Capture {
         if let Some(Err(error)) = options.code.map(|options| code.start(options)) {
             warned("its code is not kept", error);
         }
-        Capture { own, sampler: Mutex::new(sampler), source: Mutex::new(source), code, console: Console::default() }
+        let console = Console::new(redaction);
+        Capture { own, sampler: Mutex::new(sampler), source: Mutex::new(source), code, console }
     }
 
     /// Takes in what the run wrote to a stream of its console.

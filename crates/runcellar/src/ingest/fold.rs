@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use runcellar_format::record::{
-    Close, FieldChange, FieldId, LAUNCH_FIELD, Launched, Launches, MetricDefinition, RunRecord, RunState, SeriesEntry,
-    Session, Stamped, Start, Tag, Tokens, extra_body, set_extra_body,
+    Close, Event, FINDINGS_FIELD, FINDINGS_MAX, FieldChange, FieldId, Findings, LAUNCH_FIELD, Launched, Launches,
+    MetricDefinition, Redacted, RunRecord, RunState, SeriesEntry, Session, Stamped, Start, Tag, Tokens, extra_body,
+    set_extra_body,
 };
 use runcellar_format::value::{Json, Value};
 use runcellar_format::{KeyId, WriterId};
@@ -162,7 +163,7 @@ pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
                 }
             }
             Deed::Close(close) => apply_close(record, batch.writer, close),
-            Deed::Event(_) => {}
+            Deed::Event(event) => apply_event(record, event)?,
         }
     }
     if let Some(session) = record.sessions.iter_mut().find(|session| session.writer == batch.writer.0) {
@@ -174,6 +175,26 @@ pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
     }
     derive_state(record);
     Ok(())
+}
+
+/// Lists a secret that was redacted; other events are for people who look into journals.
+fn apply_event(record: &mut RunRecord, event: &Event) -> Result<()> {
+    let Some(finding) = Redacted::from_event(event) else { return Ok(()) };
+    let mut findings = findings(record)?;
+    if findings.all.len() < FINDINGS_MAX && !findings.all.contains(&finding) {
+        findings.all.push(finding);
+        set_extra_body(&mut record.extra, FINDINGS_FIELD, &findings)
+            .map_err(|cause| Error::format("findings", cause))?;
+    }
+    Ok(())
+}
+
+/// Returns the secrets that were found in what a run recorded.
+pub(crate) fn findings(record: &RunRecord) -> Result<Findings> {
+    let findings = extra_body(&record.extra, FINDINGS_FIELD);
+    Ok(findings
+        .map_err(|cause| Error::format(format_args!("findings of run {}", record.id), cause))?
+        .unwrap_or_default())
 }
 
 fn apply_close(record: &mut RunRecord, writer: WriterId, close: &Close) {

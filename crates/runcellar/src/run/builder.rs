@@ -6,18 +6,21 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use runcellar_format::WriterId;
-use runcellar_format::record::{DIRECTORY_FIELD, LAUNCH_FIELD, Launched, ProcessField, Start, Tokens, set_extra_body};
+use runcellar_format::record::{
+    ARGUMENTS_FIELD, Arguments, DIRECTORY_FIELD, LAUNCH_FIELD, Launched, ProcessField, Start, Tokens, set_extra_body,
+};
 
 use super::background::{Background, Role};
 use super::journal_file::EmptyJournal;
 use super::meet::{self, Given, Met};
 use super::writer::{JOURNAL_BYTES_MAX, Place, Writer, WriterOptions};
-use super::{OwnSeries, Run, Shared};
+use super::{OwnSeries, Redaction, Run, Shared};
 use crate::capture::{Capture, CaptureOptions, CodeOptions, SaveCode, SourceOptions};
 use crate::environment::Launch;
 use crate::ingest::Intake;
 use crate::ingest::progress::Progress;
 use crate::os::Forkable;
+use crate::secrets::{Finding, Language, Scanner};
 use crate::{Error, HistoryPoint, Json, Result, Workspace, capture, io, os};
 
 /// How long `start` waits for the database before it records without it (journal of key source 2).
@@ -68,6 +71,8 @@ pub struct RunBuilder {
     packages: Vec<(String, String)>,
     package_paths: Vec<PathBuf>,
     save_code: SaveCode,
+    redact: Option<bool>,
+    arguments: Vec<String>,
 }
 
 impl Workspace {
@@ -98,6 +103,8 @@ impl Workspace {
             packages: Vec::new(),
             package_paths: Vec::new(),
             save_code: SaveCode::Nothing,
+            redact: None,
+            arguments: Vec::new(),
         }
     }
 }
@@ -258,6 +265,21 @@ impl RunBuilder {
         self
     }
 
+    /// Says whether config, arguments, program and console are searched for secrets, which are then redacted. By default the
+    /// workspace's setting `redact` says, which is on.
+    #[must_use]
+    pub fn redact(mut self, redact: bool) -> Self {
+        self.redact = Some(redact);
+        self
+    }
+
+    /// Sets the arguments of the program. By default none are recorded.
+    #[must_use]
+    pub fn arguments<T: Into<String>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
+        self.arguments = arguments.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Sets the size at which a journal is followed by another, so that tests need not write much to see it.
     #[doc(hidden)]
     #[must_use]
@@ -277,7 +299,8 @@ impl RunBuilder {
         let inner = &workspace.inner;
         let writer_id = WriterId(io::random(&*inner.io)?);
         let (options, capture) = (self.options, self.capture()?);
-        let (mut start, mut given) = self.into_start()?;
+        let redaction = Arc::new(Redaction::new(workspace.scanner(self.redact)?));
+        let (mut start, mut given, findings) = self.into_start(redaction.scanner())?;
         meet::identify(&workspace, &mut start, &mut given)?;
         // The file comes before the run is known, so that a run whose writer dies in between can be told by an empty
         // journal and needs no search for it; see `ingest::recover`.
@@ -297,19 +320,25 @@ impl RunBuilder {
         }
         let background = Background::start(Arc::new(writer), Role::Original);
         let own = OwnSeries::new(inner.clone(), key.clone(), &start, writer_id, options);
-        let capture = Capture::start(own, workspace.path().to_owned(), capture);
+        let capture = Capture::start(own, workspace.path().to_owned(), capture, redaction.clone());
         let shared = Shared {
             workspace: workspace.clone(),
             key,
             start,
             options,
+            redaction,
             place: Place::new(next_step),
             resumed,
             is_new,
             writer: Forkable::new(background),
             capture: Forkable::new(capture),
         };
-        Ok(Run { shared: Arc::new(shared), finished: AtomicBool::new(false) })
+        let run = Run { shared: Arc::new(shared), finished: AtomicBool::new(false) };
+        run.tell(findings)?;
+        if let Some(text) = run.redacted_message() {
+            workspace.inner.monitor.note(&format!("run {}: {text}", run.id()));
+        }
+        Ok(run)
     }
 
     fn capture(&self) -> Result<CaptureOptions> {
@@ -324,14 +353,15 @@ impl RunBuilder {
                 save: self.save_code.clone(),
                 directory: self.directory.clone(),
                 main: PathBuf::from(&self.program),
-                scanner: self.workspace.scanner(None)?,
+                scanner: self.workspace.scanner(self.redact)?,
             })
         };
         let code = (self.save_code != SaveCode::Nothing && first).then(code).transpose()?;
         Ok(CaptureOptions { system: self.system, source: (self.source && first).then(source), code })
     }
 
-    fn into_start(self) -> Result<(Start, Given)> {
+    /// Makes the start record, without the secrets that `scanner` finds.
+    fn into_start(self, scanner: &Scanner) -> Result<(Start, Given, Vec<Finding>)> {
         let io = self.workspace.inner.io.clone();
         let given = Given {
             id: self.id.is_some(),
@@ -357,6 +387,15 @@ impl RunBuilder {
         if !matches!(self.config, Json::Map(_)) {
             return Err(Error::invalid("config: a map is expected"));
         }
+        let (config, mut findings) = scanner.config("config", self.config);
+        let (program, found) = scanner.text(&self.program, Language::Text, |_| "program".to_owned());
+        findings.extend(found);
+        if !self.arguments.is_empty() {
+            let (all, found) = scanner.arguments(&self.arguments);
+            findings.extend(found);
+            set_extra_body(&mut extra, ARGUMENTS_FIELD, &Arguments { all })
+                .map_err(|cause| Error::format("arguments", cause))?;
+        }
         let git = self.directory.as_deref().map(capture::git_head).unwrap_or_default();
         let tags = self.tags.into_iter().map(|tag| checked_name("tag", tag, &[])).collect::<Result<Vec<_>>>()?;
         let mut start = Start {
@@ -369,7 +408,7 @@ impl RunBuilder {
             group: self.group,
             job_type: self.job_type,
             tags,
-            config: Tokens::new(&self.config).map_err(|cause| Error::format("config", cause))?,
+            config: Tokens::new(&config).map_err(|cause| Error::format("config", cause))?,
             started: io.wall_us(),
             resumed: false,
             forked_from: [0; 16],
@@ -378,14 +417,14 @@ impl RunBuilder {
             boot_id: String::new(),
             pid: 0,
             device: [0; 16],
-            program: self.program,
+            program: program.into_owned(),
             git_commit: git.commit,
             git_branch: git.branch,
             runtime: self.runtime,
             extra,
         };
         put_process(&mut start);
-        Ok((start, given))
+        Ok((start, given, findings))
     }
 }
 

@@ -11,6 +11,7 @@ mod meet;
 mod metric_names;
 mod names;
 mod own_series;
+mod redaction;
 pub(crate) mod registry;
 mod ring;
 mod row;
@@ -20,6 +21,7 @@ pub(crate) use builder::checked_name;
 pub use builder::{Resume, RunBuilder};
 pub use media::MEDIA_WAITING_BYTES_MAX;
 pub(crate) use own_series::{OwnRow, OwnSeries};
+pub(crate) use redaction::Redaction;
 pub(crate) use row::ROW_VALUES_MAX;
 pub use row::{IntoRow, MetricId, Row};
 
@@ -34,6 +36,7 @@ use crate::io;
 use crate::media::NewMedia;
 use crate::os::Forkable;
 use crate::own::is_own;
+use crate::secrets::Finding;
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Json, Result, Value, Workspace};
 use background::{Background, Role};
@@ -55,6 +58,8 @@ struct Shared {
     key: JournalKey,
     start: Start,
     options: WriterOptions,
+    /// Takes secrets out of what is recorded of the surroundings.
+    redaction: Arc<Redaction>,
     /// Where the next row goes; survives a fork without a lock.
     place: Place,
     /// It goes on with what was recorded before.
@@ -217,12 +222,32 @@ impl Run {
         self.set_field(FieldId::Summary, key, &Json::from(value.into()))
     }
 
-    /// Sets a top-level key of the config.
+    /// Sets a top-level key of the config. What looks like a secret in it is redacted, if the run does that.
     ///
     /// # Errors
     /// As [`Run::log`], and [`ErrorKind::InvalidArgument`] for a value that nests too deep.
     pub fn config(&self, key: &str, value: impl Into<Json>) -> Result<()> {
-        self.set_field(FieldId::Config, key, &value.into())
+        let (value, findings) = self.shared.redaction.scanner().config_key(key, value.into());
+        self.set_field(FieldId::Config, key, &value)?;
+        self.tell(findings)
+    }
+
+    /// Lists the secrets that were redacted, in what this process recorded of its surroundings: each once.
+    #[must_use]
+    pub fn redacted(&self) -> Vec<Finding> {
+        self.shared.redaction.all()
+    }
+
+    /// Says in one line how many secrets were redacted and where; `None` if there were none.
+    #[must_use]
+    pub fn redacted_message(&self) -> Option<String> {
+        redaction::told(&self.redacted(), self.id())
+    }
+
+    /// Records what was redacted, as far as it is new.
+    fn tell(&self, findings: Vec<Finding>) -> Result<()> {
+        let new = self.shared.redaction.take(findings);
+        new.iter().try_for_each(|finding| self.shared.writer()?.redacted(&finding.to_record()))
     }
 
     /// Adds a tag.
@@ -348,8 +373,7 @@ impl Run {
         {
             return Err(Error::invalid(format!("code folder {:?}: a name without / is expected", folder.name)));
         }
-        let scanner = self.workspace().scanner(None)?;
-        self.capturing()?.log_code(&scanner, folder, files)
+        self.capturing()?.log_code(self.shared.redaction.scanner(), folder, files)
     }
 
     /// Keeps the cells that a notebook has run, as a script, redacted.
@@ -357,8 +381,7 @@ impl Run {
     /// # Errors
     /// If the workspace cannot be written.
     pub fn log_cells(&self, cells: &[String]) -> Result<()> {
-        let scanner = self.workspace().scanner(None)?;
-        self.capturing()?.log_cells(&scanner, cells)
+        self.capturing()?.log_cells(self.shared.redaction.scanner(), cells)
     }
 
     fn capturing(&self) -> Result<&Capture> {
@@ -410,6 +433,9 @@ impl Run {
             capture.finish();
         }
         let close = Close { state, exit_code, time: 0, dropped: 0, extra: Vec::new() };
+        if let Some(text) = self.redacted_message().filter(|_| background.is_original()) {
+            shared.inner().monitor.note(&format!("run {}: {text}", self.id()));
+        }
         let outcome = background.finish(close);
         if let Some(capture) = shared.capture.own() {
             capture.finish_code();

@@ -14,6 +14,7 @@ use super::journal_file::JournalKey;
 use super::writer::{Writer, WriterOptions};
 use crate::Result;
 use crate::io;
+use crate::secrets::Finding;
 use crate::workspace::Inner;
 
 /// What one row of the store's own holds: its step, which is the caller's count, and values by name.
@@ -69,6 +70,14 @@ impl OwnSeries {
         if let Some(background) = self.background.get_or_init(|| self.begin()) {
             // Not strict, so this can only say that the run is finished.
             let _ = background.writer().log_rows(rows);
+        }
+    }
+
+    /// Says that a secret was redacted.
+    pub(crate) fn redacted(&self, finding: &Finding) {
+        if let Some(background) = self.background.get_or_init(|| self.begin()) {
+            // As above.
+            let _ = background.writer().redacted(&finding.to_record());
         }
     }
 

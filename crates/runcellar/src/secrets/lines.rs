@@ -10,7 +10,7 @@ use super::{Finding, Scanner};
 const KEY_LINES_MAX: usize = 200;
 
 /// The lines of one text, in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Lines {
     language: Language,
     /// Lines of a private key that may still follow; none outside of one.
@@ -45,7 +45,7 @@ impl Lines {
         if !scanner.is_on() {
             return Cow::Borrowed(line);
         }
-        let mut after = Lines { ..*self };
+        let mut after = self.clone();
         let spans = after.spans(line, true);
         scanner.redacted(line, &spans, String::new).0
     }

@@ -20,6 +20,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use runcellar_format::Secret;
+use runcellar_format::record::{ARGUMENTS_FIELD, Arguments, Redacted, extra_body};
 use runcellar_format::seal::finding_id;
 
 pub use lines::Lines;
@@ -27,8 +28,11 @@ pub use rule::{Rule, rules};
 pub use scan::Language;
 use scan::Span;
 
+use crate::ingest::fold;
 use crate::keys::Purpose;
-use crate::{Error, Json, Result, Workspace};
+use crate::query::tail::with_run;
+use crate::workspace::settings;
+use crate::{Error, Json, Result, RunInfo, Workspace};
 
 /// A secret that was found and taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,6 +45,13 @@ pub struct Finding {
     pub place: String,
     /// How long it was, in characters.
     pub length: u64,
+}
+
+impl Finding {
+    pub(crate) fn to_record(&self) -> Redacted {
+        let Finding { id, rule, place, length } = self.clone();
+        Redacted { id, rule, place, length }
+    }
 }
 
 /// Looks for secrets, as a workspace is set to.
@@ -136,14 +147,66 @@ impl Workspace {
     /// # Errors
     /// If the settings cannot be read.
     pub fn scanner(&self, redact: Option<bool>) -> Result<Scanner> {
-        if !redact.map_or_else(|| Ok(self.setting("redact")? == Json::Bool(true)), Ok::<_, Error>)? {
+        if redact == Some(false) {
             return Ok(Scanner::off());
         }
-        let allowed = match self.setting("secrets.allow")? {
-            Json::Text(ids) => ids.split(',').map(str::to_owned).collect(),
-            _ => Vec::new(),
-        };
-        let key = self.inner.read(|tx, keyring| tx.workspace_key(keyring, Purpose::Lookup))?;
-        Ok(Scanner::new(key.secret().duplicate(), allowed))
+        self.inner.read(|tx, keyring| {
+            let settings = settings::load(tx, keyring)?;
+            if redact.is_none() && settings::value(&settings, "redact")? != Json::Bool(true) {
+                return Ok(Scanner::off());
+            }
+            let allowed = allowed(&settings::value(&settings, "secrets.allow")?);
+            Ok(Scanner::new(tx.workspace_key(keyring, Purpose::Lookup)?.secret().duplicate(), allowed))
+        })
+    }
+
+    /// Lists the secrets that were found in what a run recorded of its surroundings, and are not in the record.
+    ///
+    /// # Errors
+    /// If the run cannot be read.
+    pub fn findings(&self, run: &RunInfo) -> Result<Vec<Finding>> {
+        with_run(&self.inner, run.object, |_, _, view| {
+            let findings = fold::findings(&view.data.record)?.all;
+            let told = |Redacted { id, rule, place, length }| Finding { id, rule, place, length };
+            Ok(findings.into_iter().map(told).collect())
+        })
+    }
+
+    /// Returns the arguments of the program that started a run; none if they were not recorded.
+    ///
+    /// # Errors
+    /// If the run cannot be read.
+    pub fn arguments(&self, run: &RunInfo) -> Result<Vec<String>> {
+        with_run(&self.inner, run.object, |_, _, view| {
+            let arguments: Option<Arguments> = extra_body(&view.data.record.start.extra, ARGUMENTS_FIELD)
+                .map_err(|cause| Error::format(format_args!("arguments of run {}", run.id), cause))?;
+            Ok(arguments.unwrap_or_default().all)
+        })
+    }
+
+    /// Keeps what a finding names from now on, as it is no secret.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for what is no id, or if the workspace cannot be written.
+    pub fn allow_findings(&self, ids: &[impl AsRef<str>]) -> Result<()> {
+        let mut all = allowed(&self.setting("secrets.allow")?);
+        for id in ids {
+            if !settings::is_finding_id(id.as_ref()) {
+                let message = format!("finding {:?}: 12 hexadecimal digits are expected", id.as_ref());
+                return Err(Error::invalid(message));
+            }
+            if !all.iter().any(|known| known == id.as_ref()) {
+                all.push(id.as_ref().to_owned());
+            }
+        }
+        self.set_setting("secrets.allow", Some(&all.join(",")))
+    }
+}
+
+/// Returns the ids that the setting `secrets.allow` lists.
+fn allowed(setting: &Json) -> Vec<String> {
+    match setting {
+        Json::Text(ids) => ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect(),
+        _ => Vec::new(),
     }
 }

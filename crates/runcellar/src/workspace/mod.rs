@@ -5,7 +5,7 @@ mod diagnose;
 mod mirror;
 mod network;
 mod open;
-mod settings;
+pub(crate) mod settings;
 mod slots;
 mod turn;
 mod usage;

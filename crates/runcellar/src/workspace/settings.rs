@@ -131,11 +131,7 @@ impl Workspace {
     /// [`crate::ErrorKind::InvalidArgument`] for an unknown name, or a failed read.
     pub fn setting(&self, name: &str) -> Result<Json> {
         let info = setting(name)?;
-        let settings = self.inner.read(load)?;
-        match settings.values.iter().find(|(key, _)| key == name) {
-            Some((_, stamped)) => stamped.value.json().map_err(|cause| Error::format(name, cause)),
-            None => info.default_value(),
-        }
+        value(&self.inner.read(load)?, info.name)
     }
 
     /// Sets a setting from its text; `None` brings the default back.
@@ -160,12 +156,20 @@ impl Workspace {
 }
 
 /// Returns true if a text has the form of a finding's id.
-fn is_finding_id(text: &str) -> bool {
+pub(crate) fn is_finding_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
+/// Returns the value of a setting, or its default.
+pub(crate) fn value(settings: &Settings, name: &str) -> Result<Json> {
+    match settings.values.iter().find(|(key, _)| key == name) {
+        Some((_, stamped)) => stamped.value.json().map_err(|cause| Error::format(name, cause)),
+        None => setting(name)?.default_value(),
+    }
+}
+
 /// Reads the settings record.
-pub(super) fn load(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Settings> {
+pub(crate) fn load(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Settings> {
     let row = tx.object(ObjectKey::new(Kind::Settings, WORKSPACE_OWNER, 0))?;
     let row = row.ok_or_else(|| Error::damaged("cellar.db: the settings are missing"))?;
     let body = tx.open_object(keyring, &row)?;

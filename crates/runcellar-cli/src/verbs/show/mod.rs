@@ -51,6 +51,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let (metrics, system) = (workspace.metrics_in(&run, window)?, workspace.system_metrics(&run)?);
     let (lineage, source) = (workspace.lineage(&run)?, workspace.source(&run)?);
     let code = workspace.code(&run)?;
+    let (arguments, redacted) = (workspace.arguments(&run)?, workspace.findings(&run)?.len());
     let sparks = |metrics: &[MetricInfo], window| match session.json || session.display.ascii {
         true => Ok(Vec::new()),
         false => {
@@ -64,9 +65,12 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let paged = || {
         let system = if args.system { system.as_slice() } else { &[] };
         let tables = [(metrics.as_slice(), of_metrics.as_slice()), (system, of_system.as_slice())];
-        page::page((&run, &lineage, &source, &code), &rest, tables, now, session.display)
+        let told = (arguments.as_slice(), redacted);
+        page::page((&run, &lineage, &source, &code, told), &rest, tables, now, session.display)
     };
-    session.answer(&ShowShape::of(&run, &metrics, &system, (&lineage, &source, &code), now), paged)
+    let mut shape = ShowShape::of(&run, &metrics, &system, (&lineage, &source, &code), now);
+    (shape.arguments, shape.redacted) = (&arguments, redacted);
+    session.answer(&shape, paged)
 }
 
 /// Returns the entries of a summary that no metric's last value is.

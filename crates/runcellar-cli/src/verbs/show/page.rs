@@ -21,7 +21,13 @@ const COMMIT_DIGITS: usize = 12;
 /// Returns the page: header, config, metrics, the rest of the summary, and system metrics, each metric with its
 /// sparkline.
 pub(super) fn page(
-    (run, lineage, source, code): (&RunInfo, &Lineage, &Source, &[CodeEntry]),
+    (run, lineage, source, code, (arguments, redacted)): (
+        &RunInfo,
+        &Lineage,
+        &Source,
+        &[CodeEntry],
+        (&[String], usize),
+    ),
     rest: &[&(String, Value)],
     [(metrics, sparks), (system, system_sparks)]: [(&[MetricInfo], &[String]); 2],
     now: i64,
@@ -29,6 +35,10 @@ pub(super) fn page(
 ) -> String {
     let mut page = Page { text: String::new(), display };
     page.header(run, source, now);
+    page.field("arguments", &visible(&arguments.join(" ")));
+    if redacted > 0 {
+        page.field("redacted", &format!("{redacted}  runcellar secrets {} lists them", visible(&run.id)));
+    }
     page.code(code);
     page.lineage(lineage);
     page.config(&run.config);

@@ -5,14 +5,16 @@
 //! left out is counted and said.
 
 mod screen;
+mod screening;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use runcellar_format::journal::RowValue;
 
 use crate::own::CONSOLE;
-use crate::run::{OwnRow, OwnSeries};
-use screen::{Line, Recorder, Screen};
+use crate::run::{OwnRow, OwnSeries, Redaction};
+use screen::{Line, Progress, Recorder, Screen};
+use screening::Screening;
 
 /// Lines a second that are recorded in the long run: some twenty times what a person could read.
 const LINES_PER_SECOND: i64 = 500;
@@ -72,12 +74,10 @@ impl Stream {
 }
 
 /// The console of a run, in one process.
-#[derive(Default)]
 pub(super) struct Console {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     screens: Vec<(Stream, Screen)>,
     ledger: Ledger,
@@ -85,6 +85,11 @@ struct State {
 }
 
 impl Console {
+    pub(super) fn new(redaction: Arc<Redaction>) -> Console {
+        let ledger = Ledger::new(Screening::new(redaction));
+        Console { state: Mutex::new(State { screens: Vec::new(), ledger, redrawn_us: None }) }
+    }
+
     /// Takes in what was written to `stream`; nothing but the time that passed, if there are no bytes.
     pub(super) fn write(&self, own: &OwnSeries, stream: Stream, bytes: &[u8], now_us: i64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,6 +120,7 @@ impl Console {
     pub(super) fn finish(&self, own: &OwnSeries) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { screens, ledger, .. } = &mut *state;
+        ledger.screening.is_last = true;
         record_changes(screens, ledger);
         ledger.note_left_out();
         ledger.flush(own);
@@ -126,11 +132,6 @@ fn record_changes(screens: &mut [(Stream, Screen)], ledger: &mut Ledger) {
     for (stream, screen) in screens {
         screen.record_changes(&mut Entries { stream: *stream, ledger });
     }
-}
-
-/// What a line passes through before it is recorded: the one place where anything could be taken out of it.
-fn screened(text: String) -> String {
-    text
 }
 
 /// The lines to be recorded, and what may be.
@@ -146,10 +147,11 @@ struct Ledger {
     left_out: u64,
     full: bool,
     refilled_us: Option<i64>,
+    screening: Screening,
 }
 
-impl Default for Ledger {
-    fn default() -> Self {
+impl Ledger {
+    fn new(screening: Screening) -> Self {
         Ledger {
             next: 0,
             rows: Vec::new(),
@@ -160,6 +162,7 @@ impl Default for Ledger {
             left_out: 0,
             full: false,
             refilled_us: None,
+            screening,
         }
     }
 }
@@ -170,7 +173,7 @@ struct Entries<'a> {
 }
 
 impl Recorder for Entries<'_> {
-    fn record(&mut self, line: &mut Line) {
+    fn record(&mut self, line: &mut Line, progress: Progress) {
         let ledger = &mut *self.ledger;
         if ledger.full {
             return;
@@ -180,8 +183,8 @@ impl Recorder for Entries<'_> {
             return;
         }
         ledger.note_left_out();
-        let text = screened(line.text());
         let number = *line.number.get_or_insert_with(|| ledger.next_number());
+        let text = line.text(|text, cut| ledger.screening.screened(self.stream, text, number, progress, cut));
         ledger.push(number, self.stream, &text);
         if ledger.lines_left <= 0 || ledger.bytes_left <= 0 {
             ledger.full = true;
@@ -225,6 +228,7 @@ impl Ledger {
 
     /// Writes the rows down.
     fn flush(&mut self, own: &OwnSeries) {
+        self.screening.tell(own);
         let mut rows = self.rows.as_slice();
         while !rows.is_empty() {
             let mut bytes = 0;
@@ -259,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_bounded_and_what_is_left_out_is_said() {
-        let (mut screen, mut ledger) = (Screen::new(), Ledger::default());
+        let (mut screen, mut ledger) = (Screen::new(), Ledger::new(Screening::default()));
         ledger.refill(0);
         lines(&mut screen, &mut ledger, LINES_AT_ONCE as usize + 777);
         assert_eq!(ledger.rows.len() as i64, LINES_AT_ONCE);
@@ -274,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_console_without_end_stops_and_says_so() {
-        let (mut screen, mut ledger) = (Screen::new(), Ledger::default());
+        let (mut screen, mut ledger) = (Screen::new(), Ledger::new(Screening::default()));
         let mut now_us = 0;
         while !ledger.full {
             now_us += 100_000_000;

@@ -26,18 +26,29 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Returns the text to be recorded.
-    pub(super) fn text(&self) -> String {
+    /// Returns the text to be recorded, after `screened` has looked at what there is of it and whether there was more.
+    pub(super) fn text(&self, screened: impl FnOnce(&str, bool) -> String) -> String {
         match self.cut {
-            0 => self.text.clone(),
-            cut => format!("{} [{cut} bytes more]", self.text),
+            0 => screened(&self.text, false),
+            cut => format!("{} [{cut} bytes more]", screened(&self.text, true)),
         }
     }
 }
 
+/// How far a line is that is to be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It has just ended.
+    Ended,
+    /// It ended before, and was drawn over.
+    DrawnOver,
+    /// It has not ended.
+    Open,
+}
+
 /// Takes lines that have changed, to be recorded.
 pub(super) trait Recorder {
-    fn record(&mut self, line: &mut Line);
+    fn record(&mut self, line: &mut Line, progress: Progress);
 }
 
 /// One stream, as lines.
@@ -125,9 +136,10 @@ impl Screen {
 
     /// Records every line that has changed and is not recorded: those drawn over, and the one that has not ended.
     pub(super) fn record_changes(&mut self, recorder: &mut impl Recorder) {
-        for line in self.lines.iter_mut().filter(|line| line.dirty) {
+        let last = self.lines.len() - 1;
+        for (at, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| line.dirty) {
             line.dirty = false;
-            recorder.record(line);
+            recorder.record(line, if at < last { Progress::DrawnOver } else { Progress::Open });
         }
     }
 
@@ -157,12 +169,12 @@ impl Screen {
             && (ended.dirty || ended.number.is_none())
         {
             ended.dirty = false;
-            recorder.record(ended);
+            recorder.record(ended, Progress::Ended);
         }
         self.lines.push_back(Line::default());
         if self.lines.len() > WINDOW_LINES {
             if let Some(mut gone) = self.lines.pop_front().filter(|gone| gone.dirty) {
-                recorder.record(&mut gone);
+                recorder.record(&mut gone, Progress::DrawnOver);
             }
             self.row -= 1;
         }
@@ -296,13 +308,13 @@ mod tests {
     }
 
     impl Recorder for Kept {
-        fn record(&mut self, line: &mut Line) {
+        fn record(&mut self, line: &mut Line, _: Progress) {
             self.records += 1;
             let number = *line.number.get_or_insert(self.lines.len() as i64) as usize;
             if number == self.lines.len() {
                 self.lines.push(String::new());
             }
-            self.lines[number] = line.text();
+            self.lines[number] = line.text(|text, _| text.to_owned());
         }
     }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use runcellar_format::WriterId;
 use runcellar_format::journal::{Record, RowWriter};
-use runcellar_format::record::{Close, FieldChange, Start};
+use runcellar_format::record::{Close, FieldChange, Redacted, Start};
 
 use super::journal_file::{EmptyJournal, JournalKey, OpenJournal};
 use super::metric_names::Names;
@@ -256,6 +256,11 @@ impl Writer {
 
     pub(super) fn heartbeat(&self) -> Result<()> {
         self.emit_record(0, |time| Record::Heartbeat { time })
+    }
+
+    /// Says that a secret was redacted.
+    pub(super) fn redacted(&self, finding: &Redacted) -> Result<()> {
+        self.emit_record(0, |time| Record::Event(finding.to_event(time)))
     }
 
     /// Ends the writer: the last frame, and nothing after it.

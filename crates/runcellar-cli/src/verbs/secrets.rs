@@ -1,0 +1,96 @@
+//! `secrets`: what was redacted in runs, and what is no secret.
+
+use clap_complete::engine::ArgValueCompleter;
+use runcellar::secrets::Finding;
+use runcellar::{RunInfo, Selection};
+
+use crate::complete;
+use crate::failure::Failure;
+use crate::render::table::{Cell, Column, Table};
+use crate::render::{Style, visible};
+use crate::session::Session;
+
+/// Runs that are looked at if none is named: the latest.
+const RUNS_MAX: usize = 50;
+
+/// List the secrets that were redacted in what runs recorded
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without RUN the latest 50 runs are looked at. What was redacted cannot be brought back; --allow keeps it in what is \
+recorded from now on, and runcellar config get secrets.allow lists what is kept.
+
+Examples:
+  runcellar secrets
+  runcellar secrets brave-otter-12
+  runcellar secrets --allow 0123456789ab")]
+pub(crate) struct Args {
+    /// The runs
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    runs: Vec<String>,
+    /// Keep what this finding names from now on: it is no secret
+    #[arg(long, value_name = "ID", conflicts_with = "runs")]
+    allow: Vec<String>,
+}
+
+#[derive(serde::Serialize)]
+struct Shape<'a> {
+    run: &'a str,
+    name: &'a str,
+    project: &'a str,
+    id: &'a str,
+    rule: &'a str,
+    place: &'a str,
+    length: u64,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
+    let workspace = session.open()?;
+    if !args.allow.is_empty() {
+        workspace.allow_findings(&args.allow)?;
+        return session.answer(&args.allow, || format!("allowed {}\n", visible(&args.allow.join(", "))));
+    }
+    let runs = match args.runs.is_empty() {
+        true => workspace.runs(&Selection { limit: Some(RUNS_MAX), ..Selection::default() })?,
+        false => workspace.find_runs(&args.runs, false)?,
+    };
+    let mut found: Vec<(&RunInfo, Finding)> = Vec::new();
+    for run in &runs {
+        found.extend(workspace.findings(run)?.into_iter().map(|finding| (run, finding)));
+    }
+    let shape: Vec<Shape<'_>> = found
+        .iter()
+        .map(|(run, finding)| Shape {
+            run: &run.id,
+            name: &run.name,
+            project: &run.project,
+            id: &finding.id,
+            rule: &finding.rule,
+            place: &finding.place,
+            length: finding.length,
+        })
+        .collect();
+    session.answer(&shape, || {
+        let place = Column::left("place").shrink_to(12);
+        let mut table = Table::new(vec![
+            Column::left("run"),
+            Column::left("id"),
+            Column::left("rule"),
+            place,
+            Column::right("length"),
+        ]);
+        for (run, finding) in &found {
+            table.push(vec![
+                Cell::new(visible(&run.id), Style::Cyan),
+                visible(&finding.id).into(),
+                visible(&finding.rule).into(),
+                visible(&finding.place).into(),
+                finding.length.to_string().into(),
+            ]);
+        }
+        table.render(session.display.width, session.display.color)
+    })?;
+    if found.is_empty() && !session.json {
+        session.note("nothing was redacted");
+    }
+    Ok(())
+}
