@@ -67,6 +67,8 @@ fn record(place: &Place, counts: fn(Call) -> bool, fate: Fate, n: u64, length: u
     }
     let met = faults.seen() >= n;
     faults.arm(false);
+    // Files that could not be removed would be looked at again and again.
+    place.ten_minutes_pass();
     let workspace = place.open();
     match (logged, workspace.find_run(&id)) {
         (Some((logged, dropped, finished)), Ok(run)) => {

@@ -206,6 +206,7 @@ fn kill_while_creating(rng: &mut Rng, tally: &mut Tally) {
 
 /// The workspace is whole, listed in silence, and can be written.
 fn whole(place: &Place) {
+    place.ten_minutes_pass();
     let workspace = place.open_silently();
     let report = workspace.check(CheckOptions { read_data: true }).expect("is checked");
     assert!(report.is_ok(), "{:#?}", report.problems);

@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use runcellar::{
-    CheckOptions, Claim, FileSystemMode, LeftWhy, OpenOptions, Repair, RepairAction, RunState, Selection, Value,
-    Workspace,
+    CheckOptions, Claim, FileSystemMode, LeftWhy, OpenOptions, Repair, RepairAction, Resume, RunState, Selection,
+    Value, Workspace,
 };
 
 use crate::support::child::Counter;
 use crate::support::io::{Call, Fate, Hooked};
 use crate::support::rows::assert_points;
-use crate::support::{Heard, Place, child, list, not_tested, rows};
+use crate::support::{Heard, Place, age, child, is_network, list, not_tested, rows};
 
 fn open_as(place: &Place, file_system: FileSystemMode) -> Workspace {
     let heard = Arc::new(Heard::default());
@@ -169,10 +169,20 @@ pub(crate) fn dies_ingesting(place: &Place, n: &str) {
     unsafe { libc::_exit(0) };
 }
 
-/// Makes a file look as if it was last written some time ago; another process does it, as a journal may be open here.
-fn age(path: &Path, ago: &str) {
-    let status = Command::new("touch").arg("-d").arg(ago).arg(path).status().expect("touch runs");
-    assert!(status.success(), "touch {}", path.display());
+/// What a writer left is found when another has gone on with its run, and ended well: that one's end stands.
+#[test]
+fn a_journal_that_is_found_after_its_run_was_gone_on_with_does_not_make_it_crashed() {
+    let place = Place::new();
+    child::play("dies_on_a_network", &place, "");
+    let options = OpenOptions { recover: false, file_system: FileSystemMode::Network, ..place.options() };
+    let workspace = options.open(&place.workspace()).expect("opens");
+    let run = workspace.run("p").id("left-run").resume(Resume::Must).start().expect("resumes");
+    assert_eq!(run.step(), 30, "its journal tells");
+    run.log([("n", 30_i64)]).expect("logs");
+    run.finish().expect("finishes, and takes in what is left");
+    assert_eq!(place.journal_files(), Vec::<PathBuf>::new());
+    assert_run(&workspace, "left-run", 31, RunState::Finished);
+    assert_whole(&workspace);
 }
 
 /// One folder, mounted twice through FUSE; unmounted at the end.
@@ -231,7 +241,7 @@ fn a_writer_on_another_host_is_presumed_dead_by_its_silence_and_may_come_back() 
     let (here, there) = (hosts.place(0), hosts.place(1));
     let workspace = here.open_silently();
     let used = workspace.diagnose().expect("looks").file_system;
-    assert_eq!((used.network, used.forced, used.locks), (true, false, Some(true)), "{used:?}");
+    assert_eq!((used.network, used.forced, used.locks), (true, is_network(), Some(true)), "{used:?}");
     // Not through a mount, which may answer from memory while a file is open.
     let counter = Counter::open(&hosts.folder.path().join("counter"));
     let Some(mut writer) = start_elsewhere("logs", &there, &format!("far-run {} 10", 1 << 20)) else {
@@ -270,6 +280,49 @@ fn a_writer_on_another_host_is_presumed_dead_by_its_silence_and_may_come_back() 
     assert!(report.is_ok(), "{:#?}", report.problems);
     let messages: Vec<&str> = report.problems.iter().map(|problem| problem.message.as_str()).collect();
     assert!(matches!(messages[..], [note] if note.contains("ended without a word")), "{messages:?}");
+}
+
+/// Whoever has the turn stops for longer than it may be silent, with its copy of the database written. Another host takes
+/// the turn and publishes; the first one, when it goes on, notices and begins anew.
+#[test]
+fn an_ingester_that_stops_in_its_turn_overwrites_nothing_of_the_next() {
+    let Some(hosts) = Hosts::mount() else {
+        return not_tested("a network file system: bindfs cannot mount here");
+    };
+    let (here, there) = (hosts.place(0), hosts.place(1));
+    let workspace = here.open_silently();
+    record(&workspace, "before-run", 10);
+    let Some(mut stopped) = start_elsewhere("stops_in_its_turn", &there, "") else {
+        return not_tested("another host: unshare --uts is not allowed here");
+    };
+    child::wait_until_stopped(&stopped);
+    let ingester = here.workspace().join("ingester");
+    record(&workspace, "waiting-run", 20);
+    assert_eq!(here.journal_files().len(), 2, "it is not silent for long: nobody takes its turn");
+    age(&ingester, "-11 minutes");
+    record(&workspace, "taking-run", 30);
+    assert!(!ingester.exists(), "taken and given back");
+    child::go_on(&stopped);
+    assert!(stopped.wait().expect("waits").success());
+    let workspace = here.open_silently();
+    for (id, count) in [("before-run", 10), ("waiting-run", 20), ("taking-run", 30), ("stopped-run", 40)] {
+        assert_run(&workspace, id, count, RunState::Finished);
+    }
+    assert_eq!(here.journal_files(), Vec::<PathBuf>::new());
+    assert_whole(&workspace);
+}
+
+pub(crate) fn stops_in_its_turn(place: &Place, _: &str) {
+    let was_stopped = std::sync::atomic::AtomicBool::new(false);
+    let io = Hooked::new(move |call: Call, path: &Path| {
+        let is_published = call == Call::Open && path.extension().is_some_and(|end| end == "copy");
+        if is_published && !was_stopped.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            // SAFETY: stops this process until somebody lets it go on.
+            assert_eq!(unsafe { libc::raise(libc::SIGSTOP) }, 0);
+        }
+        Fate::Done
+    });
+    record(&place.open_with(io, Arc::new(Heard::default())).expect("opens"), "stopped-run", 40);
 }
 
 /// Hosts that see nothing of each other's locks record, read and take in at once.

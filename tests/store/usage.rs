@@ -4,7 +4,7 @@ use std::path::Path;
 
 use runcellar::{DiskUsage, UsageKind};
 
-use crate::support::Place;
+use crate::support::{Place, is_network};
 
 /// Sums the sizes of all files below a directory.
 fn bytes_below(path: &Path) -> u64 {
@@ -65,8 +65,10 @@ fn every_byte_of_every_file_is_somebodys() {
     assert!(of_run(&usage, "live", UsageKind::Journals) > 100_000);
     assert_eq!(of_run(&usage, "live", UsageKind::Journals), of_kind(&usage, UsageKind::Journals));
     for id in ["large", "small", "removed", "live"] {
-        assert!(of_run(&usage, id, UsageKind::Records) > 100, "{id}");
-        assert!(of_run(&usage, id, UsageKind::Keys) > 50, "{id}");
+        // On a network file system a run at work stands in its journal alone.
+        let known = id != "live" || !is_network();
+        assert_eq!(of_run(&usage, id, UsageKind::Records) > 100, known, "{id}");
+        assert_eq!(of_run(&usage, id, UsageKind::Keys) > 50, known, "{id}");
     }
     assert_eq!(of_kind(&usage, UsageKind::Artifacts), 1000);
     assert_eq!(of_kind(&usage, UsageKind::Temporary), 200);

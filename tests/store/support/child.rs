@@ -49,6 +49,7 @@ const ROLES: &[(&str, Role)] = &[
     ("dies_on_a_network", crate::network::dies_on_a_network),
     ("dies_ingesting", crate::network::dies_ingesting),
     ("records_some", crate::network::records_some),
+    ("stops_in_its_turn", crate::network::stops_in_its_turn),
     ("plants_and_waits", crate::planted::plants_and_waits),
 ];
 
@@ -94,12 +95,16 @@ pub(crate) fn kill(mut child: Child) {
 
 /// Stops a child, and waits until each of its threads has: one may be in the middle of a write.
 pub(crate) fn stop(child: &Child) {
+    // SAFETY: the child is ours and not reaped.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGSTOP) }, 0);
+    wait_until_stopped(child);
+}
+
+/// Waits until a child has stopped, or stopped itself.
+pub(crate) fn wait_until_stopped(child: &Child) {
     let (pid, mut status) = (child.id() as i32, 0);
     // SAFETY: the child is ours and not reaped; `status` is writable for the length of the call.
-    let stopped = unsafe {
-        assert_eq!(libc::kill(pid, libc::SIGSTOP), 0);
-        libc::waitpid(pid, &raw mut status, libc::WUNTRACED)
-    };
+    let stopped = unsafe { libc::waitpid(pid, &raw mut status, libc::WUNTRACED) };
     assert!(stopped == pid && libc::WIFSTOPPED(status), "status {status:#x}");
 }
 

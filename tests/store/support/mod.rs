@@ -86,6 +86,17 @@ impl Place {
     pub(crate) fn journal_files(&self) -> Vec<PathBuf> {
         list(&self.journals())
     }
+
+    /// On a network file system: makes journals that nothing was written to look ten minutes older.
+    ///
+    /// Such a file does not say whose it is, so it stays there for as long as a writer may be silent. On a disk its lock
+    /// tells at once that nobody has it.
+    pub(crate) fn ten_minutes_pass(&self) {
+        let is_empty = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|found| found.len() == 0);
+        if is_network() {
+            self.journal_files().iter().filter(|path| is_empty(path)).for_each(|path| age(path, "-11 minutes"));
+        }
+    }
 }
 
 /// Returns what `RUNCELLAR_TEST_FILE_SYSTEM` says that workspaces lie on: all of these tests hold for `network`, too.
@@ -114,6 +125,12 @@ pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
 pub(crate) fn copy_dir(from: &Path, to: &Path) {
     let status = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status().expect("cp runs");
     assert!(status.success(), "cp -r {} {}", from.display(), to.display());
+}
+
+/// Makes a file look as if it was last written some time ago; another process does it, as a journal may be open here.
+pub(crate) fn age(path: &Path, ago: &str) {
+    let status = std::process::Command::new("touch").arg("-d").arg(ago).arg(path).status().expect("touch runs");
+    assert!(status.success(), "touch {}", path.display());
 }
 
 /// A monitor that remembers what it was told.

@@ -20,6 +20,21 @@ use crate::{Error, Result};
 /// Journals opened before the database is read, so that none is ingested unseen in between.
 pub(super) struct Journals {
     open: Vec<OpenJournal>,
+    /// There is one without a header, so that a writer which is about to write it seems to have none.
+    nameless: bool,
+}
+
+/// The writers that have a journal.
+pub(super) struct Writers {
+    named: HashSet<WriterId>,
+    nameless: bool,
+}
+
+impl Writers {
+    /// Returns whether this writer has one, or may have: one of which nothing was stored yet (`fresh`) begins with its header.
+    pub(super) fn may_have(&self, writer: WriterId, fresh: bool) -> bool {
+        self.named.contains(&writer) || (fresh && self.nameless)
+    }
 }
 
 struct OpenJournal {
@@ -35,13 +50,16 @@ fn name_of(id: JournalId) -> String {
 
 impl Journals {
     pub(super) fn open(inner: &Inner, report: &mut CheckReport) -> Result<Journals> {
-        let mut open = Vec::new();
+        let (mut open, mut nameless) = (Vec::new(), false);
         for (id, path) in crate::ingest::journal_files(inner)? {
             let owner = registry::owner(&*inner.io, id, &path);
             let own = matches!(owner, Owner::Own(_));
             let opened = match owner {
                 Owner::Own(file) => Ok(file),
-                Owner::Making => continue,
+                Owner::Making => {
+                    nameless = true;
+                    continue;
+                }
                 Owner::Other => inner.io.open(&path),
             };
             report.checked.journals += 1;
@@ -54,6 +72,7 @@ impl Journals {
             match opened {
                 Ok(Some(journal)) => open.push(journal),
                 Ok(None) => {
+                    nameless = true;
                     let message = format!("journal {id}: it ends inside its header");
                     report.add(Problem::note(ProblemKind::TornTail, message).of_file(name_of(id)));
                 }
@@ -68,12 +87,13 @@ impl Journals {
         }
         open.sort_by_key(|journal| (journal.file.header.writer, journal.file.header.first_sequence));
         note_strangers(inner, &inner.path.join(TMP), TMP, report);
-        Ok(Journals { open })
+        Ok(Journals { open, nameless })
     }
 
     /// Returns the writers that have a journal.
-    pub(super) fn writers(&self) -> HashSet<WriterId> {
-        self.open.iter().map(|journal| journal.file.header.writer).collect()
+    pub(super) fn writers(&self) -> Writers {
+        let named = self.open.iter().map(|journal| journal.file.header.writer).collect();
+        Writers { named, nameless: self.nameless }
     }
 
     pub(super) fn check(

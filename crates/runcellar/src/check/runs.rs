@@ -9,6 +9,7 @@ use runcellar_format::seal::Kind;
 use runcellar_format::sum::Sum;
 use runcellar_format::{ObjectId, Secret, WriterId};
 
+use super::journals::Writers;
 use super::rows::Known;
 use super::{CheckOptions, CheckReport, Problem, ProblemKind};
 use crate::db::{BlockRow, GroupKey, ObjectRow, ReadTx, Summed as _};
@@ -24,7 +25,7 @@ pub(super) fn check(
     keyring: &Keyring,
     known: &Known,
     options: CheckOptions,
-    journals: &HashSet<WriterId>,
+    journals: &Writers,
     report: &mut CheckReport,
 ) -> Result<()> {
     let integrity = tx.integrity_key(keyring)?;
@@ -69,7 +70,7 @@ fn check_run(
     integrity: &Secret,
     data: &RunData,
     options: CheckOptions,
-    journals: &HashSet<WriterId>,
+    journals: &Writers,
     report: &mut CheckReport,
 ) -> Result<()> {
     let run = data.record.id.as_str();
@@ -156,7 +157,7 @@ fn check_writer(
     data: &RunData,
     writer: [u8; 16],
     state: RunState,
-    journals: &HashSet<WriterId>,
+    journals: &Writers,
     report: &mut CheckReport,
 ) -> Result<()> {
     let (run, writer) = (data.record.id.as_str(), WriterId(writer));
@@ -176,7 +177,7 @@ fn check_writer(
         let message = format!("run {run}: frames {first} to {last} of writer {writer} were never found");
         report.add(Problem::error(ProblemKind::Missing, message).of_run(run));
     }
-    if !row.closed && !journals.contains(&writer) {
+    if !row.closed && !journals.may_have(writer, row.sequence == 0) {
         let message = format!("run {run}: writer {writer} ended without a word after frame {}", row.sequence);
         let problem = match state {
             RunState::Running => Problem::error(ProblemKind::Missing, format!("{message}, and its journal is missing")),

@@ -58,24 +58,49 @@ fn add_start(record: &mut RunRecord, start: &Start, config: &Json, clock: u64) -
     Ok(())
 }
 
-/// Takes the start of a writer in: a session more, and on a resumed run what it gave anew.
+/// Takes the start of a writer in that starts now: a session more, and on a resumed run what it gave anew.
 pub(crate) fn apply_start(record: &mut RunRecord, writer: WriterId, start: &Start) -> Result<()> {
+    let place = record.sessions.len();
+    apply_start_at(record, writer, start, place)
+}
+
+/// As [`apply_start`], of a writer whose journal was found now.
+///
+/// That may be long after those of writers that went on from it: on a network file system the journal of a writer on
+/// another host is taken in when it was silent for long.
+pub(crate) fn apply_found_start(record: &mut RunRecord, writer: WriterId, start: &Start) -> Result<()> {
+    let last = record.sessions.iter().rposition(|known| known.started <= start.started);
+    apply_start_at(record, writer, start, last.map_or(0, |last| last + 1))
+}
+
+/// As [`apply_start`], of a writer whose session has this place among those of the run.
+fn apply_start_at(record: &mut RunRecord, writer: WriterId, start: &Start, place: usize) -> Result<()> {
     if record.sessions.iter().any(|session| session.writer == writer.0) {
         return Ok(());
     }
     let forked = start.forked_from != [0; 16];
     let launched = launched(start)?;
     let mut launches = launches(record)?;
+    let launch = launched.map(|Launched { job, restart }| (job_hash(&job), restart));
+    let launch_of = |session: &Session| {
+        let found = launches.writers.iter().find(|(writer, ..)| *writer == session.writer);
+        found.map(|(_, job, restart)| (*job, *restart))
+    };
+    let mut session = Session {
+        writer: writer.0,
+        rank: start.rank,
+        forked,
+        superseded: false,
+        state: RunState::Running,
+        started: start.started,
+        ended: start.started,
+    };
+    let (earlier, later) = record.sessions.split_at_mut(place);
+    session.superseded =
+        !forked && later.iter().any(|later| !later.forked && supersedes((later, launch_of(later)), (&session, launch)));
     if start.resumed && !forked {
-        for session in &mut record.sessions {
-            let launch = launches.writers.iter().find(|(writer, ..)| *writer == session.writer);
-            let same_job = |launched: &&Launched| launch.is_some_and(|(_, job, _)| *job == job_hash(&launched.job));
-            session.superseded |= match (launch, launched.as_ref().filter(same_job)) {
-                // The ranks of one job count together, whichever ends first, until the job is started again.
-                (Some((.., restart)), Some(launched)) => session.rank == start.rank || *restart < launched.restart,
-                // Another rank at work is no earlier session: the run goes on for as long as it does.
-                _ => session.state != RunState::Running || session.rank == start.rank,
-            };
+        for earlier in earlier {
+            earlier.superseded |= supersedes((&session, launch), (earlier, launch_of(earlier)));
         }
         let clock = clock_of(start.started);
         let config = start.config.json().map_err(|cause| Error::format("config", cause))?;
@@ -91,21 +116,25 @@ pub(crate) fn apply_start(record: &mut RunRecord, writer: WriterId, start: &Star
             }
         }
     }
-    if let Some(Launched { job, restart }) = launched {
-        launches.writers.push((writer.0, job_hash(&job), restart));
+    if let Some((job, restart)) = launch {
+        launches.writers.push((writer.0, job, restart));
         set_extra_body(&mut record.extra, LAUNCH_FIELD, &launches).map_err(|cause| Error::format("launches", cause))?;
     }
-    record.sessions.push(Session {
-        writer: writer.0,
-        rank: start.rank,
-        forked,
-        superseded: false,
-        state: RunState::Running,
-        started: start.started,
-        ended: start.started,
-    });
+    record.sessions.insert(place, session);
     derive_state(record);
     Ok(())
+}
+
+/// Returns true if a session, which went on with the run, takes the place of another; each with its job and the count of
+/// that one's restarts.
+fn supersedes(later: (&Session, Option<(u64, u32)>), earlier: (&Session, Option<(u64, u32)>)) -> bool {
+    let same_rank = earlier.0.rank == later.0.rank;
+    match (later.1, earlier.1) {
+        // The ranks of one job count together, whichever ends first, until the job is started again.
+        (Some((job, restart)), Some((of, before))) if job == of => same_rank || before < restart,
+        // Another rank at work is no earlier session: the run goes on for as long as it does.
+        _ => same_rank || earlier.0.state != RunState::Running,
+    }
 }
 
 /// Returns what started a writer as one of several.
@@ -140,7 +169,7 @@ fn job_hash(job: &str) -> u64 {
 /// Takes a batch in: fields, summary, ends. Series statistics are the caller's.
 pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
     if let Some(start) = &batch.start {
-        apply_start(record, batch.writer, start)?;
+        apply_found_start(record, batch.writer, start)?;
     }
     if let Some(next) = batch.last_step.map(|step| step.saturating_add(1)) {
         record.next_step = record.next_step.max(next);

@@ -94,8 +94,8 @@ fn writer_of(start: &Start) -> ProcessFacts {
     ProcessFacts { host: start.host.clone(), boot_id: start.boot_id.clone(), namespace, pid: start.pid, started }
 }
 
-/// Returns the start records of the run with this id among the journals. One that cannot be read is passed over.
-pub(crate) fn starts_of_run(inner: &Inner, run_id: &str) -> Result<Vec<Start>> {
+/// Returns those start records that are wanted among the journals. One that cannot be read is passed over.
+pub(crate) fn starts(inner: &Inner, wanted: impl Fn(&Start) -> bool) -> Result<Vec<Start>> {
     let mut found = Vec::new();
     for (id, path) in journal_files(inner)? {
         let file = match registry::owner(&*inner.io, id, &path) {
@@ -107,7 +107,7 @@ pub(crate) fn starts_of_run(inner: &Inner, run_id: &str) -> Result<Vec<Start>> {
             },
         };
         if let Ok(Some(start)) = start_of(inner, file) {
-            found.extend((start.run_id == run_id).then_some(*start));
+            found.extend(wanted(&start).then_some(*start));
         }
     }
     Ok(found)

@@ -28,7 +28,7 @@ pub(crate) mod store;
 pub use bulk::WholeRun;
 pub(crate) use compact::{compact, compact_all, compact_owed};
 pub(crate) use intake::{Extent, Intake, Pace};
-pub(crate) use liveness::{Standing, starts_of_run};
+pub(crate) use liveness::{Standing, starts};
 pub(crate) use recover::{Claims, look, recover, recover_claiming};
 
 use std::collections::HashSet;

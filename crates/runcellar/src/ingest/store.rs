@@ -145,11 +145,20 @@ pub(crate) fn put_writer(tx: &mut WriteTx<'_>, key: &OwnerKey, writer: WriterId,
 /// Makes run and writer known before the first frame: `init` does this, so that the run shows at once. A new run takes
 /// one change.
 pub(crate) fn register(tx: &mut WriteTx<'_>, writer: WriterId, start: &Start) -> Result<(ObjectId, Arc<OwnerKey>)> {
+    register_by(tx, writer, start, fold::apply_start)
+}
+
+fn register_by(
+    tx: &mut WriteTx<'_>,
+    writer: WriterId,
+    start: &Start,
+    apply_start: fn(&mut RunRecord, WriterId, &Start) -> Result<()>,
+) -> Result<(ObjectId, Arc<OwnerKey>)> {
     let tag = run_tag(tx, &start.run_id)?;
     let mut data = match tx.object_by_tag(Kind::Run, &tag)? {
         Some(row) => {
             let mut data = RunData::without_series(tx, tx.keyring, &row)?;
-            fold::apply_start(&mut data.record, writer, start)?;
+            apply_start(&mut data.record, writer, start)?;
             let mut fields = vec![state_field(&data.record)?];
             if start.resumed && start.forked_from == [0; 16] {
                 // Everything that the start sets of a run that is there already.
@@ -161,7 +170,7 @@ pub(crate) fn register(tx: &mut WriteTx<'_>, writer: WriterId, start: &Start) ->
         }
         None => {
             let mut record = fold::record_of(start)?;
-            fold::apply_start(&mut record, writer, start)?;
+            apply_start(&mut record, writer, start)?;
             create_run(tx, start, record, Vec::new())?
         }
     };
@@ -190,7 +199,10 @@ pub(super) fn store(
     let writer = writer_row(tx, tx.keyring, batch.writer)?;
     let mut row = match (writer, &batch.start) {
         (Some(row), _) => row,
-        (None, Some(start)) => WriterRow { run: register(tx, batch.writer, start)?.0.0, ..WriterRow::default() },
+        (None, Some(start)) => {
+            let (run, _) = register_by(tx, batch.writer, start, fold::apply_found_start)?;
+            WriterRow { run: run.0, ..WriterRow::default() }
+        }
         (None, None) => return Err(Error::damaged(format!("writer {}: its start record is missing", batch.writer))),
     };
     let mut data = load(tx, tx.keyring, ObjectId(row.run))?;

@@ -24,7 +24,7 @@ use crate::own::is_own;
 use crate::query::tail::View;
 use crate::{Error, Result};
 
-/// What was changed of runs, by run, in order of clock.
+/// What was changed of runs, by run: its making, and then in order of clock.
 pub(crate) type Changes = HashMap<ObjectId, Vec<Change>>;
 
 /// Reads the changes of all runs, or of one.
@@ -43,7 +43,9 @@ pub(crate) fn changes(tx: &ReadTx<'_>, keyring: &Keyring, only: Option<&RunData>
             all.entry(ObjectId(change.object)).or_default().push(change);
         }
     }
-    all.values_mut().for_each(|changes| changes.sort_by_key(|change| change.clock));
+    // A run may be entered in the database after it began, and after fields were set that its journal brought.
+    let order = |change: &Change| (change.kind != ChangeKind::CreateRun, change.clock);
+    all.values_mut().for_each(|changes| changes.sort_by_key(order));
     Ok(all)
 }
 
@@ -80,7 +82,10 @@ pub(crate) fn view_at(
             }
         }
     }
+    // What a run began with stands in its first change, and before there is one in the record that is made of its start.
+    let first_tags = if data.key.is_none() { std::mem::take(&mut data.record.tags) } else { Vec::new() };
     data.record = record_at(&data.record, changes, &recount.entries, time)?;
+    data.record.tags.extend(first_tags);
     recount.summarise(&mut data.record, time);
     data.record.next_step = recount.last_step.map_or(0, |step| step.saturating_add(1)).max(0);
     data.series = SeriesTable::of(recount.entries);

@@ -70,8 +70,7 @@ pub(crate) fn rewind(tx: &mut WriteTx<'_>, inner: &Inner, journals: OpenJournals
     writers.dedup();
     let live = live_writers(inner)?;
     if writers.iter().any(|writer| live.contains(&WriterId(*writer))) {
-        let message = format!("run {}: it is being recorded; rewind it when that has ended", data.record.id);
-        return Err(Error::new(ErrorKind::Busy, message));
+        return Err(is_recorded(&data.record.id));
     }
 
     let cut = Cut::at_step(wanted.step);
@@ -177,6 +176,11 @@ impl Cutting {
         let own = self.writers.iter().filter(|cutter| cutter.own);
         own.into_iter().try_for_each(|cutter| store::put_writer(tx, &key, cutter.id, &cutter.row))
     }
+}
+
+/// A run that has a writer at work cannot be rewound.
+pub(crate) fn is_recorded(run: &str) -> Error {
+    Error::new(ErrorKind::Busy, format!("run {run}: it is being recorded; rewind it when that has ended"))
 }
 
 /// Counts on from the highest number that a writer of the run which this one was forked from has here.

@@ -214,7 +214,7 @@ impl BackgroundShared {
                 }
             }
             let begun = Instant::now();
-            if self.ingests() && (!on_network || (begun >= turn_due && self.has_retired())) {
+            if self.ingests() && (!on_network || self.wants_turn(begun >= turn_due)) {
                 let outcome = self.ingest(Extent::WholeGroups, Pace::Running(&self.stop));
                 turn_due = Instant::now() + TURN_EVERY.max(begun.elapsed() * TURN_SHARE);
                 if let Err(error) = outcome
@@ -230,8 +230,10 @@ impl BackgroundShared {
         }
     }
 
-    fn has_retired(&self) -> bool {
-        !self.writer.lock().retired.is_empty()
+    /// Returns whether there is something to take a turn for on a network file system: full files if one is due, and at
+    /// any time one whose name is gone.
+    fn wants_turn(&self, is_due: bool) -> bool {
+        self.writer.lock().retired.iter().any(|retired| is_due || retired.gone)
     }
 
     fn ingests(&self) -> bool {

@@ -143,6 +143,8 @@ fn removed(id: &str) -> Error {
 fn previous(workspace: &Workspace, start: &Start, launch: Option<&Launch>) -> Result<Option<String>> {
     let selection = Selection { project: Some(start.project_name.clone()), ..Selection::default() };
     let restarted = launch.filter(|launch| launch.restart > 0);
+    // Journals before the database: what is ingested in between is then in the database.
+    let starts = crate::ingest::starts(&workspace.inner, |known| known.program == start.program)?;
     let candidates: Vec<_> = workspace
         .runs(&selection)?
         .into_iter()
@@ -152,14 +154,23 @@ fn previous(workspace: &Workspace, start: &Start, launch: Option<&Launch>) -> Re
     workspace.inner.read(|tx, keyring| {
         let mut last: Option<(i64, String, RunState)> = None;
         for run in candidates {
-            let Some(row) = tx.object(ObjectKey::new(Kind::Run, run.object, 0))? else { continue };
-            let record = RunData::without_series(tx, keyring, &row)?.record;
-            let launched = fold::launched(&record.start)?;
+            let (began, started) = match tx.object(ObjectKey::new(Kind::Run, run.object, 0))? {
+                Some(row) => {
+                    let record = RunData::without_series(tx, keyring, &row)?.record;
+                    let started = record.sessions.iter().map(|session| session.started).max().unwrap_or(record.created);
+                    (record.start, started)
+                }
+                // One that only journals know yet.
+                None => match starts.iter().filter(|known| known.run_id == run.id).max_by_key(|known| known.started) {
+                    Some(known) => (known.clone(), known.started),
+                    None => continue,
+                },
+            };
+            let launched = fold::launched(&began)?;
             if restarted.is_some_and(|launch| launched.is_some_and(|launched| launched.job == launch.job)) {
                 return Ok(Some(run.id));
             }
-            if run.host == start.host && directory_of(&record.start) == directory_of(start) {
-                let started = record.sessions.iter().map(|session| session.started).max().unwrap_or(record.created);
+            if run.host == start.host && directory_of(&began) == directory_of(start) {
                 if last.as_ref().is_none_or(|(latest, ..)| started > *latest) {
                     last = Some((started, run.id, run.state));
                 }
@@ -178,7 +189,15 @@ fn directory_of(start: &Start) -> Option<&[u8]> {
 pub(super) fn register(inner: &Inner, writer: WriterId, start: &mut Start, given: &Given) -> Result<Met> {
     let deadline = Instant::now() + REWIND_WAIT;
     loop {
+        if given.resume_from.is_some() && inner.is_network() {
+            // There a run may be known by its journals alone, and a rewind is made by the database.
+            let _ = crate::ingest::recover(inner);
+        }
         match register_now(inner, writer, start, given) {
+            Err(error) if given.resume_from.is_some() && error.kind() == ErrorKind::NotFound => {
+                let known = crate::ingest::starts(inner, |known| known.run_id == start.run_id)?;
+                return Err(if known.is_empty() { error } else { rewind::is_recorded(&start.run_id) });
+            }
             // Whoever takes in what a dead writer left holds that one's journal for a moment.
             Err(error) if given.resume_from.is_some() && error.is_retryable() && Instant::now() < deadline => {
                 std::thread::sleep(REWIND_RETRY);
@@ -191,12 +210,18 @@ pub(super) fn register(inner: &Inner, writer: WriterId, start: &mut Start, given
 fn register_now(inner: &Inner, writer: WriterId, start: &mut Start, given: &Given) -> Result<Met> {
     // Journals before the database: what is ingested in between is then in the database.
     let mut journals = given.source.as_ref().map(|_| OpenJournals::open(inner)).transpose()?;
+    let is_in_journals = given.id
+        && given.fork_from.is_some()
+        && !crate::ingest::starts(inner, |known| known.run_id == start.run_id)?.is_empty();
     // A fork and a rewind are made by the database alone, so they wait for it.
     let wait = if journals.is_some() { None } else { Some(INIT_WAIT) };
     let mut note = None;
     let wants_database = journals.is_some();
     let making = |tx: &mut WriteTx<'_>| {
         let mut known = meet(tx, tx.keyring, start, given)?;
+        if is_in_journals && !known.there {
+            return Err(is_not_that_fork(start));
+        }
         if start.name.is_empty() {
             let ordinal = tx.count_objects(Kind::Run)? + 1;
             start.name = names::generate(io::random(tx.io)?, ordinal);
@@ -294,7 +319,7 @@ fn unregistered(inner: &Inner, start: &mut Start, given: &Given) -> Result<Known
 /// As [`meet`], also for a run that only journals know yet.
 fn meet_unregistered(inner: &Inner, start: &mut Start, given: &Given) -> Result<Known> {
     // Journals first: what is ingested in between is then in the database.
-    let known = if given.id { crate::ingest::starts_of_run(inner, &start.run_id)? } else { Vec::new() };
+    let known = if given.id { crate::ingest::starts(inner, |known| known.run_id == start.run_id)? } else { Vec::new() };
     let Some(first) = known.first() else { return inner.read(|tx, keyring| meet(tx, keyring, start, given)) };
     let met = inner.read(|tx, keyring| match row_of(tx, keyring, start)? {
         Some(_) => meet(tx, keyring, start, given).map(Some),
@@ -314,6 +339,11 @@ fn meet_unregistered(inner: &Inner, start: &mut Start, given: &Given) -> Result<
 
 fn row_of(tx: &ReadTx<'_>, keyring: &Keyring, start: &Start) -> Result<Option<ObjectRow>> {
     tx.object_by_tag(Kind::Run, &store::tag_of(tx, keyring, Kind::Run, &start.run_id)?)
+}
+
+fn is_not_that_fork(start: &Start) -> Error {
+    let message = format!("run {}: it is there already, and is not that fork; take another id", start.run_id);
+    Error::new(ErrorKind::Exists, message)
 }
 
 fn exists(start: &Start, and: &str) -> Error {
@@ -347,8 +377,7 @@ fn meet(tx: &ReadTx<'_>, keyring: &Keyring, start: &mut Start, given: &Given) ->
     let origin: Option<Origin> = extra_body(&record.extra, ORIGIN_FIELD)
         .map_err(|cause| Error::format(format_args!("origin of run {}", record.id), cause))?;
     if given.fork_from.is_some() && !origin.as_ref().is_some_and(|origin| given.is_of(origin)) {
-        let message = format!("run {}: it is there already, and is not that fork; take another id", start.run_id);
-        return Err(Error::new(ErrorKind::Exists, message));
+        return Err(is_not_that_fork(start));
     }
     // Each rank counts its own steps, from 0 on if the job itself began the run.
     let own = given.launch.is_some() && (resumed_rank || fold::is_of_job(&record, start)?);

@@ -127,6 +127,9 @@ impl Writer {
             state.warn_once(text);
             // What was synced in it is no longer in the ring, but its descriptor still reads: ingest takes it.
             state.retire();
+            if let Some(last) = state.retired.last_mut() {
+                last.gone = true;
+            }
             state.failed_us = None;
         } else if state.journal.as_ref().is_some_and(|journal| now - journal.begun_us > JOURNAL_AGE_MAX_US) {
             state.retire();
@@ -161,7 +164,7 @@ impl State {
     /// Closes the journal for ever; it stays to be ingested.
     pub(super) fn retire(&mut self) {
         if let Some(journal) = self.journal.take() {
-            self.retired.push(Retired { journal, synced: false });
+            self.retired.push(Retired { journal, synced: false, gone: false });
         }
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Retired {
     pub(super) journal: OpenJournal,
     /// True once a sync succeeded, or failed: then there is nothing more to learn from one.
     synced: bool,
+    /// Its name is gone, so that what it has is lost with this process.
+    pub(super) gone: bool,
 }
 
 pub(super) struct State {
