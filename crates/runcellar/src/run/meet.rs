@@ -170,10 +170,9 @@ fn previous(workspace: &Workspace, start: &Start, launch: Option<&Launch>) -> Re
             if restarted.is_some_and(|launch| launched.is_some_and(|launched| launched.job == launch.job)) {
                 return Ok(Some(run.id));
             }
-            if run.host == start.host && directory_of(&began) == directory_of(start) {
-                if last.as_ref().is_none_or(|(latest, ..)| started > *latest) {
-                    last = Some((started, run.id, run.state));
-                }
+            let is_same = run.host == start.host && directory_of(&began) == directory_of(start);
+            if is_same && last.as_ref().is_none_or(|(latest, ..)| started > *latest) {
+                last = Some((started, run.id, run.state));
             }
         }
         let ended_badly = |state| matches!(state, RunState::Crashed | RunState::Killed | RunState::Failed);
