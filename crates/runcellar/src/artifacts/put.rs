@@ -76,8 +76,8 @@ impl Workspace {
             let put = blob::put(inner, &pool, &mut draft.sources(), previous, options)?;
             let new = New { draft, metadata: &metadata, made_by, read_from_ns };
             let named = inner.write(None, |tx| name_it(&self.inner, tx, &pool, &put, &new))?;
-            let Some((version, is_new)) = named else { continue };
             put.committed(&pool);
+            let Some((version, is_new)) = named else { continue };
             return Ok(PutReport { version, is_new, new_bytes: put.new_bytes, read_bytes: put.read_bytes });
         }
         let message = format!("artifact {}: what it shares with others is being removed all the time", draft.name);

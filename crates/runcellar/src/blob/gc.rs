@@ -14,13 +14,15 @@ use runcellar_format::{ChunkId, ObjectId, Secret};
 use super::live::live_chunks;
 use super::pack::{PackData, pack_path};
 use super::pool::{Class, Pool, project_epoch_key};
-use crate::db::{Cover, ObjectKey, WriteTx};
+use crate::db::{Cover, ObjectKey, ReadTx, WriteTx};
 use crate::keys::Purpose;
 use crate::workspace::{Inner, PACKS, TMP};
 use crate::{Error, Result, Workspace, io};
 
 /// Packs and files that nobody refers to are left alone for so long: somebody may be about to.
 const GRACE_US: i64 = 24 * 3600 * 1_000_000;
+/// Also by who asks to collect at once: a put gives its packs their names before it makes them known.
+const GRACE_OF_FILES_US: i64 = 10 * 60 * 1_000_000;
 /// A pack of which less than one part in this many is in use is written anew without the rest.
 const WORTH_KEEPING: u64 = 2;
 
@@ -40,7 +42,8 @@ pub struct Collected {
 /// How to collect.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CollectOptions {
-    /// Do not wait a day with what may have been left by something that is still at work: nothing else writes here.
+    /// Do not wait a day with what may have been left by something that is still at work. A put that is under way finds out
+    /// and stores again what went.
     pub now: bool,
 }
 
@@ -62,7 +65,7 @@ impl Workspace {
                 collect_pool(inner, &pool, grace, &mut collected)?;
             }
         }
-        sweep(inner, grace, &mut collected)?;
+        sweep(inner, grace.max(GRACE_OF_FILES_US), &mut collected)?;
         crate::ingest::compact_all(inner)?;
         Ok(collected)
     }
@@ -117,6 +120,7 @@ fn drop_keys(tx: &mut WriteTx<'_>, pool: &Pool, data: &mut PackData, is_dead: &d
         for key in old {
             tx.remove_key(key.id)?;
         }
+        data.version = tx.version();
     }
     Ok(dropped)
 }
@@ -180,14 +184,6 @@ struct Fresh {
 fn repack(inner: &Inner, pool: &Pool, thin: Vec<PackData>, collected: &mut Collected) -> Result<()> {
     let mut fresh = Fresh::default();
     for old in thin {
-        let path = pack_path(&inner.path, old.id);
-        let file = match inner.io.open(&path) {
-            Ok(file) => file,
-            Err(cause) => {
-                inner.monitor.warn(&format!("pack {} stays as it is: {cause}", old.id));
-                continue;
-            }
-        };
         let alive: Vec<usize> = (0..old.entries.len()).filter(|slot| old.bucket.get(*slot).is_some()).collect();
         let bytes: usize =
             alive.iter().filter_map(|slot| old.entries.get(*slot)).map(|entry| entry.stored_len as usize).sum();
@@ -196,26 +192,33 @@ fn repack(inner: &Inner, pool: &Pool, thin: Vec<PackData>, collected: &mut Colle
         if is_full {
             publish(inner, pool, std::mem::take(&mut fresh), collected)?;
         }
-        for slot in alive {
-            let (Some(entry), Some(offset), Some(key)) =
-                (old.entries.get(slot), old.offsets.get(slot), old.bucket.get(slot))
-            else {
-                continue;
-            };
-            let sealed = io::read_range(&*file, *offset, entry.stored_len as usize)
-                .map_err(|cause| Error::io("read pack", &path, cause))?;
-            fresh.bytes.extend_from_slice(&sealed);
-            fresh.entries.push(*entry);
-            fresh.keys.push(key.duplicate());
+        let before = fresh.bytes.len();
+        if let Err(error) = read_alive(inner, &old, &alive, &mut fresh.bytes) {
+            fresh.bytes.truncate(before);
+            inner.monitor.warn(&format!("pack {} stays as it is: {error}", old.id));
+            continue;
         }
-        // `drop_keys` may have given the bucket another version since it was loaded; see `publish`.
-        let version = inner.read(|tx, _| {
-            let row = tx.object(ObjectKey::new(Kind::Bucket, old.id, 0))?;
-            Ok(row.map(|row| (row.device, row.seq)))
-        })?;
-        fresh.from.extend(version.map(|version| (old.id, version)));
+        fresh.entries.extend(alive.iter().filter_map(|slot| old.entries.get(*slot)));
+        fresh.keys.extend(alive.iter().filter_map(|slot| Some(old.bucket.get(*slot)?.duplicate())));
+        fresh.from.push((old.id, old.version));
     }
     if fresh.entries.is_empty() { Ok(()) } else { publish(inner, pool, fresh, collected) }
+}
+
+/// Appends the sealed bytes of chunks of a pack.
+fn read_alive(inner: &Inner, pack: &PackData, alive: &[usize], out: &mut Vec<u8>) -> Result<()> {
+    let path = pack_path(&inner.path, pack.id);
+    let failed = |cause| Error::io("read pack", &path, cause);
+    let file = inner.io.open(&path).map_err(failed)?;
+    for slot in alive {
+        let (Some(entry), Some(offset)) = (pack.entries.get(*slot), pack.offsets.get(*slot)) else { continue };
+        let sealed = io::read_range(&*file, *offset, entry.stored_len as usize).map_err(failed)?;
+        if sealed.len() != entry.stored_len as usize {
+            return Err(Error::damaged(format!("{}: ends early", path.display())));
+        }
+        out.extend_from_slice(&sealed);
+    }
+    Ok(())
 }
 
 /// Writes a new pack and puts it in the place of the old ones, unless these were changed meanwhile.
@@ -251,6 +254,7 @@ fn publish(inner: &Inner, pool: &Pool, fresh: Fresh, collected: &mut Collected) 
     })?;
     pool.forget();
     if !is_done {
+        // Somebody drops keys of these packs just now; the next collection finds them as they are then.
         remove_files(inner, &[id], &mut Collected::default());
         return Ok(());
     }
@@ -282,19 +286,36 @@ fn sweep(inner: &Inner, grace: i64, collected: &mut Collected) -> Result<()> {
             list(&directory)?;
         }
     }
-    for (id, path) in found {
-        let is_known = inner.read(|tx, _| Ok(tx.object(ObjectKey::new(Kind::Pack, id, 0))?.is_some()))?;
-        let is_named = path == pack_path(&inner.path, id);
-        if (is_known && is_named) || age_us(inner, &path).is_none_or(|age| age < grace) {
-            continue;
+    let is_of_nobody = |tx: &ReadTx<'_>, (id, path): &(ObjectId, PathBuf)| -> Result<bool> {
+        let is_known = tx.object(ObjectKey::new(Kind::Pack, *id, 0))?.is_some()
+            || tx.object(ObjectKey::new(Kind::Bucket, *id, 0))?.is_some();
+        let is_named = *path == pack_path(&inner.path, *id);
+        Ok(!(is_known && is_named) && age_us(inner, path).is_some_and(|age| age >= grace))
+    };
+    inner.read(|tx, _| {
+        let mut kept = Vec::new();
+        for one in std::mem::take(&mut found) {
+            if is_of_nobody(tx, &one)? {
+                kept.push(one);
+            }
         }
-        let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        if inner.io.remove(&path).is_ok() {
-            collected.files += 1;
-            collected.bytes += bytes;
-        }
+        found = kept;
+        Ok(())
+    })?;
+    if found.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    // Under the lock of a write: a put that is about to make its packs known looks for their files under it, too.
+    inner.write(None, |tx| {
+        for one in &found {
+            let bytes = std::fs::metadata(&one.1).map_or(0, |metadata| metadata.len());
+            if is_of_nobody(tx, one)? && inner.io.remove(&one.1).is_ok() {
+                collected.files += 1;
+                collected.bytes += bytes;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Returns how long ago a file was written last; none if that cannot be told.

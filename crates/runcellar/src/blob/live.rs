@@ -1,8 +1,11 @@
-//! Which chunks of a pool are in use: those that a manifest names.
+//! Which chunks of a pool are in use: those that a manifest names, and nothing else decides.
+//!
+//! What cannot be read might name any chunk, and what belongs to nobody that is known might belong to this pool: both
+//! stop a collection.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use runcellar_format::record::{Artifact, Body, Content, Manifest, RunRecord};
+use runcellar_format::record::{Artifact, Body, Content, Manifest, RunRecord, Version};
 use runcellar_format::seal::Kind;
 use runcellar_format::{ChunkId, ObjectId};
 
@@ -14,10 +17,11 @@ use crate::{Error, Result};
 /// Returns the chunks that manifests of a pool name.
 ///
 /// # Errors
-/// If a manifest cannot be read: what it names is not known then, and nothing may be dropped.
+/// If a manifest cannot be read or told to belong to another pool: nothing may be dropped then.
 pub(super) fn live_chunks(tx: &ReadTx<'_>, keyring: &Keyring, pool: &Pool) -> Result<HashSet<ChunkId>> {
     let mut live = HashSet::new();
-    let mut each = |owner: ObjectId, positions: std::ops::Range<u64>| -> Result<()> {
+    for owner in owners(tx, keyring, pool)? {
+        let positions = pool.class.positions();
         for row in tx.objects_within(Kind::Manifest, owner, positions.start, positions.end - 1)? {
             let body = tx.open_object(keyring, &row)?;
             let part = Manifest::from_body(&body)
@@ -28,40 +32,43 @@ pub(super) fn live_chunks(tx: &ReadTx<'_>, keyring: &Keyring, pool: &Pool) -> Re
                 }
             }
         }
-        Ok(())
-    };
-    for owner in owners(tx, keyring, pool)? {
-        each(owner, pool.class.positions())?;
     }
     Ok(live)
 }
 
-/// Returns what may have manifests in a pool: versions of artifacts, or runs.
+/// Returns whose manifests name chunks of a pool: versions of artifacts, or runs.
 fn owners(tx: &ReadTx<'_>, keyring: &Keyring, pool: &Pool) -> Result<Vec<ObjectId>> {
     let mut owners = Vec::new();
-    match pool.class {
-        Class::Artifacts => {
-            for row in tx.objects(Kind::Artifact, None)? {
-                let body = tx.open_object(keyring, &row)?;
-                let artifact = Artifact::from_body(&body)
-                    .map_err(|cause| Error::format(format_args!("artifact {}", row.key.id), cause))?;
-                // Links of a collection name versions of others.
-                if artifact.project == pool.project.0 && !artifact.collection {
-                    owners.extend(artifact.versions.iter().map(|version| ObjectId(version.version)));
-                }
-            }
+    let mut artifacts = HashMap::new();
+    for owner in tx.object_ids(Kind::Manifest)? {
+        let positions = pool.class.positions();
+        if !tx.positions(Kind::Manifest, owner)?.iter().any(|position| positions.contains(position)) {
+            continue;
         }
-        Class::Code | Class::Media => {
-            for owner in tx.object_ids(Kind::Manifest)? {
-                let Some(row) = tx.object(ObjectKey::new(Kind::Run, owner, 0))? else { continue };
-                let body = tx.open_object(keyring, &row)?;
-                let record =
-                    RunRecord::from_body(&body).map_err(|cause| Error::format(format_args!("run {owner}"), cause))?;
-                if record.project == pool.project.0 {
-                    owners.push(owner);
+        let project = match pool.class {
+            Class::Artifacts => {
+                let artifact = ObjectId(record::<Version>(tx, keyring, Kind::Version, owner)?.artifact);
+                match artifacts.get(&artifact) {
+                    Some(project) => *project,
+                    None => {
+                        let project = record::<Artifact>(tx, keyring, Kind::Artifact, artifact)?.project;
+                        artifacts.insert(artifact, project);
+                        project
+                    }
                 }
             }
+            Class::Code | Class::Media => record::<RunRecord>(tx, keyring, Kind::Run, owner)?.project,
+        };
+        if project == pool.project.0 {
+            owners.push(owner);
         }
     }
     Ok(owners)
+}
+
+fn record<T: Body>(tx: &ReadTx<'_>, keyring: &Keyring, kind: Kind, id: ObjectId) -> Result<T> {
+    let row = tx.object(ObjectKey::new(kind, id, 0))?;
+    let row = row.ok_or_else(|| Error::damaged(format!("{} {id}: missing, and its manifest is there", T::NAME)))?;
+    let body = tx.open_object(keyring, &row)?;
+    T::from_body(&body).map_err(|cause| Error::format(format_args!("{} {id}", T::NAME), cause))
 }

@@ -34,7 +34,7 @@ pub use get::Hurt;
 pub(crate) use get::{Got, check_path, get};
 pub(crate) use manifest::{ManifestReader, ReadEntry, path_order, put_manifest, remove_manifest};
 pub(crate) use of_run::{add_to_pool, add_to_run, files_of_run, pool_of_run, read_file};
-pub(crate) use pack::pack_path;
+pub(crate) use pack::{PackData, open_directory, pack_path};
 pub(crate) use pool::{Class, Pool, project_epoch_key};
 pub(crate) use put::{Entered, Put, PutOptions, Source, What, put};
 

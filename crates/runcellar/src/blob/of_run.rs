@@ -55,8 +55,8 @@ pub(crate) fn add_to_pool(inner: &Inner, pool: &Pool, run: ObjectId, sources: &[
             put_manifest(tx, &key, run, next.map_or(positions.start, |last| last + 1), &done.manifest.parts)?;
             Ok(true)
         })?;
+        done.committed(pool);
         if entered {
-            done.committed(pool);
             return Ok(());
         }
     }

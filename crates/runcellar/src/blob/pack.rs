@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use runcellar_format::blob::{Bucket, Directory, Entry};
 use runcellar_format::seal::{Kind, OwnerKey};
@@ -10,7 +10,7 @@ use runcellar_format::{ChunkId, DeviceId, ObjectId, blob};
 
 use crate::db::{ObjectKey, ObjectRow, ReadTx};
 use crate::keys::Keyring;
-use crate::workspace::PACKS;
+use crate::workspace::{Inner, PACKS};
 use crate::{Error, Result};
 
 /// Bytes of directories and buckets that a pool keeps at most.
@@ -28,17 +28,21 @@ pub(crate) struct PackData {
     pub(crate) entries: Vec<Entry>,
     /// Where each chunk begins in the file.
     pub(crate) offsets: Vec<u64>,
+    /// Where its padding stands.
+    pub(crate) padding: std::ops::Range<u64>,
     pub(crate) bucket: Bucket,
     /// Version of the bucket's row.
     pub(crate) version: (DeviceId, u64),
     slots: HashMap<ChunkId, usize>,
+    has_file: OnceLock<bool>,
 }
 
 impl PackData {
     pub(crate) fn new(id: ObjectId, directory: Directory, bucket: Bucket, version: (DeviceId, u64)) -> PackData {
         let slots = directory.entries.iter().enumerate().map(|(slot, entry)| (entry.id, slot)).collect();
-        let offsets = directory.offsets().collect();
-        PackData { id, entries: directory.entries, offsets, bucket, version, slots }
+        let (offsets, padding) = (directory.offsets().collect(), directory.padding_range());
+        let has_file = OnceLock::new();
+        PackData { id, entries: directory.entries, offsets, padding, bucket, version, slots, has_file }
     }
 
     /// Reads directory and bucket of a pack; none if it is not there.
@@ -64,13 +68,18 @@ impl PackData {
         self.slot(id).is_some_and(|slot| self.bucket.get(slot).is_some())
     }
 
+    /// Returns false if the file was lost: what it had is stored again when it is put again.
+    pub(crate) fn has_file(&self, inner: &Inner) -> bool {
+        *self.has_file.get_or_init(|| inner.io.identity(&pack_path(&inner.path, self.id)).is_ok())
+    }
+
     fn bytes(&self) -> usize {
         self.entries.len() * (size_of::<Entry>() + 8 + 32 + 48)
     }
 }
 
 /// Opens the directory that stands in a row.
-pub(super) fn open_directory(keyring: &Keyring, key: &OwnerKey, row: &ObjectRow) -> Result<Directory> {
+pub(crate) fn open_directory(keyring: &Keyring, key: &OwnerKey, row: &ObjectRow) -> Result<Directory> {
     blob::open_directory(keyring.workspace(), key, row.key.id, &row.body)
         .map_err(|cause| crate::db::damaged_in_place(format!("directory of pack {}", row.key.id), cause))
 }

@@ -115,12 +115,12 @@ impl Pool {
         self.index().refresh(self, tx, keyring)
     }
 
-    /// Returns where a chunk is, if its key is still there.
+    /// Returns where a chunk is, if its key and the file of its pack are still there.
     pub(crate) fn locate(&self, inner: &Inner, id: ChunkId) -> Result<Option<Found>> {
         let candidates = self.index().candidates(id);
         for pack in candidates {
             let Some(data) = self.pack(inner, pack)? else { continue };
-            if data.has(id) {
+            if data.has(id) && data.has_file(inner) {
                 return Ok(Some(Found { pack, version: data.version }));
             }
         }

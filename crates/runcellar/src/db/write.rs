@@ -103,6 +103,11 @@ impl<'a> WriteTx<'a> {
         &self.root
     }
 
+    /// Returns the version of the rows that are written now.
+    pub(crate) fn version(&self) -> (DeviceId, u64) {
+        (DeviceId(self.root.device), self.root.next_device_seq.saturating_sub(1))
+    }
+
     /// Lets the caller change what the root row says of this copy: device, lineage, keyslots.
     pub(crate) fn root_mut(&mut self) -> &mut RootRow {
         &mut self.root
@@ -253,8 +258,8 @@ impl<'a> WriteTx<'a> {
     }
 
     fn sealed(&self, key: ObjectKey, tag: Option<[u8; 32]>, seal_key: &OwnerKey, body: &[u8]) -> Result<ObjectRow> {
-        let seq = self.root.next_device_seq.saturating_sub(1);
-        let mut row = ObjectRow { key, device: DeviceId(self.root.device), seq, tag, body: Vec::new() };
+        let (device, seq) = self.version();
+        let mut row = ObjectRow { key, device, seq, tag, body: Vec::new() };
         row.body = seal_key.seal(io::random(self.io)?, &row.place(self.keyring.workspace()), body).into_bytes();
         Ok(row)
     }

@@ -141,6 +141,13 @@ pub trait IoFile: Send + Sync {
 /// Reads a stretch of a file into a vector; shorter if the file ends.
 pub(crate) fn read_range(file: &dyn IoFile, offset: u64, len: usize) -> Result<Vec<u8>> {
     let mut out = vec![0; len];
+    let filled = read_into(file, offset, &mut out)?;
+    out.truncate(filled);
+    Ok(out)
+}
+
+/// Fills a buffer from an offset on, as far as the file goes; returns how many bytes that were.
+pub(crate) fn read_into(file: &dyn IoFile, offset: u64, out: &mut [u8]) -> Result<usize> {
     let mut filled = 0;
     while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset + filled as u64) {
@@ -150,8 +157,7 @@ pub(crate) fn read_range(file: &dyn IoFile, offset: u64, len: usize) -> Result<V
             Err(error) => return Err(error),
         }
     }
-    out.truncate(filled);
-    Ok(out)
+    Ok(filled)
 }
 
 /// Writes a new file whole: temporary name, write, sync, rename, sync of the directory.

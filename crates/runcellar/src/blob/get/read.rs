@@ -172,7 +172,9 @@ impl<'a> PackReader<'a> {
             }
         };
         let len = usize::try_from(end - start).unwrap_or(usize::MAX);
-        io::read_range(&*file, start, len).map_err(|cause| Error::io("read pack", &path, cause)).map(Ok)
+        // What the disk does not give back is lost as what it gives back changed: the rest comes out all the same.
+        let unreadable = |cause| Error::damaged(format!("pack {pack}: cannot be read: {cause}")).with_cause(cause);
+        io::read_range(&*file, start, len).map_err(unreadable).map(Ok)
     }
 }
 

@@ -104,11 +104,9 @@ pub(super) fn run(shared: &Shared<'_>, take: &Mutex<Receiver<Lot>>) {
     loop {
         let next = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(lot) = next else { return };
-        for span in lot {
-            if shared.stop.load(Ordering::Relaxed) {
-                return;
-            }
-            work(shared, &mut reader, &span);
+        // Once stopped, lots are still taken: whoever plans may be waiting to hand one on.
+        for span in lot.iter().take_while(|_| !shared.stop.load(Ordering::Relaxed)) {
+            work(shared, &mut reader, span);
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Collected {
 /// Takes batches until there are no more; none if the put was stopped.
 pub(super) fn run(
     shared: &Shared<'_>,
-    take: &Receiver<Batch>,
+    take: &Receiver<Option<Batch>>,
     empty: &SyncSender<Batch>,
     closed: SyncSender<ClosedPack>,
 ) -> Result<Option<Collected>> {
@@ -49,11 +49,12 @@ pub(super) fn run(
     let mut waiting = BTreeMap::new();
     let mut next = 0;
     while let Ok(batch) = take.recv() {
+        if shared.is_stopped() {
+            return Ok(None);
+        }
+        let Some(batch) = batch else { continue };
         waiting.insert(batch.number, batch);
         while let Some(mut batch) = waiting.remove(&next) {
-            if shared.is_stopped() {
-                return Ok(None);
-            }
             writer.take(&mut batch)?;
             next += 1;
             batch.clear();
@@ -67,8 +68,8 @@ pub(super) fn run(
     writer.close_pack()?;
     writer.manifest.finish()?;
     Ok(Some(Collected {
-        digest: writer.digest.finish(),
-        manifest: writer.manifest,
+        digest: std::mem::take(&mut writer.digest).finish(),
+        manifest: std::mem::take(&mut writer.manifest),
         files: writer.files,
         bytes: writer.bytes,
         new_bytes: writer.new_bytes,
@@ -185,12 +186,14 @@ impl Writer<'_> {
     }
 
     fn close_pack(&mut self) -> Result<()> {
-        let Some(open) = self.open.take() else { return Ok(()) };
+        // Of a pack that cannot be closed, `drop` removes the file.
+        let Some(open) = &self.open else { return Ok(()) };
         let Shared { inner, pool, .. } = self.shared;
         let salt = io::random(&*inner.io)?;
         let (tail, directory) = blob::finish(&pool.keys, &pool.key, salt, open.id, &open.entries)
             .map_err(|cause| Error::format(format_args!("pack {}", open.id), cause))?;
         io::write_all(&*open.file, &tail).map_err(|cause| Error::io("write pack", &open.path, cause))?;
+        let Some(open) = self.open.take() else { return Ok(()) };
         let ids: Vec<ChunkId> = open.entries.iter().map(|entry| entry.id).collect();
         {
             let mut local = self.shared.local();
@@ -201,7 +204,9 @@ impl Writer<'_> {
         let OpenPack { id, path, file, entries, keys, .. } = open;
         let bucket = Bucket::new(keys).map_err(|cause| Error::format(format_args!("pack {id}"), cause))?;
         // The syncer has failed if it takes none; it reports why.
-        let _ = self.closed.send(ClosedPack { id, path, file, entries, bucket, directory });
+        if let Err(refused) = self.closed.send(ClosedPack { id, path, file, entries, bucket, directory }) {
+            let _ = inner.io.remove(&refused.0.path);
+        }
         Ok(())
     }
 
@@ -224,14 +229,26 @@ impl Writer<'_> {
     }
 }
 
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            // Something has failed, which is reported; what stays is swept away later.
+            let _ = self.shared.inner.io.remove(&open.path);
+        }
+    }
+}
+
 impl OpenPack {
     fn create(shared: &Shared<'_>) -> Result<OpenPack> {
         let inner = shared.inner;
         let id = ObjectId(io::random(&*inner.io)?);
         let path = inner.path.join(TMP).join(format!("{id}.pack"));
         let file = inner.io.create_new(&path).map_err(|cause| Error::io("create pack", &path, cause))?;
-        let header = blob::header(id);
-        io::write_all(&*file, &header).map_err(|cause| Error::io("write pack", &path, cause))?;
+        if let Err(cause) = io::write_all(&*file, &blob::header(id)) {
+            // What stays is swept away later.
+            let _ = inner.io.remove(&path);
+            return Err(Error::io("write pack", &path, cause));
+        }
         Ok(OpenPack { id, path, file, len: PACK_HEADER_BYTES, entries: Vec::new(), keys: Vec::new() })
     }
 }

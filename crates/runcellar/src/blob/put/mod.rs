@@ -43,6 +43,8 @@ const BUFFERS_PER_SEALER: usize = 3;
 const SEALERS_MAX: usize = 8;
 /// Closed packs (16 MiB each) that are entered into the database together while a put goes on.
 const PACKS_BETWEEN_COMMITS: usize = 16;
+/// The same on a network file system, where each commit copies the database.
+const PACKS_BETWEEN_COMMITS_ON_NETWORK: usize = 128;
 
 /// Something to put.
 #[derive(Debug, Clone)]
@@ -102,6 +104,7 @@ pub(crate) struct Put {
 /// A pack whose file is whole and has its name, and that the database does not know yet.
 struct ReadyPack {
     id: ObjectId,
+    path: PathBuf,
     entries: Vec<Entry>,
     bucket: Bucket,
     directory: Sealed,
@@ -113,6 +116,8 @@ struct Shared<'a> {
     pool: &'a Pool,
     options: PutOptions,
     local: Mutex<Local>,
+    /// Packs whose files are durable, and that the database does not know yet.
+    ready: Mutex<Vec<ReadyPack>>,
     stop: AtomicBool,
     read_bytes: AtomicU64,
 }
@@ -120,6 +125,10 @@ struct Shared<'a> {
 impl Shared<'_> {
     fn local(&self) -> std::sync::MutexGuard<'_, Local> {
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ready(&self) -> std::sync::MutexGuard<'_, Vec<ReadyPack>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns true when another thread has failed.
@@ -150,6 +159,7 @@ pub(crate) fn put(
         pool,
         options,
         local: Mutex::default(),
+        ready: Mutex::default(),
         stop: AtomicBool::new(false),
         read_bytes: AtomicU64::new(0),
     };
@@ -160,7 +170,7 @@ pub(crate) fn put(
         let _ = empty_give.send(Batch::default());
     }
     let (read_give, read_take) = sync_channel::<Batch>(buffers);
-    let (sealed_give, sealed_take) = sync_channel::<Batch>(buffers);
+    let (sealed_give, sealed_take) = sync_channel::<Option<Batch>>(buffers + sealers);
     let (closed_give, closed_take) = sync_channel::<sync::ClosedPack>(sync::PACKS_WAITING_MAX);
     let read_take = Arc::new(Mutex::new(read_take));
     let result = std::thread::scope(|scope| {
@@ -171,7 +181,10 @@ pub(crate) fn put(
         let mut workers = Vec::new();
         for _ in 0..sealers {
             let (take, give) = (read_take.clone(), sealed_give.clone());
-            let work = move || stopping(shared, || seal::run(shared, &take, &give));
+            let work = move || {
+                let _ended = seal::Ended(&give);
+                stopping(shared, || seal::run(shared, &take, &give))
+            };
             workers.push(spawn("seal").spawn_scoped(scope, work).map_err(failed)?);
         }
         drop(sealed_give);
@@ -180,24 +193,23 @@ pub(crate) fn put(
         });
         let syncer = spawn("sync").spawn_scoped(scope, move || stopping(shared, || sync::run(shared, &closed_take)));
         let (writer, syncer) = (writer.map_err(failed)?, syncer.map_err(failed)?);
-        let read = stopping(shared, || read::run(shared, sources, previous, &empty_take, read_give));
+        // If it fails, the others end what was read so far: the next put finds it.
+        let read = read::run(shared, sources, previous, &empty_take, read_give);
         drop(empty_take);
         drop(read_take);
         let mut results: Vec<Result<()>> = workers.into_iter().map(joined).collect();
-        let (collected, ready) = (joined(writer), joined(syncer));
+        let (collected, synced) = (joined(writer), joined(syncer));
         // What began the failure comes first: a thread that was stopped by another reports nothing.
         results.insert(0, read);
+        results.push(synced);
         results.into_iter().collect::<Result<()>>()?;
-        let (collected, ready) = (collected?, ready?);
-        match (collected, ready) {
-            (Some(collected), Some(ready)) => Ok((collected, ready)),
-            _ => Err(Error::new(crate::ErrorKind::State, "files were not put: a thread ended early")),
-        }
+        collected?.ok_or_else(|| Error::new(crate::ErrorKind::State, "files were not put: a thread ended early"))
     });
-    let (collected, ready) = match result {
-        Ok(done) => done,
+    let ready = std::mem::take(&mut *shared.ready());
+    let collected = match result {
+        Ok(collected) => collected,
         Err(error) => {
-            pool.forget();
+            commit::keep(inner, pool, ready);
             return Err(error);
         }
     };
@@ -216,6 +228,14 @@ pub(crate) fn put(
 
 /// Runs a stage; if it fails, the others stop.
 fn stopping<T>(shared: &Shared<'_>, stage: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Nobody may wait for a thread that has panicked.
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_or(std::thread::panicking(), Ordering::Relaxed);
+        }
+    }
+    let _stop = Stop(&shared.stop);
     let result = stage();
     if result.is_err() {
         shared.stop.store(true, Ordering::Relaxed);
@@ -225,11 +245,6 @@ fn stopping<T>(shared: &Shared<'_>, stage: impl FnOnce() -> Result<T>) -> Result
 
 fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// Gives a batch to the next stage; false if that has ended.
-fn give(to: &std::sync::mpsc::SyncSender<Batch>, batch: Batch) -> bool {
-    to.send(batch).is_ok()
 }
 
 type Batches = Mutex<Receiver<Batch>>;

@@ -13,7 +13,7 @@ use runcellar_format::blob::CHUNK_BYTES_MAX;
 use runcellar_format::record::{Content, FileContent, FileFacts, ManifestEntry};
 
 use super::batch::{Batch, Piece};
-use super::{Shared, Source, What, give};
+use super::{Shared, Source, What};
 use crate::blob::manifest::{ManifestReader, PlacedChunk, ReadEntry, path_order};
 use crate::{Error, ErrorKind, Result};
 
@@ -55,6 +55,11 @@ pub(super) fn run(
         }
     }
     reader.hand_on()?;
+    let total = shared.options.bytes_total;
+    if total > 0 {
+        // Files may have shrunk since they were counted.
+        shared.inner.monitor.progress("bytes", total, total);
+    }
     Ok(())
 }
 
@@ -160,6 +165,13 @@ impl Reader<'_, '_> {
         }
     }
 
+    fn progress(&self) {
+        let done = self.shared.read_bytes.load(Relaxedness::Relaxed) + self.known_bytes;
+        // Files may have grown since they were counted.
+        let total = self.shared.options.bytes_total;
+        self.shared.inner.monitor.progress("bytes", if total > 0 { done.min(total) } else { done }, total);
+    }
+
     fn hand_on_if_full(&mut self) -> Result<bool> {
         let is_full = self.batch.content.len() >= BATCH_BYTES || self.batch.pieces.len() >= BATCH_PIECES;
         if is_full { self.hand_on() } else { Ok(true) }
@@ -170,11 +182,10 @@ impl Reader<'_, '_> {
         let mut batch = std::mem::take(&mut self.batch);
         batch.number = self.number;
         self.number += 1;
-        if !give(&self.to, batch) {
+        if self.to.send(batch).is_err() {
             return Ok(false);
         }
-        let done = self.known_bytes + self.shared.read_bytes.load(Relaxedness::Relaxed);
-        self.shared.inner.monitor.progress("bytes", done, self.shared.options.bytes_total);
+        self.progress();
         match self.empty.recv() {
             Ok(batch) if !self.shared.is_stopped() => {
                 self.batch = batch;
@@ -236,7 +247,7 @@ impl Reader<'_, '_> {
     fn placed(&self, hint: Option<runcellar_format::ObjectId>, id: ChunkId) -> Result<Option<PlacedChunk>> {
         let Shared { inner, pool, .. } = self.shared;
         let hinted = match hint {
-            Some(hint) => pool.pack(inner, hint)?.filter(|data| data.has(id)),
+            Some(hint) => pool.pack(inner, hint)?.filter(|data| data.has(id) && data.has_file(inner)),
             None => None,
         };
         let data = match hinted {

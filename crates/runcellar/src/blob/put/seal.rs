@@ -8,7 +8,7 @@ use runcellar_format::blob::{self, Form};
 use runcellar_format::{ChunkId, DeviceId, ObjectId, Secret};
 
 use super::batch::{Batch, Done, Outcome, Piece};
-use super::{Batches, Shared, give};
+use super::{Batches, Shared};
 use crate::Result;
 use crate::blob::pack::PackData;
 use crate::blob::pool::Found;
@@ -42,6 +42,11 @@ impl Local {
         self.relied_on.entry(found.pack).or_insert(found.version);
     }
 
+    /// Remembers that this put made packs known, which may be removed before its manifest names their chunks.
+    pub(super) fn rely_on_own(&mut self, packs: impl Iterator<Item = ObjectId>, version: (DeviceId, u64)) {
+        self.relied_on.extend(packs.map(|pack| (pack, version)));
+    }
+
     pub(super) fn rely_on_pack(&mut self, pack: &PackData) {
         self.rely_on(Found { pack: pack.id, version: pack.version });
     }
@@ -50,7 +55,17 @@ impl Local {
 /// The version that stands for "written by this put".
 const OWN: (DeviceId, u64) = (DeviceId::NIL, 0);
 
-pub(super) fn run(shared: &Shared<'_>, take: &Batches, to: &SyncSender<Batch>) -> Result<()> {
+/// Tells the writer that a sealer has ended: it may be waiting for a batch that will not come.
+pub(super) struct Ended<'a>(pub(super) &'a SyncSender<Option<Batch>>);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        // If the writer has ended, too, there is nobody to tell.
+        let _ = self.0.send(None);
+    }
+}
+
+pub(super) fn run(shared: &Shared<'_>, take: &Batches, to: &SyncSender<Option<Batch>>) -> Result<()> {
     let mut forms = Forms::default();
     loop {
         // The lock is held while waiting: the others wait for the same thing.
@@ -60,7 +75,7 @@ pub(super) fn run(shared: &Shared<'_>, take: &Batches, to: &SyncSender<Batch>) -
             return Ok(());
         }
         seal_batch(shared, &mut batch, &mut forms)?;
-        if !give(to, batch) {
+        if to.send(Some(batch)).is_err() {
             return Ok(());
         }
     }

@@ -9,7 +9,7 @@ use runcellar_format::ObjectId;
 use runcellar_format::blob::{Bucket, Entry};
 use runcellar_format::seal::Sealed;
 
-use super::{PACKS_BETWEEN_COMMITS, ReadyPack, Shared, commit};
+use super::{PACKS_BETWEEN_COMMITS, PACKS_BETWEEN_COMMITS_ON_NETWORK, ReadyPack, Shared, commit};
 use crate::blob::pack_path;
 use crate::io::{self, IoFile};
 use crate::{Error, Result};
@@ -27,46 +27,80 @@ pub(super) struct ClosedPack {
     pub(super) directory: Sealed,
 }
 
-/// Takes packs until there are no more; returns those that the database does not know yet.
-pub(super) fn run(shared: &Shared<'_>, take: &Receiver<ClosedPack>) -> Result<Option<Vec<ReadyPack>>> {
-    let mut ready = Vec::new();
-    let mut directories = HashSet::new();
+/// Takes packs until there are no more, and leaves those that the database does not know yet in `shared.ready`.
+pub(super) fn run(shared: &Shared<'_>, take: &Receiver<ClosedPack>) -> Result<()> {
+    let between = if shared.inner.is_network() { PACKS_BETWEEN_COMMITS_ON_NETWORK } else { PACKS_BETWEEN_COMMITS };
+    // Packs whose names are not durable yet, and where these stand.
+    let (mut named, mut directories) = (Vec::new(), HashSet::new());
     while let Ok(closed) = take.recv() {
         if shared.is_stopped() {
             // The reason is reported by who stopped; what stays in tmp/ is swept away later.
             let _ = shared.inner.io.remove(&closed.path);
             continue;
         }
-        directories.extend(name(shared, &closed)?);
-        let ClosedPack { id, entries, bucket, directory, .. } = closed;
-        ready.push(ReadyPack { id, entries, bucket, directory });
-        if ready.len() >= PACKS_BETWEEN_COMMITS {
-            sync_names(shared, &mut directories)?;
-            let known = std::mem::take(&mut ready);
-            shared.inner.write_one(None, |tx| commit::enter(tx, shared.pool, &known))?;
-            commit::entered(shared.pool, &mut shared.local(), &known);
+        named.push(name(shared, closed, &mut directories).inspect_err(|_| forget(shared, &named))?);
+        if named.len() >= between {
+            sync_names(shared, &mut directories, &mut named)?;
+            enter(shared)?;
         }
     }
-    sync_names(shared, &mut directories)?;
-    Ok((!shared.is_stopped()).then_some(ready))
+    sync_names(shared, &mut directories, &mut named)
 }
 
 /// Makes a pack durable, and gives it its name.
-fn name(shared: &Shared<'_>, closed: &ClosedPack) -> Result<Option<PathBuf>> {
+fn name(shared: &Shared<'_>, closed: ClosedPack, directories: &mut HashSet<PathBuf>) -> Result<ReadyPack> {
     let io = &*shared.inner.io;
-    closed.file.sync().map_err(|cause| Error::io("sync pack", &closed.path, cause))?;
     let path = pack_path(&shared.inner.path, closed.id);
-    let directory = path.parent().map(PathBuf::from);
-    if let Some(directory) = &directory {
-        io::create_dir_durable(io, directory).map_err(|cause| Error::io("create", directory, cause))?;
+    let named = closed.file.sync().map_err(|cause| Error::io("sync pack", &closed.path, cause)).and_then(|()| {
+        if let Some(directory) = path.parent()
+            && directories.insert(directory.to_owned())
+        {
+            io::create_dir_durable(io, directory).map_err(|cause| Error::io("create", directory, cause))?;
+        }
+        io.rename(&closed.path, &path).map_err(|cause| Error::io("name pack", &path, cause))
+    });
+    if let Err(error) = named {
+        // It may have its name all the same; then it is swept away later.
+        let _ = io.remove(&closed.path);
+        return Err(error);
     }
-    io.rename(&closed.path, &path).map_err(|cause| Error::io("name pack", &path, cause))?;
-    Ok(directory)
+    let ClosedPack { id, entries, bucket, directory, .. } = closed;
+    Ok(ReadyPack { id, path, entries, bucket, directory })
 }
 
-fn sync_names(shared: &Shared<'_>, directories: &mut HashSet<PathBuf>) -> Result<()> {
+/// Makes the names of packs durable.
+fn sync_names(shared: &Shared<'_>, directories: &mut HashSet<PathBuf>, named: &mut Vec<ReadyPack>) -> Result<()> {
     for directory in directories.drain() {
-        shared.inner.io.sync_dir(&directory).map_err(|cause| Error::io("sync", &directory, cause))?;
+        let synced = shared.inner.io.sync_dir(&directory);
+        synced.map_err(|cause| Error::io("sync", &directory, cause)).inspect_err(|_| forget(shared, named))?;
     }
+    shared.ready().append(named);
     Ok(())
+}
+
+/// Removes packs that will not be entered.
+fn forget(shared: &Shared<'_>, packs: &[ReadyPack]) {
+    for pack in packs {
+        // What stays is swept away later.
+        let _ = shared.inner.io.remove(&pack.path);
+    }
+}
+
+/// Makes the packs that are ready known to the database.
+fn enter(shared: &Shared<'_>) -> Result<()> {
+    let ready = std::mem::take(&mut *shared.ready());
+    let entered = shared.inner.write_one(None, |tx| commit::enter(tx, shared.pool, &ready));
+    match entered {
+        Ok(Some(version)) => {
+            let mut local = shared.local();
+            local.rely_on_own(ready.iter().map(|pack| pack.id), version);
+            commit::entered(shared.pool, &mut local, &ready);
+            Ok(())
+        }
+        Ok(None) => Err(commit::gone()),
+        Err(error) => {
+            *shared.ready() = ready;
+            Err(error)
+        }
+    }
 }
