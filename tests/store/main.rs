@@ -7,6 +7,8 @@ mod artifacts;
 mod artifacts_lineage;
 mod artifacts_reading;
 mod as_of;
+mod blob_damage;
+mod blobs;
 mod catalogue;
 mod code;
 mod creation;

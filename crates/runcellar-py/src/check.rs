@@ -36,9 +36,8 @@ fn problem_to_dict<'py>(py: Python<'py>, problem: &Problem) -> PyResult<Bound<'p
     dict.set_item("run", &problem.run)?;
     dict.set_item("metric", &problem.metric)?;
     dict.set_item("steps", problem.steps.map(|(first, last)| [first, last]))?;
-    // Artifacts come with their issue; the shape is that of the command line from the start.
-    dict.set_item("artifact", py.None())?;
-    dict.set_item("path", py.None())?;
+    dict.set_item("artifact", &problem.artifact)?;
+    dict.set_item("path", &problem.path)?;
     dict.set_item("file", &problem.file)?;
     dict.set_item("repairable", problem.repairable)?;
     dict.set_item("message", &problem.message)?;

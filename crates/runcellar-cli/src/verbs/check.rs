@@ -7,7 +7,7 @@ use crate::render::number::bytes;
 use crate::render::{Style, visible};
 use crate::session::Session;
 
-/// Verify the workspace: every row, sealed object and journal
+/// Verify the workspace: every row, sealed object, pack and journal
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Nothing is changed. The exit code is 5 if anything is hurt; notes do not count.
@@ -80,6 +80,8 @@ fn unreadable(message: String) -> CheckReport {
         run: None,
         metric: None,
         steps: None,
+        artifact: None,
+        path: None,
         file,
         repairable: false,
         message,
@@ -112,9 +114,8 @@ impl<'a> ProblemShape<'a> {
             run: problem.run.as_deref(),
             metric: problem.metric.as_deref(),
             steps: problem.steps.map(|(first, last)| [first, last]),
-            // Artifacts and their paths are not stored yet.
-            artifact: None,
-            path: None,
+            artifact: problem.artifact.as_deref(),
+            path: problem.path.as_deref(),
             file: problem.file.as_deref(),
             repairable: problem.repairable,
             message: &problem.message,
@@ -141,10 +142,11 @@ fn text_of(session: &Session, report: &CheckReport) -> String {
     }
     let checked = &report.checked;
     let counts = format!(
-        "{} runs, {} blocks, {} journals, {}",
+        "{} runs, {} blocks, {} journals, {} chunks, {}",
         checked.runs,
         checked.blocks,
         checked.journals,
+        checked.chunks,
         bytes(checked.bytes)
     );
     let verdict = if report.is_ok() { Style::Green.paint("ok", color) } else { Style::Red.paint("damaged", color) };

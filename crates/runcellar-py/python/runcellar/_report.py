@@ -17,7 +17,8 @@ class CheckReport(dict[str, Any]):
     checked : dict of str to int
         How many runs, blocks, journals, chunks and bytes were looked at.
     problems : list of dict
-        What is wrong: kind, severity, run, metric, steps, file, repairable, message and others.
+        What is wrong: kind, severity, run, metric, steps, artifact, path, file, repairable and
+        message.
     """
 
     def __init__(self, ok: bool, checked: dict[str, int], problems: list[dict[str, Any]]) -> None:

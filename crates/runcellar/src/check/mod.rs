@@ -1,8 +1,9 @@
 //! Verifying a workspace: every row against its sum, every sealed object against its place, every journal.
 //!
 //! Nothing is changed. What is wrong is named by run, metric, step range or file; what cannot be named is reported as
-//! such, never passed over. `read_data` opens and decodes all blocks too.
+//! such, never passed over. `read_data` opens and decodes all blocks and chunks too.
 
+mod blobs;
 mod catalogue;
 mod journals;
 mod rows;
@@ -62,6 +63,10 @@ pub struct Problem {
     pub metric: Option<String>,
     /// The first and last step that are hurt.
     pub steps: Option<(i64, i64)>,
+    /// The artifact or version that is hurt: `project/name` or `project/name:v3`.
+    pub artifact: Option<String>,
+    /// The path that is hurt, in the artifact, or in the code or media of the run.
+    pub path: Option<String>,
     /// The file of the workspace, relative to it.
     pub file: Option<String>,
     /// True if `repair` can mend it.
@@ -78,6 +83,8 @@ impl Problem {
             run: None,
             metric: None,
             steps: None,
+            artifact: None,
+            path: None,
             file: None,
             repairable: false,
             message: message.into(),
@@ -100,7 +107,7 @@ impl Problem {
 /// How thoroughly to check.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CheckOptions {
-    /// Open and decode every block, instead of comparing sums alone.
+    /// Open and decode every block and chunk, instead of comparing sums alone.
     pub read_data: bool,
 }
 
@@ -158,12 +165,14 @@ impl Workspace {
             );
         }
         let journals = journals::Journals::open(inner, &mut report)?;
-        inner.read(|tx, keyring| {
+        let known = inner.read(|tx, keyring| {
             let known = rows::check(tx, keyring, &mut report)?;
             runs::check(inner, tx, keyring, &known, options, &journals.writers(), &mut report)?;
             catalogue::check(tx, keyring, options, &mut report)?;
-            journals.check(tx, keyring, &known, &mut report)
+            journals.check(tx, keyring, &known, &mut report)?;
+            Ok(known)
         })?;
+        blobs::check(inner, &known, options, &mut report)?;
         Ok(report)
     }
 }

@@ -6,9 +6,10 @@ use runcellar_format::ObjectId;
 use runcellar_format::record::{Change, ChangeKind, FieldId};
 use runcellar_format::seal::{Envelope, Kind};
 
+use super::blobs::Names;
 use super::{CheckReport, Problem, ProblemKind};
 use crate::db::ReadTx;
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Purpose};
 use crate::{Error, Json, Result};
 
 /// What the change records say there should be.
@@ -39,10 +40,16 @@ pub(super) fn check(tx: &ReadTx<'_>, keyring: &Keyring, report: &mut CheckReport
     let root = tx.root(keyring)?;
     let found_before = report.problems.len();
     let known = check_changes(tx, keyring, root.device, root.next_device_seq, report)?;
+    let names = Names::load(tx, keyring)?;
     for row in tx.key_rows()? {
         report.checked.bytes += row.wrap.len() as u64;
         if let Err(error) = tx.open_key(keyring, &row) {
-            report.add(Problem::error(ProblemKind::Damaged, error.to_string()).of_run(&known.name(row.owner)));
+            let problem = Problem::error(ProblemKind::Damaged, error.to_string());
+            report.add(match names.get(row.owner) {
+                Some(artifact) => Problem { artifact: Some(artifact.to_owned()), ..problem },
+                None if row.purpose == Purpose::Bucket as u8 => problem.of_file(super::blobs::file_of(row.owner)),
+                None => problem.of_run(&known.name(row.owner)),
+            });
         }
     }
     for kind in [Kind::Project, Kind::Settings] {
