@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use runcellar::artifacts::{ArtifactDraft, PutSettings};
 use runcellar::{MetricDefinition, Value, json};
 
 use crate::support::{Place, child, list};
@@ -45,14 +46,28 @@ fn plant(place: &Place) -> runcellar::run::Run {
     let definition = MetricDefinition { name: text(), step_metric: text(), ..MetricDefinition::default() };
     run.define_metric(&definition).expect("defines");
     workspace.set_setting("project.default", Some(&text())).expect("sets");
+    plant_artifact(&workspace, &mut text);
     // What is left goes into names and values of metrics, in many rows and in one.
-    let rest: Vec<String> = std::iter::from_fn(|| Some(text())).take(MARKERS as usize - 30).collect();
+    let rest: Vec<String> = std::iter::from_fn(|| Some(text())).take(MARKERS as usize - 60).collect();
     let (single, wide) = rest.split_at(rest.len() / 2);
     for pair in single.chunks(2) {
         run.log([(pair[0].as_str(), Value::from(pair[pair.len() - 1].as_str()))]).expect("logs");
     }
     run.log(wide.iter().map(|name| (name.as_str(), Value::from(name.as_str())))).expect("logs");
     run
+}
+
+/// Puts an artifact with markers in names, metadata and content: whole, repeated so that it is compressed, and small.
+fn plant_artifact(workspace: &runcellar::Workspace, text: &mut impl FnMut() -> String) {
+    let mut draft = ArtifactDraft::new(&text(), &text()).expect("a name");
+    draft.description = text();
+    draft.metadata = json!({"Planted": (text())});
+    draft.alias(&text()).expect("an alias");
+    draft.add_bytes(&format!("{}/{}", text(), text()), text().into_bytes()).expect("adds");
+    draft.add_bytes(&text(), text().repeat(5_000).into_bytes()).expect("adds");
+    draft.add_reference(&format!("s3://{}", text()), &text(), Some(1), Some(&text())).expect("adds");
+    let settings = PutSettings { project: text(), compress: true, ..PutSettings::default() };
+    workspace.put_artifact(&draft, &settings).expect("puts");
 }
 
 pub(crate) fn plants_and_waits(place: &Place, _: &str) {

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use runcellar::artifacts::{ArtifactDraft, PutSettings, RemoveOptions};
 use runcellar::{CheckOptions, ErrorKind};
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -14,7 +15,7 @@ use crate::support::{Place, copy_dir};
 const TABLES: [(&str, &str); 4] =
     [("epoch", "number"), ("key", "id"), ("object", "kind, id, position"), ("block", "run, writer, number, part")];
 
-/// Makes a workspace with two runs; `then` runs between the first and the second half of the work.
+/// Makes a workspace with two runs and an artifact; `then` runs between the first and the second half of the work.
 fn recorded(place: &Place, then: impl FnOnce()) {
     let log = |steps: std::ops::Range<i64>, id: &str| {
         let workspace = place.open();
@@ -24,10 +25,21 @@ fn recorded(place: &Place, then: impl FnOnce()) {
         });
         run.finish().expect("finishes");
     };
+    let put = |shared: usize, own: usize| {
+        let mut draft = ArtifactDraft::new("data", "dataset").expect("a name");
+        draft.add_bytes("shared", vec![1; shared]).expect("adds");
+        draft.add_bytes("own", vec![2; own]).expect("adds");
+        let settings = PutSettings { project: "p".into(), ..PutSettings::default() };
+        place.open().put_artifact(&draft, &settings).expect("puts").version
+    };
     log(0..600, "first");
     log(0..600, "second");
+    let version = put(300, 300);
     then();
     log(600..1_300, "first");
+    put(300, 400);
+    // Drops a key of the first pack and leaves a tombstone.
+    place.open().remove_version(&version, RemoveOptions::default()).expect("removes");
 }
 
 /// Returns whether the workspace reports that something is wrong with it.
