@@ -45,6 +45,20 @@ fn sizes_add_up_to_those_of_the_files() {
 }
 
 #[test]
+fn artifacts_count_for_their_project() {
+    let home = Home::with_workspace();
+    std::fs::write(home.path("model"), vec![1; 10]).expect("writes");
+    home.ok(["artifact", "put", "birds/model", "model"]);
+    let json = home.json(["du"]);
+    let of = |project: &str| json["projects"].as_array().expect("a list").iter().find(|one| one["project"] == project);
+    let birds = of("birds").expect("listed");
+    let packs = bytes_below(&home.workspace_path().join("packs"));
+    assert_eq!((&birds["runs"], &birds["bytes"]), (&0.into(), &packs.into()), "{json}");
+    let sum: u64 = json["projects"].as_array().expect("a list").iter().filter_map(|one| one["bytes"].as_u64()).sum();
+    assert_eq!(json["total"], sum);
+}
+
+#[test]
 fn there_is_a_table_by_project_run_and_kind() {
     let home = with_runs();
     let text = home.ok(["du"]);

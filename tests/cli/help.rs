@@ -23,6 +23,7 @@ fn every_verb_explains_itself_with_an_example() {
         "checkout-code",
         "plot",
         "export",
+        "artifact",
         "tag",
         "note",
         "rm",
@@ -33,6 +34,7 @@ fn every_verb_explains_itself_with_an_example() {
         "config",
         "doctor",
         "du",
+        "gc",
         "completions",
         "man",
     ];

@@ -43,6 +43,7 @@ fn the_object_is_that_of_ls_and_more() {
         (&shown["forked_from"], &shown["rewinds"], &shown["ranks"]),
         (&serde_json::Value::Null, &serde_json::json!([]), &1.into())
     );
+    assert_eq!(shown["artifacts"], serde_json::json!({"made": [], "used": []}));
     let beyond_ls = [
         "metrics",
         "git",
@@ -57,6 +58,7 @@ fn the_object_is_that_of_ls_and_more() {
         "ranks",
         "arguments",
         "redacted",
+        "artifacts",
     ];
     for extra in beyond_ls {
         shown.as_object_mut().expect("an object").remove(extra);

@@ -9,7 +9,9 @@ fn put(workspace: &Workspace, name: &str, content: &[u8], run: Option<&RunInfo>)
     let mut draft = ArtifactDraft::new(name, "model").expect("a name");
     draft.add_bytes("weights", content.to_vec()).expect("adds");
     let run = run.map(|run| run.id.clone());
-    workspace.put_artifact(&draft, &PutSettings { project: "digits".into(), run, compress: false }).expect("puts")
+    workspace
+        .put_artifact(&draft, &PutSettings { project: "digits".into(), run, ..PutSettings::default() })
+        .expect("puts")
 }
 
 fn run(workspace: &Workspace, name: &str) -> RunInfo {

@@ -62,7 +62,7 @@ fn a_part_comes_out_alone_and_what_matches_nothing_makes_nothing() {
     let place = Place::new();
     let version = put_dir(&place.try_open().expect("opens"), &sample(&place));
     let to = place.root().join("to");
-    let options = |glob: &str| DownloadOptions { glob: Some(glob.to_owned()) };
+    let options = |glob: &str| DownloadOptions { glob: Some(glob.to_owned()), ..DownloadOptions::default() };
     assert_eq!(version.download(&to, &options("absent")).expect_err("nothing").kind(), ErrorKind::NotFound);
     assert!(!to.exists(), "nothing was made");
     let got = version.download(&to, &options("**/*.npy")).expect("downloads");

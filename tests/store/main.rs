@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "fork, kill and mount are what these tests are about")]
 
 mod artifacts;
+mod artifacts_faults;
 mod artifacts_lineage;
 mod artifacts_reading;
 mod as_of;

@@ -65,6 +65,7 @@ enum Verb {
     Plot(verbs::plot::Args),
     Watch(verbs::watch::Args),
     Export(verbs::export::Args),
+    Artifact(verbs::artifact::Args),
     Tag(verbs::tag::Args),
     Note(verbs::note::Args),
     Rm(verbs::rm::Args),
@@ -76,6 +77,7 @@ enum Verb {
     Secrets(verbs::secrets::Args),
     Doctor(verbs::doctor::Args),
     Du(verbs::du::Args),
+    Gc(verbs::gc::Args),
     Completions(verbs::completions::Args),
     Man(verbs::man::Args),
 }
@@ -93,6 +95,7 @@ impl Cli {
             Verb::Plot(args) => verbs::plot::run(&session, &args),
             Verb::Watch(args) => verbs::watch::run(&session, &args),
             Verb::Export(args) => verbs::export::run(&session, &args),
+            Verb::Artifact(args) => verbs::artifact::run(&session, &args),
             Verb::Tag(args) => verbs::tag::run(&session, &args),
             Verb::Note(args) => verbs::note::run(&session, &args),
             Verb::Rm(args) => verbs::rm::run(&session, &args),
@@ -104,6 +107,7 @@ impl Cli {
             Verb::Secrets(args) => verbs::secrets::run(&session, &args),
             Verb::Doctor(args) => verbs::doctor::run(&session, &args),
             Verb::Du(args) => verbs::du::run(&session, &args),
+            Verb::Gc(args) => verbs::gc::run(&session, &args),
             Verb::Completions(args) => verbs::completions::run(&args),
             Verb::Man(args) => verbs::man::run(&session, &args),
         }

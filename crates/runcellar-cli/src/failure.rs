@@ -23,6 +23,8 @@ pub(crate) enum Code {
     Locked = 4,
     /// Damage, or a verification that failed.
     Damage = 5,
+    /// Nobody confirmed what destroys something.
+    Consent = 6,
     /// Another process holds the database.
     Busy = 7,
     /// Nothing can be written, or the disk is full.
@@ -176,6 +178,12 @@ impl From<Error> for Failure {
             ErrorKind::NewerFormat => Advice::Below("  a later version of runcellar wrote it: upgrade this one".into()),
             ErrorKind::NotFound if message.starts_with("no run") => {
                 Advice::Below("  runcellar ls lists the runs".into())
+            }
+            ErrorKind::NotFound if message.starts_with("no artifact") || message.starts_with("no version") => {
+                Advice::Below("  runcellar artifact ls lists the artifacts".into())
+            }
+            ErrorKind::State if message.contains(": is kept by ") => {
+                Advice::Below("  --aliases removes it with them".into())
             }
             ErrorKind::NotFound if message.starts_with("no removed run") => {
                 Advice::Below("  runcellar ls --removed lists the removed runs".into())

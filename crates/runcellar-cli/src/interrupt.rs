@@ -1,14 +1,19 @@
 //! Ctrl-C: what must be put right before the process ends, and the exit code 130.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::prompt;
+use crate::session::now_us;
 
-/// Files under temporary names, removed if the process is told to end.
+/// The process was told to end.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+/// Files and folders under temporary names, removed if the process is told to end.
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 fn temporary() -> MutexGuard<'static, Vec<PathBuf>> {
@@ -21,10 +26,10 @@ pub(crate) fn install() {
     let Ok(mut signals) = Signals::new([SIGINT, SIGHUP, SIGTERM]) else { return };
     let watch = move || {
         if let Some(signal) = signals.forever().next() {
+            TOLD.store(true, Ordering::SeqCst);
             prompt::restore_terminal();
             for path in temporary().drain(..) {
-                // What is left is a file under a name that says so.
-                let _ = std::fs::remove_file(path);
+                remove(&path);
             }
             // Without the handlers of exit(3): the main thread is still at work.
             signal_hook::low_level::exit(128 + signal);
@@ -32,6 +37,49 @@ pub(crate) fn install() {
     };
     // Without the thread the signals' default is lost, which a process that cannot start one will not miss.
     let _ = std::thread::Builder::new().name("signals".into()).spawn(watch);
+}
+
+/// Waits for the end, if the process was told to end: what fails now fails since its files were removed.
+pub(crate) fn wait_if_told() {
+    while TOLD.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
+/// Removes a file or a folder. What is left of it has a name that says what it is.
+fn remove(path: &Path) {
+    if !path.is_dir() {
+        let _ = std::fs::remove_file(path);
+        return;
+    }
+    // Under another name first: whoever is at work in it adds nothing any more.
+    let mut gone = path.as_os_str().to_owned();
+    gone.push("-gone");
+    let _ = std::fs::rename(path, &gone).and_then(|()| std::fs::remove_dir_all(&gone));
+}
+
+/// The name of a folder for files on their way, which is removed if the process is told to end.
+pub(crate) struct Guard {
+    path: PathBuf,
+}
+
+impl Guard {
+    /// Chooses a name below `root`; whoever uses the folder makes it.
+    pub(crate) fn directory(root: &Path) -> Guard {
+        let path = root.join(format!(".runcellar-{}-{}", std::process::id(), now_us()));
+        guard(&path);
+        Guard { path }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        unguard(&self.path);
+    }
 }
 
 /// Has a file removed if the process is told to end.

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     }
     interrupt::install();
     let outcome = cli::Cli::try_parse().map_err(Failure::from).and_then(|cli| cli.run());
+    interrupt::wait_if_told();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

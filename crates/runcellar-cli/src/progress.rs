@@ -1,5 +1,6 @@
 //! What the store has to say while it works: notes and warnings on stderr, and on a terminal a spinner for long work.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,14 @@ use crate::render::visible;
 const SHOWN_AFTER: Duration = Duration::from_millis(400);
 const TICK: Duration = Duration::from_millis(100);
 
+const PLAIN: &str = "{spinner} {msg}";
+const BYTES: &str = "{spinner} {msg}  {bytes}  {bytes_per_sec}";
+const BYTES_OF_TOTAL: &str = "{spinner} {msg}  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
 /// Tells a person what happens.
 pub(crate) struct Talker {
     shared: Arc<Shared>,
@@ -20,6 +29,8 @@ pub(crate) struct Talker {
 
 struct Shared {
     bar: ProgressBar,
+    /// The bar counts bytes, with rate and estimate.
+    shows_bytes: AtomicBool,
     at_work: Mutex<bool>,
     ended: Condvar,
 }
@@ -38,15 +49,23 @@ pub(crate) struct Work<'a> {
 impl Talker {
     pub(crate) fn new() -> Arc<Talker> {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        let style =
-            ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-        bar.set_style(style);
-        Arc::new(Talker { shared: Arc::new(Shared { bar, at_work: Mutex::new(false), ended: Condvar::new() }) })
+        bar.set_style(style(PLAIN));
+        Arc::new(Talker {
+            shared: Arc::new(Shared {
+                bar,
+                shows_bytes: AtomicBool::new(false),
+                at_work: Mutex::new(false),
+                ended: Condvar::new(),
+            }),
+        })
     }
 
     /// Says that something begins that may take a while. One piece of work at a time.
     pub(crate) fn work(&self, what: &str) -> Work<'_> {
         self.shared.bar.reset();
+        if self.shared.shows_bytes.swap(false, Ordering::Relaxed) {
+            self.shared.bar.set_style(style(PLAIN));
+        }
         self.shared.bar.set_message(visible(what));
         *self.shared.at_work() = true;
         if output::stderr_is_terminal() {
@@ -97,6 +116,15 @@ impl Monitor for Talker {
     }
 
     fn progress(&self, what: &str, done: u64, total: u64) {
-        self.shared.bar.set_message(format!("{}: {done} of {total}", visible(what)));
+        let shared = &self.shared;
+        if what != "bytes" {
+            shared.bar.set_message(format!("{}: {done} of {total}", visible(what)));
+            return;
+        }
+        if !shared.shows_bytes.swap(true, Ordering::Relaxed) {
+            shared.bar.set_style(style(if total > 0 { BYTES_OF_TOTAL } else { BYTES }));
+            shared.bar.set_length(total);
+        }
+        shared.bar.set_position(done);
     }
 }

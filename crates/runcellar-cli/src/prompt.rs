@@ -1,7 +1,7 @@
 //! Asking for a passphrase on the terminal, without echo, once.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use runcellar::Passphrase;
@@ -76,6 +76,17 @@ pub(crate) fn to_open() -> Option<Passphrase> {
     let _silent = NoEcho::begin(&tty).ok()?;
     (&tty).write_all(b"passphrase: ").ok()?;
     read_line(&tty).ok().map(taken)
+}
+
+/// Asks on the terminal whether to go on; without one nobody does.
+pub(crate) fn confirms(question: &str) -> bool {
+    if !io::stdin().is_terminal() {
+        return false;
+    }
+    output::to_stderr(question);
+    let mut line = String::new();
+    let read = io::stdin().lock().take(BYTES_MAX as u64).read_line(&mut line);
+    read.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
 /// Asks twice for a new passphrase.

@@ -3,12 +3,14 @@
 //! Floats are exact and keep a `.` or `e`, so that 1.0 does not become an integer; NaN and the infinities, which JSON
 //! does not have, are the texts `"NaN"`, `"Infinity"` and `"-Infinity"`.
 
+use runcellar::artifacts::RunArtifacts;
 use runcellar::query::CodeEntry;
 use runcellar::{ConsoleLine, Json, KeySlot, Lineage, MetricInfo, RunInfo, Source, Value};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
 use crate::render::number::exact_number;
 use crate::render::time::rfc3339_us;
+use crate::verbs::artifact::RunArtifactsShape;
 
 /// A float.
 pub(crate) struct Float(pub(crate) f64);
@@ -143,6 +145,7 @@ pub(crate) struct ShowShape<'a> {
     ranks: u32,
     pub(crate) arguments: &'a [String],
     pub(crate) redacted: usize,
+    artifacts: RunArtifactsShape<'a>,
 }
 
 /// What a run was forked from.
@@ -232,7 +235,7 @@ impl<'a> ShowShape<'a> {
         run: &'a RunInfo,
         metrics: &'a [MetricInfo],
         system: &'a [MetricInfo],
-        (lineage, source, code): (&'a Lineage, &'a Source, &'a [CodeEntry]),
+        (lineage, source, code, artifacts): (&'a Lineage, &'a Source, &'a [CodeEntry], &'a RunArtifacts),
         now_us: i64,
     ) -> ShowShape<'a> {
         let metric = |metric: &'a MetricInfo| MetricShape {
@@ -264,6 +267,7 @@ impl<'a> ShowShape<'a> {
             ranks: lineage.ranks,
             arguments: &[],
             redacted: 0,
+            artifacts: RunArtifactsShape::of(artifacts),
         }
     }
 }

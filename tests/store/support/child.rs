@@ -19,6 +19,8 @@ const ROLES: &[(&str, Role)] = &[
     ("forks_and_puts", crate::blobs::forks_and_puts),
     ("puts_and_removes", crate::blobs::puts_and_removes),
     ("puts_the_same", crate::blobs::puts_the_same),
+    ("dies_putting", crate::artifacts_faults::dies_putting),
+    ("puts", crate::artifacts_faults::puts),
     ("dies_starting", crate::liveness::dies_starting),
     ("lists_and_reads", crate::writers::lists_and_reads),
     ("dies_with_many_runs", crate::liveness::dies_with_many_runs),

@@ -1,5 +1,6 @@
 //! One file a verb: its options, what it asks of the store, and what it answers.
 
+pub(crate) mod artifact;
 pub(crate) mod check;
 pub(crate) mod checkout_code;
 pub(crate) mod completions;
@@ -8,6 +9,7 @@ pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod du;
 pub(crate) mod export;
+pub(crate) mod gc;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;

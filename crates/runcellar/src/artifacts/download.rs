@@ -1,6 +1,6 @@
 //! Taking content out, and proving that it is there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::ArtifactVersion;
 use super::entries::{Entry, EntryKind, Pattern};
@@ -13,6 +13,9 @@ pub struct DownloadOptions {
     /// Only paths that match this pattern, and what is below directories that do: `*` and `?` within a component, `**`
     /// across, `[...]`, `{a,b}`.
     pub glob: Option<String>,
+    /// A folder to make for files on their way, on the file system of the target; it is gone when the download ends. By
+    /// default one of a random name below the target.
+    pub temporary: Option<PathBuf>,
 }
 
 /// What was taken out.
@@ -62,6 +65,7 @@ impl ArtifactVersion {
             _ => true,
         };
         let mut entries = self.manifest().filter(is_wanted);
+        let to = to.map(|root| (root, options.temporary.as_deref()));
         let got = blob::get(&self.inner, &pool, &mut entries, to, total)?;
         let Got { files, bytes, written_bytes, hurt, references, .. } = got;
         Ok(Download { files, bytes, written_bytes, hurt, references })
@@ -76,5 +80,61 @@ impl ArtifactVersion {
         }
         let size = |entry: &Entry| if let EntryKind::File { size, .. } = entry.kind { size } else { 0 };
         Ok(entries.iter().map(size).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifacts::{ArtifactDraft, PutSettings};
+    use crate::blob::{put_manifest, remove_manifest};
+    use crate::keys::Purpose;
+    use crate::{Keys, Workspace};
+    use runcellar_format::record::{Body as _, Content, FileContent, Manifest, ManifestEntry};
+
+    /// A manifest under the right key may still be hostile: whoever has the key of a shared workspace can write one.
+    #[test]
+    fn paths_that_leave_the_target_are_named_and_not_written() {
+        let place = tempfile::tempdir().expect("a directory");
+        let keys = Keys { directory: Some(place.path().join("keys")), ..Keys::default() };
+        let workspace = Workspace::open_or_create(place.path().join("w"), keys).expect("opens");
+        let mut draft = ArtifactDraft::new("data", "").expect("a name");
+        draft.add_bytes("good", Vec::new()).expect("adds");
+        let settings = PutSettings { project: "p".into(), ..PutSettings::default() };
+        let version = workspace.put_artifact(&draft, &settings).expect("puts").version;
+
+        let hostile = ["", "..", "../up", "/absolute", "a/../../up", "a//b", "a/./b", "link/through", "nul\0"];
+        let empty = |path: &str| ManifestEntry {
+            path: path.into(),
+            content: Content::File(FileContent::default()),
+            extra: Vec::new(),
+        };
+        let outside = place.path().join("outside");
+        std::fs::create_dir(&outside).expect("creates");
+        let link =
+            ManifestEntry { content: Content::Link(outside.as_os_str().as_encoded_bytes().to_vec()), ..empty("link") };
+        let entries: Vec<_> = [link, empty("good")].into_iter().chain(hostile.map(empty)).collect();
+        let body = Manifest { entries, ..Manifest::default() }.to_body().expect("encodes");
+        let object = version.object;
+        workspace
+            .inner
+            .write(None, |tx| {
+                let key = tx.owner_key(tx.keyring, object, Purpose::Version)?.expect("has a key");
+                remove_manifest(tx, object, 0..1)?;
+                put_manifest(tx, &key, object, 0, &[body])
+            })
+            .expect("writes");
+
+        let to = place.path().join("deep/er/to");
+        let got = version.download(&to, &DownloadOptions::default()).expect("downloads");
+        assert!(to.join("good").exists());
+        let through = "link/through";
+        let named: Vec<&str> = got.hurt.iter().map(|hurt| hurt.path.as_str()).collect();
+        for path in hostile.into_iter().filter(|path| *path != through) {
+            assert!(named.contains(&path), "{path:?} among {named:?}");
+        }
+        assert!(named.contains(&"link"), "what a file below it has made a directory: {named:?}");
+        assert_eq!(std::fs::read_dir(&outside).expect("lists").count(), 0, "nothing was written through a link");
+        assert_eq!(std::fs::read_dir(place.path().join("deep/er")).expect("lists").count(), 1, "nor beside the target");
     }
 }

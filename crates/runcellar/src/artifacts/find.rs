@@ -178,7 +178,7 @@ impl<'a> Look<'a> {
 }
 
 /// Returns what the projects are called.
-fn project_names(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<HashMap<ObjectId, String>> {
+pub(crate) fn project_names(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<HashMap<ObjectId, String>> {
     let mut names = HashMap::new();
     for row in tx.objects(Kind::Project, None)? {
         let body = tx.open_object(keyring, &row)?;

@@ -24,6 +24,7 @@ pub use diff::{Changed, VersionDiff};
 pub use download::{Download, DownloadOptions};
 pub use draft::{ArtifactDraft, Links};
 pub use entries::{Entry, EntryKind};
+pub(crate) use find::project_names;
 pub use graph::{ArtifactGraph, GraphEdge, GraphNode, GraphStart};
 pub use label::{AliasChange, VersionText};
 pub use link::REGISTRY;

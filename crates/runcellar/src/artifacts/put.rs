@@ -10,6 +10,7 @@ use super::ArtifactVersion;
 use super::draft::ArtifactDraft;
 use super::find::Look;
 use super::label::checked_metadata;
+use super::name::checked_alias;
 use super::records::{self, Stored};
 use crate::blob::{self, Class, Entered, ManifestReader, Pool, PutOptions, put_manifest};
 use crate::db::WriteTx;
@@ -30,6 +31,8 @@ pub struct PutSettings {
     pub run: Option<String>,
     /// Spend more time on making it smaller.
     pub compress: bool,
+    /// Aliases that are to name the version, besides those of the draft.
+    pub aliases: Vec<String>,
 }
 
 /// What a put did.
@@ -57,6 +60,8 @@ impl Workspace {
         let inner = &*self.inner;
         let project = crate::run::checked_name("project", settings.project.clone(), &['/', ':', '#', '?'])?;
         let metadata = checked_metadata(&draft.metadata)?;
+        let more = settings.aliases.iter().map(|alias| checked_alias(alias)).collect::<Result<Vec<_>>>()?;
+        let aliases = [draft.aliases.as_slice(), &more].concat();
         let made_by = settings.run.as_deref().map(|run| self.find_run(run)).transpose()?.map(|run| run.object);
         let (pool, newest) = inner.write(None, |tx| {
             let object = ObjectId(io::random(tx.io)?);
@@ -74,7 +79,7 @@ impl Workspace {
                 (ManifestReader::new(inner, newest.object, 0..parts), newest.record.read_from_ns)
             });
             let put = blob::put(inner, &pool, &mut draft.sources(), previous, options)?;
-            let new = New { draft, metadata: &metadata, made_by, read_from_ns };
+            let new = New { draft, metadata: &metadata, aliases: &aliases, made_by, read_from_ns };
             let named = inner.write(None, |tx| name_it(&self.inner, tx, &pool, &put, &new))?;
             put.committed(&pool);
             let Some((version, is_new)) = named else { continue };
@@ -88,6 +93,7 @@ impl Workspace {
 struct New<'a> {
     draft: &'a ArtifactDraft,
     metadata: &'a Tokens,
+    aliases: &'a [String],
     made_by: Option<ObjectId>,
     read_from_ns: i64,
 }
@@ -111,7 +117,7 @@ fn name_it(
     if put.commit(tx, pool)? == Entered::Stale {
         return Ok(None);
     }
-    let New { draft, metadata, made_by, read_from_ns } = *new;
+    let New { draft, metadata, aliases, made_by, read_from_ns } = *new;
     let now = tx.io.wall_us();
     let mut artifact = match records::artifact(tx, tx.keyring, pool.project, &draft.name)? {
         Some(artifact) => artifact,
@@ -169,7 +175,7 @@ fn name_it(
         }
     };
     let before = artifact.record.aliases.len();
-    for alias in &draft.aliases {
+    for alias in aliases {
         records::set_alias(tx, &mut artifact.record, alias, version.object);
     }
     if is_new || artifact.record.aliases.len() > before {

@@ -87,7 +87,7 @@ impl Workspace {
         let pool = self.code_pool(run)?;
         let total = entries.iter().filter_map(file_of).map(|file| file.size).sum();
         let Got { files, bytes, hurt, .. } =
-            blob::get(&self.inner, &pool, &mut entries.into_iter().map(Ok), Some(to), total)?;
+            blob::get(&self.inner, &pool, &mut entries.into_iter().map(Ok), Some((to, None)), total)?;
         Ok(CodeCheckout { files, bytes, hurt })
     }
 

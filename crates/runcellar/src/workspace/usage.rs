@@ -8,6 +8,8 @@ use runcellar_format::seal::Kind;
 use runcellar_format::{KeyId, ObjectId};
 
 use super::{JOURNALS, KEYSLOTS, PACKS, TMP, Workspace};
+use crate::artifacts::project_names;
+use crate::blob::{Class, pack_path};
 use crate::db::{self, Pages, Stored};
 use crate::query::tail::OpenJournals;
 use crate::{Result, RunInfo, Selection, ingest};
@@ -110,6 +112,8 @@ pub struct DiskUsage {
     pub runs: Vec<RunInfo>,
     /// One for each run and kind, and one for each kind that is of the workspace as a whole.
     pub entries: Vec<Usage>,
+    /// Packs of each project's artifacts, code and media: (project, bytes), of those that `entries` has as the workspace's.
+    pub packs: Vec<(String, u64)>,
     /// Bytes among those of the log that are no file's content but memory that processes share: the `-shm`.
     pub shared_memory: u64,
 }
@@ -125,7 +129,7 @@ pub struct RunUsage<'a> {
     pub bytes: u64,
 }
 
-/// What the runs of one project take, or the workspace as a whole.
+/// What the runs and packs of one project take, or the workspace as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProjectUsage<'a> {
     /// The project; none for the workspace.
@@ -184,7 +188,29 @@ impl Workspace {
             Ok(())
         })?;
         self.add_files(&mut sums, journals.iter().map(|(_, bytes)| bytes).sum())?;
-        Ok(DiskUsage { shared_memory, ..DiskUsage::of(runs, sums) })
+        Ok(DiskUsage { shared_memory, packs: self.pack_bytes()?, ..DiskUsage::of(runs, sums) })
+    }
+
+    /// Returns what the packs of each project take.
+    fn pack_bytes(&self) -> Result<Vec<(String, u64)>> {
+        let inner = &self.inner;
+        inner.read(|tx, keyring| {
+            let mut all = Vec::new();
+            for (project, name) in project_names(tx, keyring)? {
+                let mut bytes = 0;
+                for class in Class::ALL {
+                    let Some(key) = tx.owner_key(keyring, project, class.purpose())? else { continue };
+                    for pack in tx.owners_sealed_under(Kind::Pack, key.id())? {
+                        bytes += std::fs::metadata(pack_path(&inner.path, pack)).map_or(0, |metadata| metadata.len());
+                    }
+                }
+                if bytes > 0 {
+                    all.push((name, bytes));
+                }
+            }
+            all.sort_unstable();
+            Ok(all)
+        })
     }
 
     /// Adds the files that are neither the database's nor journals.
@@ -241,7 +267,8 @@ impl DiskUsage {
             .map(|((run, kind), bytes)| Usage { run, kind, bytes })
             .collect();
         entries.sort_unstable_by_key(|entry| (entry.run, entry.kind));
-        DiskUsage { total: entries.iter().map(|entry| entry.bytes).sum(), runs, entries, shared_memory: 0 }
+        let total = entries.iter().map(|entry| entry.bytes).sum();
+        DiskUsage { total, runs, entries, packs: Vec::new(), shared_memory: 0 }
     }
 
     /// Leaves out the `-shm`: where it is there only while this process has the workspace open, it is no use of the disk.
@@ -275,7 +302,8 @@ impl DiskUsage {
         all
     }
 
-    /// Returns what the runs of each project take, the largest first, and last what the workspace as a whole takes.
+    /// Returns what the runs and packs of each project take, the largest first, and last what the workspace as a whole
+    /// takes.
     #[must_use]
     pub fn by_project(&self) -> Vec<ProjectUsage<'_>> {
         let mut sums: BTreeMap<Option<&str>, (usize, u64)> = BTreeMap::new();
@@ -283,6 +311,12 @@ impl DiskUsage {
             let (runs, sum) = sums.entry(run.map(|run| run.project.as_str())).or_default();
             *runs += usize::from(run.is_some());
             *sum += bytes;
+        }
+        for (project, bytes) in &self.packs {
+            sums.entry(Some(project)).or_default().1 += bytes;
+            if let Some((_, whole)) = sums.get_mut(&None) {
+                *whole = whole.saturating_sub(*bytes);
+            }
         }
         let of = |(project, (runs, bytes))| ProjectUsage { project, runs, bytes };
         let mut all: Vec<ProjectUsage<'_>> = sums.into_iter().map(of).collect();

@@ -52,6 +52,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let (lineage, source) = (workspace.lineage(&run)?, workspace.source(&run)?);
     let code = workspace.code(&run)?;
     let (arguments, redacted) = (workspace.arguments(&run)?, workspace.findings(&run)?.len());
+    let artifacts = workspace.artifacts_of_run(&run)?;
     let sparks = |metrics: &[MetricInfo], window| match session.json || session.display.ascii {
         true => Ok(Vec::new()),
         false => {
@@ -66,9 +67,9 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         let system = if args.system { system.as_slice() } else { &[] };
         let tables = [(metrics.as_slice(), of_metrics.as_slice()), (system, of_system.as_slice())];
         let told = (arguments.as_slice(), redacted);
-        page::page((&run, &lineage, &source, &code, told), &rest, tables, now, session.display)
+        page::page((&run, &lineage, &source, &code, told), (&rest, &artifacts), tables, now, session.display)
     };
-    let mut shape = ShowShape::of(&run, &metrics, &system, (&lineage, &source, &code), now);
+    let mut shape = ShowShape::of(&run, &metrics, &system, (&lineage, &source, &code, &artifacts), now);
     (shape.arguments, shape.redacted) = (&arguments, redacted);
     session.answer(&shape, paged)
 }

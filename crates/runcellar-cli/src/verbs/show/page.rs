@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use runcellar::artifacts::RunArtifacts;
 use runcellar::query::CodeEntry;
-use runcellar::{HistoryPoint, Json, Lineage, MetricInfo, RunInfo, RunState, Source, Value};
+use runcellar::{ArtifactVersion, HistoryPoint, Json, Lineage, MetricInfo, RunInfo, RunState, Source, Value};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::failure::listed;
@@ -28,7 +29,7 @@ pub(super) fn page(
         &[CodeEntry],
         (&[String], usize),
     ),
-    rest: &[&(String, Value)],
+    (rest, artifacts): (&[&(String, Value)], &RunArtifacts),
     [(metrics, sparks), (system, system_sparks)]: [(&[MetricInfo], &[String]); 2],
     now: i64,
     display: Display,
@@ -41,6 +42,7 @@ pub(super) fn page(
     }
     page.code(code);
     page.lineage(lineage);
+    page.artifacts(artifacts);
     page.config(&run.config);
     page.metrics("metrics", "steps", metrics, sparks);
     page.summary(rest);
@@ -160,6 +162,12 @@ impl Page {
         if lineage.ranks > 1 {
             self.field("ranks", &lineage.ranks.to_string());
         }
+    }
+
+    fn artifacts(&mut self, artifacts: &RunArtifacts) {
+        let names = |versions: &[ArtifactVersion]| visible(&listed(versions.iter().map(ArtifactVersion::full_name)));
+        self.field("made", &names(&artifacts.made));
+        self.field("used", &names(&artifacts.used));
     }
 
     fn title(&mut self, title: &str) {

@@ -80,7 +80,8 @@ impl Shared<'_> {
     }
 }
 
-/// Writes what `entries` lists below `to`; without `to` it only opens and compares.
+/// Writes what `entries` lists below the first path of `to`, by way of the second, which is made; without `to` it only opens
+/// and compares.
 ///
 /// # Errors
 /// If nothing can be written there, or the manifest cannot be read. Files that are hurt are in the result.
@@ -88,7 +89,7 @@ pub(crate) fn get(
     inner: &Inner,
     pool: &Pool,
     entries: &mut dyn Iterator<Item = Result<ReadEntry>>,
-    to: Option<&Path>,
+    to: Option<(&Path, Option<&Path>)>,
     bytes_total: u64,
 ) -> Result<Got> {
     let shared = Shared {

@@ -53,12 +53,13 @@ struct Destination {
     files: u64,
     /// Directories that are there.
     known: HashSet<Vec<u8>>,
-    links: Vec<(PathBuf, Vec<u8>)>,
+    /// Links that are to be made: (path, target).
+    links: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(shared: &'a Shared<'a>, to: Option<&Path>) -> Result<Plan<'a>> {
-        let to = to.map(|root| Destination::make(shared, root)).transpose()?;
+    pub(super) fn new(shared: &'a Shared<'a>, to: Option<(&Path, Option<&Path>)>) -> Result<Plan<'a>> {
+        let to = to.map(|(root, temporary)| Destination::make(shared, root, temporary)).transpose()?;
         Ok(Plan { shared, to, references: Vec::new(), lot: Vec::new(), lot_bytes: 0 })
     }
 
@@ -167,11 +168,13 @@ impl<'a> Plan<'a> {
     }
 
     fn link(&mut self, path: &[u8], target: Vec<u8>) -> Result<()> {
-        self.shared.files.fetch_add(1, Ordering::Relaxed);
-        let Some(to) = &mut self.to else { return Ok(()) };
+        let Some(to) = &mut self.to else {
+            self.shared.files.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        };
         match to.make_parents(path) {
             // Links come last, so that no file is written through one.
-            Ok(()) => to.links.push((to.root.join(OsStr::from_bytes(path)), target)),
+            Ok(()) => to.links.push((path.to_vec(), target)),
             Err(error) => return self.passed_over(path, error),
         }
         Ok(())
@@ -189,14 +192,20 @@ impl<'a> Plan<'a> {
     pub(super) fn finish(self) -> Result<Vec<(String, String)>> {
         if let Some(to) = self.to {
             for (index, (path, target)) in to.links.iter().enumerate() {
-                let failed = |cause| Error::io("make link", path, cause);
-                let target = OsStr::from_bytes(target);
-                if fs::read_link(path).is_ok_and(|there| there.as_os_str() == target) {
+                let (place, target) = (to.root.join(OsStr::from_bytes(path)), OsStr::from_bytes(target));
+                let failed = |cause| Error::io("make link", &place, cause);
+                if fs::symlink_metadata(&place).is_ok_and(|there| there.is_dir()) {
+                    self.shared.hurt(path, directory_in_the_way(&place));
+                    continue;
+                }
+                if fs::read_link(&place).is_ok_and(|there| there.as_os_str() == target) {
+                    self.shared.files.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
                 let temporary = to.temporary.join(format!("link-{index}"));
                 std::os::unix::fs::symlink(target, &temporary).map_err(failed)?;
-                fs::rename(&temporary, path).map_err(failed)?;
+                fs::rename(&temporary, &place).map_err(failed)?;
+                self.shared.files.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok(self.references)
@@ -222,6 +231,10 @@ fn spans(chunks: Vec<Placed>) -> Vec<(u64, Vec<Placed>)> {
     spans
 }
 
+fn directory_in_the_way(place: &Path) -> Error {
+    Error::invalid(format!("{}: a directory stands there", place.display()))
+}
+
 /// Refuses a path that would leave the directory below which it is written.
 pub(crate) fn check_path(path: &[u8]) -> Result<()> {
     let refused = |why: &str| Err(Error::invalid(format!("path {}: {why}", String::from_utf8_lossy(path))));
@@ -242,11 +255,12 @@ pub(crate) fn check_path(path: &[u8]) -> Result<()> {
 }
 
 impl Destination {
-    fn make(shared: &Shared<'_>, root: &Path) -> Result<Destination> {
+    fn make(shared: &Shared<'_>, root: &Path, temporary: Option<&Path>) -> Result<Destination> {
         let failed = |cause| Error::io("create", root, cause);
         fs::create_dir_all(root).map_err(failed)?;
         let random: [u8; 8] = io::random(&*shared.inner.io)?;
-        let temporary = root.join(format!(".runcellar-{:016x}", u64::from_le_bytes(random)));
+        let by_chance = || root.join(format!(".runcellar-{:016x}", u64::from_le_bytes(random)));
+        let temporary = temporary.map_or_else(by_chance, Path::to_owned);
         fs::create_dir(&temporary).map_err(|cause| Error::io("create", &temporary, cause))?;
         let known = HashSet::new();
         Ok(Destination { root: root.to_owned(), temporary, files: 0, known, links: Vec::new() })
@@ -257,7 +271,7 @@ impl Destination {
         let place = self.root.join(OsStr::from_bytes(path));
         let existing = match fs::symlink_metadata(&place) {
             Ok(there) if there.is_dir() => {
-                return Err(Error::invalid(format!("{}: a directory stands there", place.display())));
+                return Err(directory_in_the_way(&place));
             }
             Ok(there) => (there.is_file() && there.len() == file.size).then_some(there),
             Err(_) => None,

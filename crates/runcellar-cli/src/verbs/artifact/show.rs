@@ -1,0 +1,96 @@
+//! `artifact show`: everything about one version.
+
+use std::fmt::Write as _;
+
+use runcellar::artifacts::{AliasChange, Entry, GraphStart, VersionRuns};
+use runcellar::{ArtifactVersion, Json, RunInfo};
+
+use super::ls::of_entries;
+use super::put::size;
+use super::shapes::ShowShape;
+use crate::failure::{Failure, listed};
+use crate::output;
+use crate::render::{Style, time, visible};
+use crate::session::{Session, now_us};
+use crate::verbs::ls::json_text;
+
+/// Width of the labels.
+const LABEL_WIDTH: usize = 13;
+/// Paths that the page shows; artifact ls --files lists all.
+const ENTRIES_MAX: usize = 20;
+
+/// Show everything about one version: aliases, lineage, files
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Lineage is everything that the version came from, and everything that came from it.
+
+Examples:
+  runcellar artifact show weights:best
+  runcellar artifact show weights --dot | dot -Tsvg > lineage.svg")]
+pub(crate) struct Args {
+    /// The version: [PROJECT/]NAME[:vN|:ALIAS]
+    name: String,
+    /// Print the lineage in the language of Graphviz
+    #[arg(long, conflicts_with = "json")]
+    dot: bool,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
+    let workspace = session.open()?;
+    let version = workspace.artifact(&args.name)?;
+    let graph = workspace.artifact_graph(GraphStart::Version(&version))?;
+    if args.dot {
+        return output::print(&graph.to_dot());
+    }
+    let entries = version.entries(None)?;
+    let runs = workspace.runs_of_version(&version)?;
+    let aliases = workspace.alias_history(&format!("{}/{}", version.project, version.name))?;
+    let shape = ShowShape::of(&version, &entries, &runs, &aliases, &graph);
+    session.answer(&shape, || page(session, &version, &entries, &runs, &aliases))
+}
+
+fn page(
+    session: &Session,
+    version: &ArtifactVersion,
+    entries: &[Entry],
+    runs: &VersionRuns,
+    aliases: &[AliasChange],
+) -> String {
+    let (color, now) = (session.display.color, now_us());
+    let mut text =
+        format!("{}  {}\n", Style::Bold.paint(&visible(&version.full_name()), color), visible(&version.kind));
+    let mut field = |label: &str, value: &str| {
+        if !value.is_empty() {
+            let label = Style::Dim.paint(&format!("{label:LABEL_WIDTH$}"), color);
+            // A String takes every write.
+            let _ = writeln!(text, "{label}{value}");
+        }
+    };
+    let named = |runs: &[RunInfo]| listed(runs.iter().map(|run| format!("{}/{} ({})", run.project, run.name, run.id)));
+    field("aliases", &visible(&listed(&version.aliases)));
+    field("links to", &visible(version.links_to.as_deref().unwrap_or_default()));
+    field("created", &format!("{}  {}", time::rfc3339_us(version.created), time::ago(now, version.created)));
+    field("content", &format!("{} files  {}", version.files, size(session, version.bytes)));
+    field("digest", &version.digest);
+    field("description", &visible(&version.description));
+    if let Json::Map(members) = &version.metadata {
+        for (key, value) in members {
+            field("metadata", &visible(&format!("{key} = {}", json_text(value))));
+        }
+    }
+    field("made by", &visible(&named(&runs.made)));
+    field("used by", &visible(&named(&runs.used)));
+    for change in aliases {
+        let to = change.number.map_or("taken away".to_owned(), |number| format!("named v{number}"));
+        field("history", &visible(&format!("{}  {} {to}", time::ago(now, change.time), change.alias)));
+    }
+    text.push('\n');
+    text.push_str(&of_entries(entries.get(..ENTRIES_MAX).unwrap_or(entries)).render(session.display.width, color));
+    if entries.len() > ENTRIES_MAX {
+        let more =
+            format!("{} more: runcellar artifact ls {} --files\n", entries.len() - ENTRIES_MAX, version.full_name());
+        text.push_str(&Style::Dim.paint(&visible(&more.replace('\n', "")), color));
+        text.push('\n');
+    }
+    text
+}
