@@ -195,3 +195,35 @@ fn ranks_have_a_column_where_it_is_asked_for() {
     assert!(json.lines().nth(1).is_some_and(|line| line.contains("\"rank\":1")), "{json}");
     assert_eq!(home.json(["show", &id])["ranks"], 2);
 }
+
+#[test]
+fn media_become_files_with_safe_names_and_rows_name_them_by_id() {
+    let home = Home::with_workspace();
+    let workspace = home.workspace();
+    let run = workspace.run("p").id("run1").start().expect("starts");
+    let image = |bytes: &[u8]| runcellar::NewMedia {
+        kind: "image".into(),
+        format: "png".into(),
+        metadata: runcellar::Json::Map(Vec::new()),
+        content: std::sync::Arc::new(bytes.to_vec()),
+        companions: vec![("static.svg".into(), std::sync::Arc::new(b"<svg/>".to_vec()))],
+        parts: Vec::new(),
+    };
+    let panel = runcellar::NewMedia::panel(vec![image(b"one"), image(b"two")]);
+    let media = vec![("../up/val".to_owned(), panel), ("x".to_owned(), image(b"three"))];
+    run.log_media(Some(7), Some(true), media, |row| row.push("loss", runcellar::RowValue::Float(0.5))).expect("logs");
+    run.finish().expect("finishes");
+    drop(workspace);
+    let out = home.path("out");
+    home.ok(["export", "--media", out.to_str().expect("UTF-8"), "run1"]);
+    let read = |name: &str| std::fs::read(out.join("run1").join(name)).expect("is there");
+    assert_eq!(read("%2E.%2Fup%2Fval/7_0.png"), b"one");
+    assert_eq!(read("%2E.%2Fup%2Fval/7_1.png"), b"two");
+    assert_eq!(read("x/7_0.png"), b"three");
+    assert_eq!(read("x/7_0.static.svg"), b"<svg/>");
+    let rows = home.ok(["export", "--format", "jsonl"]);
+    let row = rows.lines().find(|line| line.contains("\"x\"")).expect("a row of x");
+    let row: serde_json::Value = serde_json::from_str(row).expect("JSON");
+    assert_eq!(row["value"].as_str().map(str::len), Some(32));
+    assert!(home.ok(["show", "run1"]).contains("media"));
+}

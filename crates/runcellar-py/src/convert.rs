@@ -9,10 +9,11 @@ use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyDelta, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple, PyType, PyTzInfo,
 };
-use runcellar::{Json, RowValue, Value};
+use runcellar::{Json, NewMedia, RowValue, Value};
 
 use crate::error::{self, type_name};
 use crate::histogram::Histogram;
+use crate::media;
 
 /// Deepest nesting of a dict or list that is taken apart, as the store refuses deeper ones.
 const NESTING_MAX: usize = 64;
@@ -149,8 +150,9 @@ pub(crate) fn caught<T>(py: Python<'_>, outcome: PyResult<T>) -> Read<T> {
 #[derive(Default)]
 pub(crate) struct Flat<'py> {
     pub(crate) values: Vec<(String, Value)>,
+    pub(crate) media: Vec<(String, NewMedia)>,
     pub(crate) refused: Vec<Refusal>,
-    /// The type of the last value that is no mapping. To ask Python's `Mapping` about each scalar of numpy would take
+    /// The type of the last value that is neither a mapping nor media. To ask Python's `Mapping` about each scalar of numpy would take
     /// longer than to read it, and most values of a row are of one type.
     no_mapping: Option<Bound<'py, PyType>>,
 }
@@ -175,6 +177,19 @@ impl<'py> Flat<'py> {
             if let Some(plain) = plain(value) {
                 self.keep(name, plain);
                 continue;
+            }
+            if !self.is_no_mapping(value) {
+                match media::media_of(value)? {
+                    Ok(None) => {}
+                    Ok(Some(media)) => {
+                        self.media.push((name, media));
+                        continue;
+                    }
+                    Err(refusal) => {
+                        self.refused.push(named(&name, refusal));
+                        continue;
+                    }
+                }
             }
             match caught(value.py(), self.members(value))? {
                 Err(refusal) => self.keep(name, Err(refusal)),
@@ -201,21 +216,24 @@ impl<'py> Flat<'py> {
 
     /// Returns the pairs of a mapping; `None` if it is none.
     fn members(&mut self, value: &Bound<'py, PyAny>) -> PyResult<Option<Pairs<'py>>> {
-        let kind = value.get_type();
-        if self.no_mapping.as_ref().is_some_and(|known| known.is(&kind)) {
+        if self.is_no_mapping(value) {
             return Ok(None);
         }
         let members = pairs(value)?;
-        if members.is_none() {
-            self.no_mapping = Some(kind);
+        if members.is_none() && !value.is_instance_of::<PyList>() && !value.is_instance_of::<PyTuple>() {
+            self.no_mapping = Some(value.get_type());
         }
         Ok(members)
+    }
+
+    fn is_no_mapping(&self, value: &Bound<'py, PyAny>) -> bool {
+        self.no_mapping.as_ref().is_some_and(|known| known.is(value.get_type()))
     }
 }
 
 /// Says which key a refusal is about, and what would do.
 pub(crate) fn named(name: &str, refusal: Refusal) -> Refusal {
-    let hint = if refusal.by_type { "; numbers, truth values, texts and histograms can be" } else { "" };
+    let hint = if refusal.by_type { "; numbers, truth values, texts, histograms and media can be" } else { "" };
     Refusal { message: format!("{name:?}: {}{hint}", refusal.message), ..refusal }
 }
 

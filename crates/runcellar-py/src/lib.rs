@@ -14,6 +14,7 @@ mod histogram;
 mod json;
 mod launch;
 mod log;
+mod media;
 mod memory;
 mod messages;
 mod open;
@@ -37,6 +38,8 @@ mod _runcellar {
     use crate::follow::RowFollower;
     #[pymodule_export]
     use crate::histogram::Histogram;
+    #[pymodule_export]
+    use crate::media::{Content, Data, Entry};
     #[pymodule_export]
     use crate::run::Recorder;
     #[pymodule_export]

@@ -155,11 +155,15 @@ fn log_slowly(run: &Run, strict: bool, data: &Bound<'_, PyAny>, step: Option<i64
     if strict && !flat.refused.is_empty() {
         return Err(flat.refused.swap_remove(0).into_error(data.py()).into());
     }
-    run.log_row(step, commit, |row| {
+    let fill = |row: &mut Row<'_>| {
         for (name, value) in &flat.values {
             row.push(name, convert::row_value(value));
         }
-    })?;
+    };
+    match flat.media.is_empty() {
+        true => run.log_row(step, commit, fill)?,
+        false => run.log_media(step, commit, std::mem::take(&mut flat.media), fill)?,
+    }
     if let Some(first) = flat.refused.first() {
         run.count_dropped(flat.refused.len() as u64, &first.message);
     }

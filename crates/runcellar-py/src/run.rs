@@ -456,6 +456,9 @@ impl Recorder {
             Some(pairs) => flat.add("", &pairs, 0)?,
             None => flat.refused.push(Refusal::of_type("summary: a dict is expected")),
         }
+        for (name, _) in &flat.media {
+            flat.refused.push(Refusal::of_value(format!("{name:?}: media cannot stand in a summary; log them")));
+        }
         let stored = PyDict::new(py);
         for (name, value) in &flat.values {
             stored.set_item(name, convert::value_to_python(py, value)?)?;

@@ -1,15 +1,22 @@
 //! From a series of the store to numpy arrays. numpy is imported here, on first use, and nowhere else.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString};
-use runcellar::{Series, SeriesValues};
+use pyo3::types::PyList;
+use runcellar::{RunMedia, Series, SeriesValues, Value};
 
 use crate::convert;
 use crate::histogram::Histogram;
+use crate::media;
 use crate::memory::Memory;
 
 /// Makes a `runcellar.Series` with its three arrays.
-pub(crate) fn to_python<'py>(py: Python<'py>, series: Series) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn to_python<'py>(
+    py: Python<'py>,
+    series: Series,
+    media: Option<&Arc<RunMedia>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let steps = Memory::array(py, series.steps)?;
     let times = Memory::array(py, series.times)?;
     let values = match series.values {
@@ -23,14 +30,30 @@ pub(crate) fn to_python<'py>(py: Python<'py>, series: Series) -> PyResult<Bound<
             objects(py, all.len(), |index| Ok(Bound::new(py, Histogram(all[index].clone()))?.into_any()))?
         }
         SeriesValues::Media(all) => {
-            objects(py, all.len(), |index| Ok(PyString::new(py, &all[index].to_string()).into_any()))?
+            objects(py, all.len(), |index| value_to_python(py, &Value::Media(all[index]), media))?
         }
-        SeriesValues::Mixed(all) => objects(py, all.len(), |index| convert::value_to_python(py, &all[index]))?,
+        SeriesValues::Mixed(all) => objects(py, all.len(), |index| value_to_python(py, &all[index], media))?,
     };
     let ranks =
         series.ranks.map(|all| Memory::array(py, all.into_iter().map(u32::cast_signed).collect())).transpose()?;
     let class = py.import("runcellar._series")?.getattr("Series")?;
     class.call1((steps, values, times, series.sampled, ranks))
+}
+
+/// Returns true if there are references to media in a series.
+pub(crate) fn has_media(series: &Series) -> bool {
+    match &series.values {
+        SeriesValues::Media(_) => true,
+        SeriesValues::Mixed(all) => all.iter().any(|value| matches!(value, Value::Media(_))),
+        _ => false,
+    }
+}
+
+fn value_to_python<'py>(py: Python<'py>, value: &Value, run: Option<&Arc<RunMedia>>) -> PyResult<Bound<'py, PyAny>> {
+    match (value, run) {
+        (Value::Media(id), Some(run)) => media::to_python(py, run, *id),
+        _ => convert::value_to_python(py, value),
+    }
 }
 
 fn objects<'py>(

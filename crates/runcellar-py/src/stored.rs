@@ -359,11 +359,25 @@ impl StoredRun {
         }
         let window = window(steps, times, rank);
         let points = points.map(|points| count(py, "points", points)).transpose()?;
-        let series = self.detached(py, |workspace, info| match hidden {
-            true => workspace.hidden_series(info, key),
-            false => workspace.series_in(info, key, window, points),
+        let (series, media) = self.detached(py, |workspace, info| {
+            let series = match hidden {
+                true => workspace.hidden_series(info, key),
+                false => workspace.series_in(info, key, window, points),
+            }?;
+            let media = series::has_media(&series).then(|| workspace.media(info).map(Arc::new)).transpose()?;
+            Ok((series, media))
         })?;
-        Ok(series::to_python(py, series)?)
+        Ok(series::to_python(py, series, media.as_ref())?)
+    }
+
+    /// List the media of the run in order of logging; those in panels and tables stand by themselves, too.
+    fn media<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        let media = Arc::new(self.detached(py, Workspace::media)?);
+        let list = PyList::empty(py);
+        for info in media.list().iter().filter(|info| !info.is_panel()) {
+            list.append(crate::media::to_python(py, &media, info.id)?)?;
+        }
+        Ok(list)
     }
 
     /// Shows the run in a notebook.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runcellar import _session
+from runcellar import _session, media, plot
 from runcellar._console import Console
 from runcellar._errors import (
     AmbiguousError,
@@ -36,6 +36,19 @@ from runcellar._report import CheckReport
 from runcellar._runcellar import Histogram, RunTable, StoredRun, Workspace, __version__
 from runcellar._series import Series
 from runcellar._session import Run, init
+from runcellar.media import (
+    Audio,
+    Figure,
+    Html,
+    Image,
+    Media,
+    Object3D,
+    Plotly,
+    StoredMedia,
+    Table,
+    Text,
+    Video,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,6 +60,7 @@ if TYPE_CHECKING:
 # `run`, `config` and `summary` stand for the active run: `import *` could not bind them.
 __all__ = [
     "AmbiguousError",
+    "Audio",
     "BusyError",
     "CheckReport",
     "Config",
@@ -55,12 +69,18 @@ __all__ = [
     "DamagedError",
     "Error",
     "ExistsError",
+    "Figure",
     "Histogram",
+    "Html",
+    "Image",
     "InvalidArgumentError",
     "LockedError",
+    "Media",
     "NewerFormatError",
     "NoActiveRunError",
     "NotFoundError",
+    "Object3D",
+    "Plotly",
     "QueryError",
     "Run",
     "RunTable",
@@ -68,16 +88,22 @@ __all__ = [
     "Series",
     "StateError",
     "StorageError",
+    "StoredMedia",
     "StoredRun",
     "Summary",
+    "Table",
     "Tags",
+    "Text",
     "UnsupportedTypeError",
+    "Video",
     "Workspace",
     "__version__",
     "define_metric",
     "finish",
     "init",
     "log",
+    "media",
+    "plot",
 ]
 
 

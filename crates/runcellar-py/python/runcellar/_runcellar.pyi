@@ -14,10 +14,14 @@ from runcellar._console import Console
 from runcellar._fields import Tags
 from runcellar._report import CheckReport
 from runcellar._series import Series
+from runcellar.media import StoredMedia
 
 __all__ = [
     "KNOWS_EXIT_STATUS",
     "Histogram",
+    "MediaContent",
+    "MediaData",
+    "MediaEntry",
     "Recorder",
     "RowFollower",
     "RunTable",
@@ -102,6 +106,58 @@ class Histogram:
     def __ne__(self, other: object, /) -> bool: ...
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what pickling needs to make it again."""
+
+@final
+class MediaContent:
+    """The bytes of a media file, or what they are made of."""
+
+    @staticmethod
+    def of_bytes(data: bytes) -> MediaContent: ...
+    @staticmethod
+    def of_file(path: _Path) -> MediaContent: ...
+    @staticmethod
+    def of_pixels(array: Any, planar: bool) -> MediaContent: ...
+
+@final
+class MediaData:
+    """A media file that can be logged; see `runcellar.media`."""
+
+    def __new__(
+        cls,
+        kind: str,
+        format: str,
+        metadata: Mapping[str, Any],
+        content: MediaContent,
+        companions: list[tuple[str, MediaContent]],
+        parts: list[MediaData],
+    ) -> MediaData: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def metadata(self) -> Any: ...
+    def make(self) -> bytes: ...
+
+@final
+class MediaEntry:
+    """A media file of a stored run; see `runcellar.StoredMedia`."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def metadata(self) -> Any: ...
+    @property
+    def companions(self) -> list[str]: ...
+    @property
+    def parts(self) -> list[MediaEntry]: ...
+    def read(self, companion: str | None = None) -> bytes: ...
 
 @type_check_only
 class RewindInfo(TypedDict):
@@ -559,6 +615,9 @@ class StoredRun:
         NotFoundError
             For a metric that the run does not have.
         """
+    def media(self) -> list[StoredMedia]:
+        """List the media of the run in order of logging, those in panels and tables among them."""
+
     def series(
         self,
         key: str,

@@ -141,6 +141,14 @@ impl RunMedia {
         self.places.get(&id).and_then(|place| self.list.get(*place))
     }
 
+    /// Returns what is known of a media file that a point refers to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the run does not have it, or not any more.
+    pub fn find(&self, id: MediaId) -> Result<&MediaInfo> {
+        self.get(id).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: no media {id}", self.run_id)))
+    }
+
     /// Reads the bytes of a media file.
     ///
     /// # Errors

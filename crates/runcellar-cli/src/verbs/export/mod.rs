@@ -5,6 +5,7 @@
 
 mod csv;
 mod long;
+mod media;
 mod wide;
 
 use std::io::Write;
@@ -30,7 +31,8 @@ shortest text that reads back equal; times are RFC 3339 in UTC.
 Examples:
   runcellar export -o runs.csv                    all runs
   runcellar export --format jsonl brave-otter-12 calm-fox-3
-  runcellar export --where 'state = \"finished\"' --wide -o digits.csv")]
+  runcellar export --where 'state = \"finished\"' --wide -o digits.csv
+  runcellar export --media pictures calm-fox-3   images, tables and the like as files")]
 pub(crate) struct Args {
     /// The runs [default: all that show]
     #[arg(value_name = "RUN", conflicts_with_all = ["filter", "project"], add = ArgValueCompleter::new(complete::runs))]
@@ -47,6 +49,9 @@ pub(crate) struct Args {
     /// Write into this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write media as files below this directory: RUN/METRIC/STEP_NUMBER.png
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "format", "wide", "system", "console", "rank_column"])]
+    media: Option<PathBuf>,
     /// One row a step, one column a metric
     #[arg(long)]
     wide: bool,
@@ -106,6 +111,14 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         let _work = session.work("reading runs");
         if args.runs.is_empty() { workspace.runs(&selection)? } else { named(&workspace, &args.runs)? }
     };
+    if let Some(directory) = &args.media {
+        let (files, missing) = media::write(session, &workspace, &runs, args.window.read()?, directory)?;
+        session.note(&format!("wrote {files} media files of {} runs to {}", runs.len(), directory.display()));
+        if missing > 0 {
+            session.note(&format!("{missing} media are not there any more"));
+        }
+        return Ok(());
+    }
     let output = args.output.as_deref().filter(|path| *path != "-");
     let job = Job {
         session,
