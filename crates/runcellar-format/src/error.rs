@@ -26,6 +26,12 @@ pub enum FormatError {
         /// What was expected and found.
         reason: &'static str,
     },
+    /// A row of a journal has a shape that was not said before it: the frame that said it is damaged.
+    #[error("{what}: a row of an unknown shape")]
+    UnknownShape {
+        /// The structure.
+        what: &'static str,
+    },
     /// A length, count or depth passes the limit of its kind.
     #[error("{what}: {found} is over the limit of {limit}")]
     Limit {

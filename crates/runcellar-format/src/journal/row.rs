@@ -327,7 +327,7 @@ impl<'a> Records<'a> {
             }
             SHAPED_ROW => {
                 let number = reader.u8()?;
-                let heads = self.shapes.get(number).ok_or_else(|| reader.malformed("a row of an unknown shape"))?;
+                let heads = self.shapes.get(number).ok_or(FormatError::UnknownShape { what: WHAT })?;
                 read_shaped_row(reader, heads)?
             }
             0 => return Err(reader.malformed("kind 0 was never written")),

@@ -7,7 +7,7 @@ use runcellar_format::histogram::Histogram;
 use runcellar_format::journal::{Record, Records, Shapes};
 use runcellar_format::record::{Close, Event, FieldChange, FieldId, Start};
 use runcellar_format::value::Value;
-use runcellar_format::{MediaId, WriterId};
+use runcellar_format::{FormatError, MediaId, WriterId};
 
 use super::progress::Progress;
 use crate::interned::Texts;
@@ -182,9 +182,21 @@ impl Batch {
     }
 
     fn take_records(&mut self, sequence: u64, known: bool, records: Records<'_>) -> Result<()> {
+        let rows = self.rows();
         for record in records {
-            let record = record
-                .map_err(|cause| Error::format(format_args!("frame {sequence} of writer {}", self.writer), cause))?;
+            let record = match record {
+                Ok(record) => record,
+                // The frame that said the shape is damaged, and reported: no other frame suffers but this one.
+                Err(FormatError::UnknownShape { .. }) => {
+                    if sequence != 0 && !known && self.rows() == rows {
+                        self.progress.give_back(sequence);
+                    }
+                    return Ok(());
+                }
+                Err(cause) => {
+                    return Err(Error::format(format_args!("frame {sequence} of writer {}", self.writer), cause));
+                }
+            };
             let fits = match record {
                 Record::Start(_) => sequence == 0,
                 Record::Metric { .. } | Record::Shape { .. } => true,

@@ -37,6 +37,12 @@ impl Progress {
         self.missing.splice(at..at, rest.into_iter().filter(|(first, last)| first <= last));
         true
     }
+
+    /// Takes back a frame whose content was of no use: it counts as not found.
+    pub(crate) fn give_back(&mut self, sequence: u64) {
+        self.missing.push((sequence, sequence));
+        self.missing.sort_unstable();
+    }
 }
 
 #[cfg(test)]
@@ -53,5 +59,9 @@ mod tests {
         assert_eq!(progress, Progress { sequence: 12, missing: Vec::new() });
         assert!(progress.take(15));
         assert_eq!(progress.missing, [(13, 14)]);
+        progress.give_back(15);
+        assert_eq!(progress.missing, [(13, 14), (15, 15)]);
+        assert!(progress.take(15) && progress.take(14) && !progress.take(15));
+        assert_eq!(progress, Progress { sequence: 15, missing: vec![(13, 13)] });
     }
 }

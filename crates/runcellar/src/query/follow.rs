@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use runcellar_format::journal::{Record, Records, Shapes};
 use runcellar_format::record::{GroupEntry, RunState};
 use runcellar_format::value::Value;
-use runcellar_format::{JournalId, ObjectId, WriterId};
+use runcellar_format::{FormatError, JournalId, ObjectId, WriterId};
 
 use super::runs::RunInfo;
 use super::series::cells;
@@ -145,6 +145,10 @@ impl Follower {
             let is_new = sequence != 0 && delivered.progress.take(sequence);
             for record in Records::new(plain, shapes) {
                 let named = |cause| Error::format(format_args!("frame {sequence} of writer {writer}"), cause);
+                if matches!(record, Err(FormatError::UnknownShape { .. })) {
+                    // The frame that said it is damaged.
+                    break;
+                }
                 match record.map_err(named)? {
                     Record::Metric { index, name } => {
                         names.insert(index, name);
