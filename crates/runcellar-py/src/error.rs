@@ -71,6 +71,11 @@ fn named(py: Python<'_>, class: &str, arguments: impl pyo3::PyErrArguments + 'st
     }
 }
 
+/// Makes the exception of a kind of the store's errors.
+pub(crate) fn of_kind(py: Python<'_>, kind: ErrorKind, message: impl Into<String>) -> PyErr {
+    named(py, class_of(kind), (message.into(),))
+}
+
 /// Makes the exception for an argument of the wrong type.
 pub(crate) fn unsupported(py: Python<'_>, message: impl Into<String>) -> PyErr {
     named(py, "UnsupportedTypeError", (message.into(),))

@@ -4,6 +4,7 @@
 //! Python objects and Arrow. The package's Python files add what is convenience only. Nothing here takes the
 //! interpreter's lock in a thread of the store: `messages` says why.
 
+mod artifact;
 mod check;
 mod console;
 mod convert;
@@ -32,6 +33,8 @@ use pyo3::prelude::*;
 mod _runcellar {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::artifact::{Draft, StoredArtifact};
     #[pymodule_export]
     use crate::exit::finish_all;
     #[pymodule_export]

@@ -6,11 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use runcellar::artifacts::PutSettings;
 use runcellar::run::Removal;
 use runcellar::{
     CodeFolder, ErrorKind, HistoryPoint, Json, MetricDefinition, Monitor as _, Resume, Run, RunState, SaveCode, Stream,
 };
 
+use crate::artifact::{Draft, StoredArtifact};
 use crate::console::Tap;
 use crate::convert::{self, Flat, Refusal};
 use crate::error::{self, Result};
@@ -443,6 +445,40 @@ impl Recorder {
             Ok(value) => self.detached(py, |run| run.config(key, value)).map(drop),
             Err(refusal) => self.refuse(py, vec![refusal]),
         }
+    }
+
+    fn _log_artifact(
+        &self,
+        py: Python<'_>,
+        draft: &Bound<'_, Draft>,
+        aliases: Vec<String>,
+        compress: bool,
+    ) -> Result<StoredArtifact> {
+        let Some(run) = self.run() else { return Ok(draft.get().nowhere(py, self.project())) };
+        let (project, id) = (run.project().to_owned(), run.id().to_owned());
+        let settings = PutSettings { project, run: Some(id), compress, aliases };
+        draft.get().put(py, run.workspace(), &self.messages, &settings)
+    }
+
+    fn _use_artifact(&self, py: Python<'_>, name: &str) -> Result<StoredArtifact> {
+        let Some(run) = self.run() else {
+            let message = format!("artifact {name}: the run records nothing, so none is looked up");
+            return Err(error::of_kind(py, ErrorKind::State, message).into());
+        };
+        let used = self.detached(py, |run| {
+            let workspace = run.workspace();
+            // What the run's own project has comes first.
+            let own = if name.contains('/') { None } else { Some(format!("{}/{name}", run.project())) };
+            let found = match own.map(|own| workspace.artifact(&own)) {
+                Some(Err(error)) if error.kind() == ErrorKind::NotFound => workspace.artifact(name),
+                Some(found) => found,
+                None => workspace.artifact(name),
+            }?;
+            workspace.use_version(&found, &run.info()?)?;
+            Ok(found)
+        })?;
+        let gone = || error::of_kind(py, ErrorKind::State, "the run records nothing");
+        Ok(StoredArtifact::new(run.workspace().clone(), self.messages.clone(), used.ok_or_else(gone)?))
     }
 
     fn _remove_config(&self, py: Python<'_>, key: &str) -> Result<()> {

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use runcellar::{RunInfo, Window, Workspace};
 
+use crate::artifact::StoredArtifact;
 use crate::convert::{self, Datetimes, Time};
 use crate::error::{self, Result};
 use crate::follow::RowFollower;
@@ -87,6 +88,23 @@ impl StoredRun {
 
 #[pymethods]
 impl StoredRun {
+    /// Return the versions of artifacts that the run made and used.
+    fn artifacts<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
+        let found = self.detached(py, |workspace, info| workspace.artifacts_of_run(info))?;
+        let stored = |versions: Vec<runcellar::ArtifactVersion>| -> PyResult<Bound<'py, PyList>> {
+            let list = PyList::empty(py);
+            for version in versions {
+                let stored = StoredArtifact::new(self.workspace.clone(), self.messages.clone(), version);
+                list.append(Py::new(py, stored)?)?;
+            }
+            Ok(list)
+        };
+        let dict = PyDict::new(py);
+        dict.set_item("made", stored(found.made)?)?;
+        dict.set_item("used", stored(found.used)?)?;
+        Ok(dict)
+    }
+
     /// The id.
     #[getter]
     fn id(&self) -> String {

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runcellar::Selection;
 
+use crate::artifact::{StoredArtifact, Texts};
 use crate::convert::Time;
 use crate::error::Result;
 use crate::messages::Messages;
@@ -89,6 +90,37 @@ impl Workspace {
     fn run(&self, run: &str, py: Python<'_>) -> Result<StoredRun> {
         let info = self.detached(py, |workspace| workspace.find_run(run))?;
         Ok(StoredRun::new(self.workspace.clone(), self.messages.clone(), info))
+    }
+
+    /// Find a version of an artifact: `[project/]name[:vN|:alias]`, by default the latest.
+    fn artifact(&self, name: &str, py: Python<'_>) -> Result<StoredArtifact> {
+        let version = self.detached(py, |workspace| workspace.artifact(name))?;
+        Ok(StoredArtifact::new(self.workspace.clone(), self.messages.clone(), version))
+    }
+
+    /// List the versions of all artifacts, or of those of a project.
+    #[pyo3(signature = (project=None))]
+    fn artifacts(&self, py: Python<'_>, project: Option<&str>) -> Result<Table> {
+        Ok(Table::of_artifacts(&self.detached(py, |workspace| workspace.artifacts(project))?))
+    }
+
+    /// Link a version into a collection; return the link.
+    #[pyo3(signature = (artifact, target, aliases=None))]
+    fn link_artifact(
+        &self,
+        py: Python<'_>,
+        artifact: &Bound<'_, PyAny>,
+        target: &str,
+        aliases: Option<Texts>,
+    ) -> Result<StoredArtifact> {
+        let aliases = Texts::list(aliases);
+        let name = match artifact.cast::<StoredArtifact>() {
+            Ok(stored) => stored.get().full_name(),
+            Err(_) => artifact.extract::<String>()?,
+        };
+        let link =
+            self.detached(py, |workspace| workspace.link_version(&workspace.artifact(&name)?, target, &aliases))?;
+        Ok(StoredArtifact::new(self.workspace.clone(), self.messages.clone(), link))
     }
 
     /// Return the workspace as it was at a time; it cannot be written.

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runcellar import _session, media, plot
+from runcellar._artifact import Artifact
 from runcellar._console import Console
 from runcellar._errors import (
     AmbiguousError,
@@ -33,7 +34,14 @@ from runcellar._errors import (
 )
 from runcellar._fields import Config, Summary, Tags
 from runcellar._report import CheckReport
-from runcellar._runcellar import Histogram, RunTable, StoredRun, Workspace, __version__
+from runcellar._runcellar import (
+    Histogram,
+    RunTable,
+    StoredArtifact,
+    StoredRun,
+    Workspace,
+    __version__,
+)
 from runcellar._series import Series
 from runcellar._session import Run, init
 from runcellar.media import (
@@ -51,6 +59,7 @@ from runcellar.media import (
 )
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping
 
     config: Config
@@ -60,6 +69,7 @@ if TYPE_CHECKING:
 # `run`, `config` and `summary` stand for the active run: `import *` could not bind them.
 __all__ = [
     "AmbiguousError",
+    "Artifact",
     "Audio",
     "BusyError",
     "CheckReport",
@@ -88,6 +98,7 @@ __all__ = [
     "Series",
     "StateError",
     "StorageError",
+    "StoredArtifact",
     "StoredMedia",
     "StoredRun",
     "Summary",
@@ -102,8 +113,10 @@ __all__ = [
     "finish",
     "init",
     "log",
+    "log_artifact",
     "media",
     "plot",
+    "use_artifact",
 ]
 
 
@@ -134,6 +147,71 @@ def log(data: Mapping[str, Any], step: int | None = None, *, commit: bool | None
         If no run is active.
     """
     _session.require().log(data, step, commit=commit)
+
+
+def log_artifact(
+    artifact: Artifact | str | os.PathLike[str],
+    aliases: str | Iterable[str] | None = None,
+    *,
+    name: str | None = None,
+    type: str | None = None,
+    description: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    compress: bool = False,
+) -> StoredArtifact:
+    """Store a version of an artifact, as made by the active run; see `Run.log_artifact`.
+
+    Parameters
+    ----------
+    artifact : Artifact or path
+        What to store.
+    aliases : str or iterable of str, optional
+        Names for the version.
+    name, type, description, metadata : optional
+        With a path: what is said of the version.
+    compress : bool
+        Whether more time is spent on making it smaller.
+
+    Returns
+    -------
+    StoredArtifact
+        The version that has the content.
+
+    Raises
+    ------
+    NoActiveRunError
+        If no run is active.
+    """
+    return _session.require().log_artifact(
+        artifact,
+        aliases,
+        name=name,
+        type=type,
+        description=description,
+        metadata=metadata,
+        compress=compress,
+    )
+
+
+def use_artifact(name: str) -> StoredArtifact:
+    """Find a version of an artifact, as used by the active run; see `Run.use_artifact`.
+
+    Parameters
+    ----------
+    name : str
+        ``"name"``, ``"name:v3"`` or ``"name:alias"``, with or without ``"project/"`` in front.
+
+    Returns
+    -------
+    StoredArtifact
+        The version.
+
+    Raises
+    ------
+    NoActiveRunError
+        If no run is active.
+    """
+    return _session.require().use_artifact(name)
 
 
 def define_metric(

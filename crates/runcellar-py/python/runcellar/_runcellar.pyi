@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, SupportsIndex, TypedDict, final, overloa
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 from runcellar._console import Console
 from runcellar._fields import Tags
@@ -18,6 +18,7 @@ from runcellar.media import StoredMedia
 
 __all__ = [
     "KNOWS_EXIT_STATUS",
+    "Draft",
     "Histogram",
     "MediaContent",
     "MediaData",
@@ -25,6 +26,7 @@ __all__ = [
     "Recorder",
     "RowFollower",
     "RunTable",
+    "StoredArtifact",
     "StoredRun",
     "Table",
     "TableIterator",
@@ -306,6 +308,8 @@ class Recorder:
     def _plain_config(self, path: str, values: Any) -> dict[str, Any] | None: ...
     def _set_config(self, key: str, value: Any) -> None: ...
     def _remove_config(self, key: str) -> None: ...
+    def _log_artifact(self, draft: Draft, aliases: list[str], compress: bool) -> StoredArtifact: ...
+    def _use_artifact(self, name: str) -> StoredArtifact: ...
     def _set_summary(self, values: Mapping[str, Any]) -> dict[str, Any]: ...
     def _remove_summary(self, key: str) -> None: ...
     def _set_tags(self, add: list[str], remove: list[str]) -> None: ...
@@ -324,6 +328,244 @@ class Recorder:
     def _tap_console(self) -> None: ...
     def _take_console(self, stream: str, text: str) -> None: ...
     def _after_fork(self) -> None: ...
+
+@disjoint_base
+class Draft:
+    """A version of an artifact that is being put together; `Artifact` is made of it."""
+
+    def __new__(
+        cls,
+        name: str,
+        type: str | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Self: ...
+    @property
+    def name(self) -> str:
+        """The name."""
+    @property
+    def type(self) -> str | None:
+        """What sort of thing it is; None if nobody said."""
+    @property
+    def description(self) -> str | None:
+        """Description; None if there is none."""
+    @description.setter
+    def description(self, description: str | None) -> None: ...
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata; a copy, so set it whole."""
+    @metadata.setter
+    def metadata(self, metadata: Mapping[str, Any]) -> None: ...
+    @property
+    def skipped(self) -> list[str]:
+        """Sockets, FIFOs and devices that were passed over."""
+    def _add_file(self, path: str, name: str | None, follow_links: bool) -> None: ...
+    def _add_dir(self, path: str, name: str | None, follow_links: bool) -> None: ...
+    def _add_bytes(self, name: str, content: bytes) -> None: ...
+    def _add_reference(self, uri: str, name: str, size: int | None, digest: str | None) -> None: ...
+
+@final
+class StoredArtifact:
+    """A version of an artifact, as it was when it was looked up.
+
+    Examples
+    --------
+    >>> folder = rc.Workspace().artifact("model:best").download("restored")  # doctest: +SKIP
+    """
+
+    @property
+    def name(self) -> str:
+        """The name."""
+    @property
+    def project(self) -> str:
+        """Name of the project."""
+    @property
+    def version(self) -> str:
+        """The version: ``"v3"``."""
+    @property
+    def full_name(self) -> str:
+        """All of it: ``"project/name:v3"``."""
+    @property
+    def type(self) -> str | None:
+        """What sort of thing it is; None if nobody said."""
+    @property
+    def digest(self) -> str:
+        """What it holds: equal for equal paths and contents within a project."""
+    @property
+    def size(self) -> int:
+        """Bytes of the files."""
+    @property
+    def file_count(self) -> int:
+        """How many files."""
+    @property
+    def created(self) -> datetime | None:
+        """When it was made, in UTC; None for a run that records nothing."""
+    @property
+    def aliases(self) -> list[str]:
+        """Aliases that name it."""
+    @property
+    def links_to(self) -> str | None:
+        """Of a link, the version that it links to: ``"project/name:v3"``."""
+    @property
+    def description(self) -> str | None:
+        """Description; None if there is none."""
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata; a copy."""
+    def wait(self) -> StoredArtifact:
+        """Return at once: what was logged is stored already.
+
+        Returns
+        -------
+        StoredArtifact
+            Itself.
+        """
+    def files(self, glob: str | None = None) -> list[dict[str, Any]]:
+        """List what it holds.
+
+        Parameters
+        ----------
+        glob : str, optional
+            Only paths that match, as `download` has it.
+
+        Returns
+        -------
+        list of dict
+            In order of path: path, kind (``"file"``, ``"link"``, ``"directory"`` if empty,
+            ``"reference"``), size in bytes, executable, target of a link, uri and digest of a
+            reference. A path that is not UTF-8 is as `os.fsdecode` makes it.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the pattern is none.
+        """
+    def download(self, path: _Path | None = None, *, glob: str | None = None) -> str:
+        """Write the files below a folder.
+
+        Each file appears when it is whole. What stands there with the same content is left as it
+        is; other files are not touched. References are not fetched.
+
+        Parameters
+        ----------
+        path : path, optional
+            The folder; by default one of the artifact's name in the current directory.
+        glob : str, optional
+            Only paths that match, and what is below folders that do: ``*`` and ``?`` within a name,
+            ``**`` across folders, ``[...]``, ``{a,b}``.
+
+        Returns
+        -------
+        str
+            The folder.
+
+        Raises
+        ------
+        NotFoundError
+            If nothing matches.
+        DamagedError
+            If files are damaged or missing: they are named, and all others were written.
+        InvalidArgumentError
+            If something in the folder stands in the way; all others were written.
+        StorageError
+            If the disk refuses.
+        """
+    def verify(self) -> None:
+        """Open all content and compare it.
+
+        Raises
+        ------
+        DamagedError
+            If files are damaged or missing; they are named.
+        """
+    def diff(self, other: StoredArtifact) -> dict[str, Any]:
+        """Compare with another version of the project, from this one to that.
+
+        Parameters
+        ----------
+        other : StoredArtifact
+            The other version.
+
+        Returns
+        -------
+        dict
+            ``added``, ``removed`` and ``changed``: lists of paths; ``unchanged``: how many.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If it is of another project.
+        """
+    def tag(self, *aliases: str, remove: str | list[str] | None = None) -> StoredArtifact:
+        """Let aliases name it, or take them away; one that named another version moves.
+
+        Parameters
+        ----------
+        *aliases : str
+            Aliases to add.
+        remove : str or list of str, optional
+            Aliases to take away.
+
+        Returns
+        -------
+        StoredArtifact
+            The version as it is then.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If one is no alias.
+        NotFoundError
+            If one that is to be taken away does not name it.
+        """
+    def link(self, target: str, aliases: str | list[str] | None = None) -> StoredArtifact:
+        """Link it into a collection; see `Run.link_artifact`.
+
+        Parameters
+        ----------
+        target : str
+            The collection: ``"project/name"``, or a name in the project ``registry``.
+        aliases : str or list of str, optional
+            Names for the link.
+
+        Returns
+        -------
+        StoredArtifact
+            The link.
+        """
+    def describe(
+        self, description: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> StoredArtifact:
+        """Change description or metadata; the content never changes.
+
+        Parameters
+        ----------
+        description : str, optional
+            The new description; by default it stays.
+        metadata : mapping, optional
+            The new metadata, whole; by default they stay.
+
+        Returns
+        -------
+        StoredArtifact
+            The version as it is then.
+        """
+    def made_by(self) -> list[str]:
+        """Return the ids of the runs that made it, the first one first.
+
+        Returns
+        -------
+        list of str
+            Ids.
+        """
+    def used_by(self) -> list[str]:
+        """Return the ids of the runs that used it, the first one first.
+
+        Returns
+        -------
+        list of str
+            Ids.
+        """
 
 @disjoint_base
 class Table:
@@ -484,6 +726,14 @@ class StoredRun:
     @property
     def dropped(self) -> int:
         """How many values were logged and could not be kept."""
+    def artifacts(self) -> dict[str, list[StoredArtifact]]:
+        """Return the versions of artifacts that the run made and used.
+
+        Returns
+        -------
+        dict
+            ``made`` and ``used``: lists of `StoredArtifact`.
+        """
     def source(self) -> dict[str, Any]:
         """Read where the code comes from.
 
@@ -809,6 +1059,63 @@ class Workspace:
             If there is none.
         AmbiguousError
             If there are several.
+        """
+    def artifact(self, name: str) -> StoredArtifact:
+        """Find a version of an artifact.
+
+        Parameters
+        ----------
+        name : str
+            ``"name"``, ``"name:v3"`` or ``"name:alias"``, with ``"project/"`` in front where
+            several projects have the name. Without version or alias it is the latest.
+
+        Returns
+        -------
+        StoredArtifact
+            The version.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        AmbiguousError
+            If several projects have the name.
+        """
+    def artifacts(self, project: str | None = None) -> Table:
+        """List the versions of all artifacts.
+
+        Parameters
+        ----------
+        project : str, optional
+            Only those of this project.
+
+        Returns
+        -------
+        Table
+            A row a version, by project, name and number: name, project, version, type, digest,
+            size, files, created, aliases, links_to, description, metadata.
+        """
+    def link_artifact(
+        self,
+        artifact: StoredArtifact | str,
+        target: str,
+        aliases: str | list[str] | None = None,
+    ) -> StoredArtifact:
+        """Link a version into a collection; see `Run.link_artifact`.
+
+        Parameters
+        ----------
+        artifact : StoredArtifact or str
+            The version, or its name.
+        target : str
+            The collection: ``"project/name"``, or a name in the project ``registry``.
+        aliases : str or list of str, optional
+            Names for the link, such as ``"production"``.
+
+        Returns
+        -------
+        StoredArtifact
+            The link: a version of the collection.
         """
     def as_of(self, time: _Time) -> Workspace:
         """Return the workspace as it was at a time, for reading only.

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from runcellar import _capture, _code, _process, _runcellar
+from runcellar._artifact import Artifact, alias_list, draft_of
 from runcellar._errors import Error, InvalidArgumentError, NoActiveRunError, warn
 from runcellar._fields import Config, Summary, Tags
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from runcellar._runcellar import StoredArtifact
 
 Mode = Literal["offline", "disabled"]
 ResumeMode = Literal["never", "allow", "must", "auto"]
@@ -119,6 +122,125 @@ class Run(_runcellar.Recorder):
     def _set_tags(self, add: list[str], remove: list[str]) -> None:
         super()._set_tags(add, remove)
         self._local_tags = [tag for tag in self._local_tags if tag not in remove] + add
+
+    def log_artifact(
+        self,
+        artifact: Artifact | str | os.PathLike[str],
+        aliases: str | Iterable[str] | None = None,
+        *,
+        name: str | None = None,
+        type: str | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        compress: bool = False,
+    ) -> StoredArtifact:
+        """Store a version of an artifact, as made by this run.
+
+        When this returns it survives a power cut. Content that the latest version has makes no new
+        version. Unlike `log` this raises what goes wrong: a model that was not kept is no detail.
+
+        Parameters
+        ----------
+        artifact : Artifact or path
+            What to store: an `Artifact`, or a file or folder.
+        aliases : str or iterable of str, optional
+            Names for the version, such as ``"best"``; an alias that named another version moves.
+            ``latest`` always names the newest, and nothing that looks like ``v3`` is an alias.
+        name : str, optional
+            With a path: the artifact's name; by default that of the file or folder.
+        type : str, optional
+            With a path: what sort of thing it is.
+        description : str, optional
+            With a path: description of the version.
+        metadata : mapping, optional
+            With a path: metadata of the version.
+        compress : bool
+            Whether more time is spent on making it smaller.
+
+        Returns
+        -------
+        StoredArtifact
+            The version that has the content.
+
+        Raises
+        ------
+        StorageError
+            If a file cannot be read, or the disk refuses; the message names it.
+        StateError
+            If a file changes all the time while it is read.
+        InvalidArgumentError
+            For a name or alias that is none, or a type that is not the artifact's.
+
+        Examples
+        --------
+        >>> run.log_artifact("model.pt", "best", name="cnn", type="model").version  # doctest: +SKIP
+        'v3'
+        """
+        draft = draft_of(artifact, name, type, description, metadata)
+        stored = self._log_artifact(draft, alias_list(aliases), compress)
+        for path in draft.skipped:
+            warn(f"{path}: a socket, FIFO or device, and left out")
+        return stored
+
+    def use_artifact(self, name: str) -> StoredArtifact:
+        """Find a version of an artifact, and record that this run uses it.
+
+        Parameters
+        ----------
+        name : str
+            ``"name"``, ``"name:v3"`` or ``"name:alias"``; with ``"project/"`` in front, or else the
+            run's own project comes first.
+
+        Returns
+        -------
+        StoredArtifact
+            The version.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        AmbiguousError
+            If several other projects have the name.
+        StateError
+            If the run records nothing.
+
+        Examples
+        --------
+        >>> folder = run.use_artifact("digits:latest").download()  # doctest: +SKIP
+        """
+        return self._use_artifact(name)
+
+    def link_artifact(
+        self,
+        artifact: StoredArtifact | Artifact,
+        target: str,
+        aliases: str | Iterable[str] | None = None,
+    ) -> StoredArtifact:
+        """Link a version into a collection, such as ``"registry/model"``.
+
+        Parameters
+        ----------
+        artifact : StoredArtifact or Artifact
+            The version; an `Artifact` is logged first.
+        target : str
+            The collection: ``"project/name"``, or a name in the project ``registry``.
+        aliases : str or iterable of str, optional
+            Names for the link, such as ``"production"``.
+
+        Returns
+        -------
+        StoredArtifact
+            The link: a version of the collection, with the content of the one it links to.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the name is one of an ordinary artifact, or of a collection of another type.
+        """
+        if isinstance(artifact, Artifact):
+            artifact = self.log_artifact(artifact)
+        return artifact.link(target, alias_list(aliases))
 
     def define_metric(
         self,

@@ -1,6 +1,7 @@
 //! Tables: what `history()` and `runs()` return. Columns in Rust, turned into Python objects or Arrow on demand.
 
 mod arrow;
+mod artifacts;
 mod frame;
 mod groups;
 mod history;
@@ -14,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyInt, PyList, PySlice, PyString, PyTuple};
 use runcellar::query::filter::Field;
 use runcellar::query::parse_fields;
-use runcellar::{History, Selection, Workspace};
+use runcellar::{ArtifactVersion, History, Selection, Workspace};
 
 use crate::convert::Datetimes;
 use crate::error;
@@ -51,6 +52,10 @@ pub(crate) struct TableIterator {
 impl Table {
     pub(crate) fn of_history(history: History) -> Self {
         Table { frame: Arc::new(history::frame(history)) }
+    }
+
+    pub(crate) fn of_artifacts(versions: &[ArtifactVersion]) -> Self {
+        Table { frame: Arc::new(artifacts::frame(versions)) }
     }
 
     pub(crate) fn of_runs(runs: RunRows, source: Source) -> PyClassInitializer<RunTable> {
