@@ -77,7 +77,7 @@ def _mask(name: str, pixels: Any) -> Image:
 
 def _content(data: Any) -> tuple[str, _runcellar.MediaContent, tuple[int, int] | None]:
     """Return format, content, and height and width if they are known."""
-    size = data.shape if type(data).__name__ == "ndarray" else ()
+    size: tuple[int, ...] = data.shape if type(data).__name__ == "ndarray" else ()
     is_plain = len(size) == 2 or (len(size) == 3 and size[2] <= 4)
     if is_plain and data.dtype.char == "B" and data.flags.c_contiguous:
         # What a training loop logs: nothing more is to be asked.
