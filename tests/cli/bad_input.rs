@@ -34,9 +34,9 @@ fn a_file_in_the_workspaces_place_is_left_alone() {
 fn a_newer_format_asks_for_an_upgrade() {
     let home = Home::with_workspace();
     // Bytes 60 to 63 of a SQLite file are the application's own version number.
-    home.edit("cellar.db", |bytes| bytes[63] = 3);
+    home.edit("cellar.db", |bytes| bytes[63] = 4);
     let lines = home.fails(1, ["ls"]);
-    assert!(lines[0].starts_with("runcellar: cellar.db: format 3 is newer than this build reads"), "{lines:?}");
+    assert!(lines[0].starts_with("runcellar: cellar.db: format 4 is newer than this build reads"), "{lines:?}");
     let home = Home::with_workspace();
     // After eight bytes of magic stands the version of keyslots.
     home.edit("keyslots", |bytes| bytes[8] = 2);

@@ -14,7 +14,7 @@ fn status<'a>(json: &'a serde_json::Value, name: &str) -> (&'a str, &'a str) {
 fn a_healthy_workspace_is_told_of() {
     let home = Home::with_workspace();
     let json = home.json(["doctor"]);
-    assert_eq!((&json["ok"], &json["workspace"], &json["format"]), (&true.into(), &home.text("w").into(), &2.into()));
+    assert_eq!((&json["ok"], &json["workspace"], &json["format"]), (&true.into(), &home.text("w").into(), &3.into()));
     assert_eq!(json["key_file"], home.key_file().display().to_string());
     assert_eq!((&json["slots"], &json["read_only"]), (&1.into(), &false.into()));
     assert_eq!(json["opened_by"]["kind"], "key-file");

@@ -17,7 +17,7 @@ use crate::query::RunInfo;
 
 /// What is wrong with the catalogue hurts no run: listings read the records instead.
 fn problem(kind: ProblemKind, message: impl Into<String>) -> Problem {
-    Problem { repairable: true, ..Problem::error(kind, message).of_file(crate::db::FILE_NAME) }
+    Problem::error(kind, message).of_file(crate::db::FILE_NAME)
 }
 
 pub(super) fn check(tx: &ReadTx<'_>, keyring: &Keyring, options: CheckOptions, report: &mut CheckReport) -> Result<()> {

@@ -71,12 +71,12 @@ impl Packs {
         let rows: HashSet<ObjectId> = tx.object_ids(Kind::Pack)?.into_iter().collect();
         for id in rows.difference(&seen) {
             let message = format!("pack {id}: its row is sealed under a key that is not there");
-            report.add(of_pack(*id, ProblemKind::Damaged, message, true));
+            report.add(of_pack(*id, ProblemKind::Damaged, message));
         }
         for id in tx.object_ids(Kind::Bucket)? {
             if !rows.contains(&id) {
                 let message = format!("pack {id}: its row is missing, and the keys of its chunks are there");
-                report.add(of_pack(id, ProblemKind::Missing, message, true));
+                report.add(of_pack(id, ProblemKind::Missing, message));
             }
         }
         Ok(packs)
@@ -101,7 +101,7 @@ impl Packs {
         let directory = match open_directory(keyring, &pool.key, &row) {
             Ok(directory) => directory,
             Err(error) => {
-                report.add(of_pack(id, ProblemKind::Damaged, error.to_string(), true));
+                report.add(of_pack(id, ProblemKind::Damaged, error.to_string()));
                 return Ok(None);
             }
         };
@@ -109,7 +109,7 @@ impl Packs {
             Ok(Some(data)) => data,
             Ok(None) => return Ok(None),
             Err(error) => {
-                report.add(of_pack(id, ProblemKind::Damaged, error.to_string(), false));
+                report.add(of_pack(id, ProblemKind::Damaged, error.to_string()));
                 return Ok(None);
             }
         };
@@ -117,8 +117,8 @@ impl Packs {
         report.checked.bytes += row.body.len() as u64;
         let len = match check_file(inner, &row, directory.file_bytes(), directory.padding_range().end) {
             Ok(()) => directory.file_bytes(),
-            Err(BadFile { kind, message, len, repairable }) => {
-                report.add(of_pack(id, kind, message, repairable));
+            Err(BadFile { kind, message, len }) => {
+                report.add(of_pack(id, kind, message));
                 if len.is_none() {
                     self.lost.push(id);
                 }
@@ -154,10 +154,10 @@ impl Packs {
         for (pack, found) in packs.iter().zip(read_packs(inner, pool, packs)) {
             report.checked.bytes += found.bytes;
             if let Some(message) = found.padding {
-                report.add(of_pack(pack.id, ProblemKind::Damaged, message, true));
+                report.add(of_pack(pack.id, ProblemKind::Damaged, message));
             }
             for (slot, message) in found.chunks {
-                report.add(of_pack(pack.id, ProblemKind::Damaged, message.clone(), false));
+                report.add(of_pack(pack.id, ProblemKind::Damaged, message.clone()));
                 if let Some(entry) = pack.entries.get(slot) {
                     let trouble = Trouble { kind: ProblemKind::Damaged, file: file_of(pack.id), message };
                     self.chunks.insert(entry.id, Some(Arc::new(trouble)));
@@ -167,8 +167,8 @@ impl Packs {
     }
 }
 
-fn of_pack(pack: ObjectId, kind: ProblemKind, message: String, repairable: bool) -> Problem {
-    Problem { repairable, ..Problem::error(kind, message) }.of_file(file_of(pack))
+fn of_pack(pack: ObjectId, kind: ProblemKind, message: String) -> Problem {
+    Problem::error(kind, message).of_file(file_of(pack))
 }
 
 /// What is wrong with a file.
@@ -177,13 +177,12 @@ struct BadFile {
     message: String,
     /// Its length; none if it is not there.
     len: Option<u64>,
-    repairable: bool,
 }
 
 /// Checks the length of a pack's file, and what stands in it beside chunks and padding.
 fn check_file(inner: &Inner, row: &ObjectRow, wanted: u64, tail_at: u64) -> std::result::Result<(), BadFile> {
     let id = row.key.id;
-    let bad = |kind, len, what: String| BadFile { kind, message: format!("pack {id}: {what}"), len, repairable: false };
+    let bad = |kind, len, what: String| BadFile { kind, message: format!("pack {id}: {what}"), len };
     let unreadable = |cause: std::io::Error| bad(ProblemKind::Damaged, None, format!("cannot be read: {cause}"));
     let file = match inner.io.open(&pack_path(&inner.path, id)) {
         Ok(file) => file,
@@ -210,5 +209,5 @@ fn check_file(inner: &Inner, row: &ObjectRow, wanted: u64, tail_at: u64) -> std:
         Ok(_) => return Ok(()),
     };
     // Chunks are where the row says; what stands around them is written anew.
-    Err(BadFile { repairable: true, ..bad(ProblemKind::Damaged, Some(len), what) })
+    Err(bad(ProblemKind::Damaged, Some(len), what))
 }
