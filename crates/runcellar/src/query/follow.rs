@@ -51,10 +51,14 @@ pub struct Follower {
     /// Journals of other runs.
     others: HashSet<JournalId>,
     writers: HashMap<WriterId, Delivered>,
-    rows: VecDeque<FollowedRow>,
+    /// What is to be yielded, with the frames that journals gave it in.
+    rows: VecDeque<(Option<Frame>, FollowedRow)>,
     looked: Option<Instant>,
     state: RunState,
 }
+
+/// A writer, and the sequence of one of its frames.
+type Frame = (WriterId, u64);
 
 /// A journal of the run.
 struct Followed {
@@ -70,6 +74,8 @@ struct Followed {
 struct Delivered {
     progress: Progress,
     rows: u64,
+    /// Stretches of missing frames that were looked for.
+    gaps: usize,
 }
 
 impl Workspace {
@@ -118,7 +124,38 @@ impl Follower {
         } else {
             self.take_journals()?;
         }
-        Ok(self.rows.drain(..).collect())
+        self.put_in_order()?;
+        Ok(self.rows.drain(..).map(|(_, row)| row).collect())
+    }
+
+    /// Reads again the files of writers of which frames are missing, and puts what that brought where it belongs.
+    ///
+    /// A writer may go on with its next file between our reading of the one before and of that one: frames that seem to
+    /// be missing are then at the end of the former.
+    fn put_in_order(&mut self) -> Result<()> {
+        let has_gap = |(writer, delivered): (&WriterId, &Delivered)| {
+            (delivered.progress.missing.len() > delivered.gaps).then_some(*writer)
+        };
+        let writers: Vec<WriterId> = self.writers.iter().filter_map(has_gap).collect();
+        for writer in writers {
+            let of_writer = |(id, followed): (&JournalId, &Followed)| {
+                let header = &followed.reader.header;
+                (header.writer == writer).then_some((header.first_sequence, *id))
+            };
+            let mut files: Vec<(u64, JournalId)> = self.files.iter().filter_map(of_writer).collect();
+            files.sort_unstable();
+            files.into_iter().try_for_each(|(_, id)| self.take_journal(id))?;
+            // What is missing still was lost, and is not looked for again.
+            if let Some(delivered) = self.writers.get_mut(&writer) {
+                delivered.gaps = delivered.progress.missing.len();
+            }
+            let is_of = |frame: &Option<Frame>| frame.is_some_and(|(of, _)| of == writer);
+            let mut rows: Vec<_> = self.rows.iter().filter(|(frame, _)| is_of(frame)).cloned().collect();
+            rows.sort_by_key(|(frame, _)| *frame);
+            let places = self.rows.iter_mut().filter(|(frame, _)| is_of(frame));
+            places.zip(rows).for_each(|(place, row)| *place = row);
+        }
+        Ok(())
     }
 
     /// Reads what the journals have beyond the last poll.
@@ -156,7 +193,8 @@ impl Follower {
                     Record::Row { step, time, values } if is_new => {
                         delivered.rows += 1;
                         let named = |(index, value): (u32, Value)| Some((names.get(&index)?.clone(), value));
-                        rows.extend(chosen(keys, step, time, values.into_iter().filter_map(named)));
+                        let row = chosen(keys, step, time, values.into_iter().filter_map(named));
+                        rows.extend(row.map(|row| (Some((writer, sequence)), row)));
                     }
                     // The run may have ended: look at the next poll.
                     Record::Close(_) if is_new => *looked = None,
@@ -284,8 +322,9 @@ impl Follower {
             }
             let skip = usize::try_from(delivered.rows.saturating_sub(from)).unwrap_or(usize::MAX);
             let rows = group.steps.iter().zip(&group.times).zip(values).skip(skip);
-            self.rows
-                .extend(rows.filter_map(|((step, time), values)| chosen(&self.keys, *step, *time, values.into_iter())));
+            let keys = &self.keys;
+            let rows = rows.filter_map(|((step, time), values)| chosen(keys, *step, *time, values.into_iter()));
+            self.rows.extend(rows.map(|row| (None, row)));
             delivered.rows = before;
         }
         delivered.progress = Progress::of(&row);
