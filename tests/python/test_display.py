@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import subprocess
 import sys
@@ -226,7 +227,7 @@ assert "1.5" in workspace.run(run.id).history()._repr_html_()
 
 
 def test_to_polars_keeps_null_and_nan_apart(ws_dir: str) -> None:
-    polars = pytest.importorskip("polars")
+    polars = importlib.import_module("polars")
     with rc.init("p", dir=ws_dir, config={"lr": 0.1}, tags=["a"]) as run:
         run.log({"f": 0.5, "i": 2**53 + 1, "t": "one"})
         run.log({"f": math.nan})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import math
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import runcellar as rc
 
-PIL = pytest.importorskip("PIL.Image")
+PIL = importlib.import_module("PIL.Image")
 
 
 def logged(ws_dir: str, **values: Any) -> rc.StoredRun:
@@ -172,7 +173,7 @@ def test_a_table_comes_back_with_exact_numbers_and_media(ws_dir: str) -> None:
 
 
 def test_tables_of_dicts_arrays_and_frames(ws_dir: str) -> None:
-    pd = pytest.importorskip("pandas")
+    pd = importlib.import_module("pandas")
     frame = pd.DataFrame({"x": [1, 2], "y": ["a", "b"]})
     run = logged(
         ws_dir,
@@ -186,7 +187,7 @@ def test_tables_of_dicts_arrays_and_frames(ws_dir: str) -> None:
 
 
 def test_figures_keep_a_picture_beside_them(ws_dir: str) -> None:
-    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib = importlib.import_module("matplotlib")
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -201,7 +202,7 @@ def test_figures_keep_a_picture_beside_them(ws_dir: str) -> None:
 
 
 def test_plotly_figures_keep_their_json(ws_dir: str) -> None:
-    graph = pytest.importorskip("plotly.graph_objects")
+    graph = importlib.import_module("plotly.graph_objects")
     back = one(logged(ws_dir, x=graph.Figure(graph.Scatter(y=[1, 2]))), "x")
     assert json.loads(back.data())["data"][0]["type"] == "scatter"
 
