@@ -84,7 +84,7 @@ pub(crate) fn outcome<T>(result: &Result<T, FormatError>) -> &'static str {
     match result {
         Ok(_) => "accepted",
         Err(FormatError::Truncated { .. }) => "truncated",
-        Err(FormatError::Malformed { .. }) => "malformed",
+        Err(FormatError::Malformed { .. } | FormatError::UnknownShape { .. }) => "malformed",
         Err(FormatError::Limit { .. }) => "limit",
         Err(FormatError::NewerVersion { .. }) => "newer",
         Err(FormatError::UnknownSuite { .. }) => "suite",
