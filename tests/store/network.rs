@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use runcellar::artifacts::PutSettings;
 use runcellar::{
-    CheckOptions, Claim, FileSystemMode, LeftWhy, OpenOptions, Repair, RepairAction, Resume, RunState, Selection,
-    Value, Workspace,
+    ArtifactDraft, CheckOptions, Claim, CollectOptions, FileSystemMode, LeftWhy, OpenOptions, Repair, RepairAction,
+    Resume, RunState, Selection, Value, Workspace,
 };
 
 use crate::support::child::Counter;
 use crate::support::io::{Call, Fate, Hooked};
 use crate::support::rows::assert_points;
-use crate::support::{Heard, Place, age, child, is_network, list, not_tested, rows};
+use crate::support::{Heard, Place, Rng, age, child, is_network, list, not_tested, rows};
 
 fn open_as(place: &Place, file_system: FileSystemMode) -> Workspace {
     let heard = Arc::new(Heard::default());
@@ -36,6 +37,11 @@ fn assert_run(workspace: &Workspace, id: &str, count: i64, state: RunState) {
     let points: Vec<_> = (0..count).map(|n| (n, Value::Int(n))).collect();
     assert_points(&workspace.series(&run, "n", None).expect("reads"), &points, id);
     assert_eq!(run.state, state, "{id}");
+}
+
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut rng = Rng(seed);
+    std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(len).collect()
 }
 
 #[track_caller]
@@ -435,6 +441,42 @@ fn threads_that_change_fields_at_once_all_get_their_turn() {
         }
     });
     assert_eq!(workspace.find_run("tagged-run").expect("listed").tags.len(), 12);
+    assert_whole(&workspace);
+}
+
+/// One handle records, puts artifacts, collects and changes fields from threads at once: what one of them has not published
+/// yet is neither read nor published by another.
+#[test]
+fn what_threads_write_at_once_through_one_handle_is_not_mixed() {
+    const ROUNDS: u64 = 8;
+    let place = Place::new();
+    let workspace = open_as(&place, FileSystemMode::Network);
+    record(&workspace, "tagged-run", 3);
+    let run = workspace.find_run("tagged-run").expect("listed");
+    let put = |name: String, seed: u64| {
+        let mut draft = ArtifactDraft::new(&name, "dataset").expect("a name");
+        draft.add_bytes("noise", noise(seed, 100_000)).expect("adds");
+        workspace.put_artifact(&draft, &PutSettings { project: "p".into(), ..PutSettings::default() }).expect("puts")
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..ROUNDS).for_each(|round| drop(put(format!("left-{round}"), round))));
+        scope.spawn(|| (0..ROUNDS).for_each(|round| drop(put(format!("right-{round}"), ROUNDS + round))));
+        scope.spawn(|| (0..ROUNDS).for_each(|round| record(&workspace, &format!("run-{round}"), 50)));
+        scope.spawn(|| {
+            for round in 0..ROUNDS {
+                workspace.tag_run(&run, &[format!("tag-{round}")], &[]).expect("tags");
+                workspace.collect_garbage(CollectOptions::default()).expect("collects");
+            }
+        });
+    });
+    for round in 0..ROUNDS {
+        assert_run(&workspace, &format!("run-{round}"), 50, RunState::Finished);
+        for side in ["left", "right"] {
+            let verified = workspace.artifact(&format!("{side}-{round}")).expect("finds").verify().expect("verifies");
+            assert!(verified.hurt.is_empty() && verified.bytes == 100_000, "{side}-{round}: {:?}", verified.hurt);
+        }
+    }
+    assert_eq!(workspace.find_run("tagged-run").expect("listed").tags.len() as u64, ROUNDS);
     assert_whole(&workspace);
 }
 

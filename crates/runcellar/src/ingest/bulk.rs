@@ -35,7 +35,7 @@ impl Workspace {
     pub fn make_whole_runs(&self, runs: impl IntoIterator<Item = WholeRun>) -> Result<()> {
         let mut runs = runs.into_iter().peekable();
         while runs.peek().is_some() {
-            self.inner.write_one(None, |tx| {
+            self.inner.write(None, |tx| {
                 for run in runs.by_ref().take(RUNS_AT_ONCE) {
                     let config = Tokens::new(&run.config).map_err(|cause| Error::format("config", cause))?;
                     let start = Start {

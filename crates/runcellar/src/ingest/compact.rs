@@ -13,12 +13,12 @@ use runcellar_format::{ObjectId, WriterId};
 
 use super::batch::{CELLS_MAX, ROWS_MAX};
 use super::{groups, parallel, prepare, store};
-use crate::workspace::Inner;
+use crate::workspace::{Inner, Writing};
 use crate::{Error, Result};
 
 /// Rewrites at most so many groups of a writer; returns whether any are left.
-pub(crate) fn compact(inner: &Inner, writer: WriterId, groups_max: usize) -> Result<bool> {
-    let planned = inner.read(|tx, keyring| {
+pub(crate) fn compact(writing: &Writing<'_>, writer: WriterId, groups_max: usize) -> Result<bool> {
+    let planned = writing.read(|tx, keyring| {
         let Some(row) = store::writer_row(tx, keyring, writer)? else { return Ok(Vec::new()) };
         let data = store::load(tx, keyring, ObjectId(row.run))?;
         Ok(plan(data.groups(tx, keyring)?.into_iter().filter(|entry| entry.writer == writer.0)))
@@ -29,14 +29,14 @@ pub(crate) fn compact(inner: &Inner, writer: WriterId, groups_max: usize) -> Res
     });
     let rewritten: Vec<&Vec<GroupEntry>> = rewritten.collect();
     let is_left = rewritten.len() < planned.len();
-    parallel::for_each(rewritten, |groups| rewrite(inner, writer, groups))?;
+    parallel::for_each(rewritten, |groups| rewrite(writing, writer, groups))?;
     Ok(is_left)
 }
 
 /// Rewrites some groups of a writer that recovery stored cheaply, if this handle knows of one.
 pub(crate) fn compact_owed(inner: &Inner, groups_max: usize) -> Result<()> {
     let Some(writer) = inner.next_owed()? else { return Ok(()) };
-    match compact(inner, writer, groups_max) {
+    match compact(&inner.writing(None)?, writer, groups_max) {
         Ok(false) => inner.paid(writer),
         Ok(true) => Ok(()),
         Err(error) => Err(error),
@@ -45,15 +45,17 @@ pub(crate) fn compact_owed(inner: &Inner, groups_max: usize) -> Result<()> {
 
 /// Rewrites all groups of all runs that are stored cheaply.
 pub(crate) fn compact_all(inner: &Inner) -> Result<()> {
-    for run in inner.read(|tx, _| tx.object_ids(Kind::Run))? {
-        let groups = inner.read(|tx, keyring| store::load(tx, keyring, run)?.groups(tx, keyring))?;
+    // One turn for all on a network file system, where each turn copies the database.
+    let writing = inner.writing(None)?;
+    for run in writing.read(|tx, _| tx.object_ids(Kind::Run))? {
+        let groups = writing.read(|tx, keyring| store::load(tx, keyring, run)?.groups(tx, keyring))?;
         let cheap: HashSet<WriterId> =
             groups.iter().filter(|entry| !entry.best).map(|entry| WriterId(entry.writer)).collect();
         for writer in cheap {
-            compact(inner, writer, usize::MAX)?;
+            compact(&writing, writer, usize::MAX)?;
         }
     }
-    Ok(())
+    writing.publish()
 }
 
 /// Puts neighbours together as long as they fit one group, and leaves out what is good as it is.
@@ -75,8 +77,8 @@ fn fits(chunk: &[GroupEntry], next: &GroupEntry) -> bool {
     rows <= ROWS_MAX as u64 && points <= CELLS_MAX as u64
 }
 
-fn rewrite(inner: &Inner, writer: WriterId, entries: &[GroupEntry]) -> Result<()> {
-    let read = inner.read(|tx, keyring| {
+fn rewrite(writing: &Writing<'_>, writer: WriterId, entries: &[GroupEntry]) -> Result<()> {
+    let read = writing.read(|tx, keyring| {
         let Some(row) = store::writer_row(tx, keyring, writer)? else { return Ok(None) };
         let data = store::load(tx, keyring, ObjectId(row.run))?;
         let mut whole: Option<groups::Group> = None;
@@ -106,7 +108,7 @@ fn rewrite(inner: &Inner, writer: WriterId, entries: &[GroupEntry]) -> Result<()
     let named = |cause| Error::format(format_args!("writer {writer}"), cause);
     let (entry, spine, columns) = prepare::encode(writer, &group, Level::Best).map_err(named)?;
     drop(group);
-    inner.write_one(None, |tx| store::replace_groups(tx, writer, entries, entry, (&spine, columns)))
+    writing.write(None, |tx| store::replace_groups(tx, writer, entries, entry, (&spine, columns)))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::reader::JournalReader;
 use super::series::SeriesNumbers;
 use super::store::{self, Stored};
 use crate::lineage::rewind;
-use crate::workspace::Inner;
+use crate::workspace::Writing;
 use crate::{Error, ErrorKind, Result};
 
 /// How long the background of a run waits for the database before it tries again a second later.
@@ -87,7 +87,7 @@ impl Intake {
     /// [`ErrorKind::State`] if another process ingested the same frames meanwhile.
     pub(crate) fn ingest(
         &mut self,
-        inner: &Inner,
+        writing: &Writing<'_>,
         reader: &mut JournalReader,
         extent: Extent,
         pace: Pace<'_>,
@@ -99,7 +99,7 @@ impl Intake {
         if stop.is_none() && reader.bytes_left() > AHEAD_BYTES {
             let cheap = matches!(pace, Pace::Recovering) && reader.bytes_left() > BEHIND_BYTES;
             self.owes_best |= cheap;
-            self.read_ahead(inner, reader, if cheap { Level::Fast } else { Level::Best })?;
+            self.read_ahead(writing, reader, if cheap { Level::Fast } else { Level::Best })?;
         }
         loop {
             if stop.is_some_and(|stop| stop.load(Ordering::Acquire)) {
@@ -112,7 +112,7 @@ impl Intake {
             let behind = stop.is_some() && reader.bytes_left() > BEHIND_BYTES;
             let level = if behind { Level::Fast } else { Level::Best };
             self.owes_best |= behind;
-            store_batch(inner, self.batch.detach(), &mut self.known, level, wait, false)?;
+            store_batch(writing, self.batch.detach(), &mut self.known, level, wait, false)?;
             if !full {
                 return Ok(true);
             }
@@ -120,14 +120,14 @@ impl Intake {
     }
 
     /// Takes in a frame that stands in no file, and stores the batch when it is full.
-    pub(crate) fn take(&mut self, inner: &Inner, sequence: u64, plain: &[u8]) -> Result<()> {
+    pub(crate) fn take(&mut self, writing: &Writing<'_>, sequence: u64, plain: &[u8]) -> Result<()> {
         self.batch.take(sequence, plain)?;
-        if self.batch.is_full() { self.store(inner, None, false) } else { Ok(()) }
+        if self.batch.is_full() { self.store(writing, None, false) } else { Ok(()) }
     }
 
     /// Stores what is at hand and, if the writer is `dead`, that it ended without a word.
-    pub(crate) fn store(&mut self, inner: &Inner, wait: Option<Duration>, dead: bool) -> Result<()> {
-        store_batch(inner, self.batch.detach(), &mut self.known, Level::Best, wait, dead)
+    pub(crate) fn store(&mut self, writing: &Writing<'_>, wait: Option<Duration>, dead: bool) -> Result<()> {
+        store_batch(writing, self.batch.detach(), &mut self.known, Level::Best, wait, dead)
     }
 
     /// Reads frames until the batch is full; returns whether it is.
@@ -146,13 +146,13 @@ impl Intake {
 
     /// Stores whole batches in another thread while the next one is read, so that two cores are used. Two batches are in
     /// memory at once. Without another thread it does nothing.
-    fn read_ahead(&mut self, inner: &Inner, reader: &mut JournalReader, level: Level) -> Result<()> {
+    fn read_ahead(&mut self, writing: &Writing<'_>, reader: &mut JournalReader, level: Level) -> Result<()> {
         let mut known = std::mem::take(&mut self.known);
         let outcome = std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel::<Batch>(0);
             let known = &mut known;
             let storing = std::thread::Builder::new().name("runcellar".into()).spawn_scoped(scope, move || {
-                receiver.into_iter().try_for_each(|batch| store_batch(inner, batch, known, level, None, false))
+                receiver.into_iter().try_for_each(|batch| store_batch(writing, batch, known, level, None, false))
             });
             let Ok(storing) = storing else { return Ok(()) };
             let mut read = Ok(());
@@ -181,16 +181,16 @@ impl Intake {
 }
 
 fn store_batch(
-    inner: &Inner,
+    writing: &Writing<'_>,
     mut batch: Batch,
     known: &mut SeriesNumbers,
     level: Level,
     wait: Option<Duration>,
     dead: bool,
 ) -> Result<()> {
-    let hidden = rewind::take_hidden(inner, &mut batch)?;
-    let prepared = prepare::prepare(inner, &mut batch, known, level)?;
-    let stored = inner.write_one(wait, |tx| {
+    let hidden = rewind::take_hidden(writing, &mut batch)?;
+    let prepared = prepare::prepare(writing, &mut batch, known, level)?;
+    let stored = writing.write(wait, |tx| {
         let stored = store::store(tx, &batch, prepared, known, dead)?;
         if matches!(stored, Stored::Yes(_)) {
             rewind::store_hidden(tx, batch.writer, hidden)?;

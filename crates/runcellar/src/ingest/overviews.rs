@@ -17,7 +17,7 @@ use super::data::RunData;
 use super::{groups, store};
 use crate::db::{ObjectRow, ReadTx, damaged_in_place};
 use crate::keys::Keyring;
-use crate::workspace::Inner;
+use crate::workspace::Writing;
 use crate::{Error, Result};
 
 /// Groups that a series must have points in for an overview of it: with fewer, reading them is as fast.
@@ -58,17 +58,18 @@ pub(crate) fn open(key: &OwnerKey, workspace: WorkspaceId, run: &str, row: &Obje
     Overview::decode(&body).map_err(|cause| Error::format(noun(), cause))
 }
 
-/// Writes overviews that the run of a writer lacks, of so many pages of places at most. A chart does without, so nothing is lost if it fails.
-pub(crate) fn update_of_writer(inner: &Inner, writer: WriterId, pages_max: usize) -> Result<()> {
-    match inner.read(|tx, keyring| store::writer_row(tx, keyring, writer))? {
-        Some(row) => update(inner, ObjectId(row.run), pages_max),
+/// Writes overviews that the run of a writer lacks, of so many pages of places at most. A chart does without, so nothing
+/// is lost if it fails.
+pub(crate) fn update_of_writer(writing: &Writing<'_>, writer: WriterId, pages_max: usize) -> Result<()> {
+    match writing.read(|tx, keyring| store::writer_row(tx, keyring, writer))? {
+        Some(row) => update(writing, ObjectId(row.run), pages_max),
         None => Ok(()),
     }
 }
 
 /// Writes overviews that a run lacks, one page of places a transaction.
-fn update(inner: &Inner, run: ObjectId, pages_max: usize) -> Result<()> {
-    let lacking = inner.read(|tx, keyring| {
+fn update(writing: &Writing<'_>, run: ObjectId, pages_max: usize) -> Result<()> {
+    let lacking = writing.read(|tx, keyring| {
         let data = store::load(tx, keyring, run)?;
         let known = tx.positions(Kind::Overview, run)?;
         let known: HashSet<u32> = known.into_iter().map(|at| place_of(at).1).collect();
@@ -76,11 +77,11 @@ fn update(inner: &Inner, run: ObjectId, pages_max: usize) -> Result<()> {
         Ok((0..filled).filter(|page| !known.contains(page)).take(pages_max).collect::<Vec<u32>>())
     })?;
     for page in lacking {
-        let overviews = inner.read(|tx, keyring| of_page(tx, keyring, run, page))?;
+        let overviews = writing.read(|tx, keyring| of_page(tx, keyring, run, page))?;
         if overviews.is_empty() {
             continue;
         }
-        inner.write_one(None, |tx| {
+        writing.write(None, |tx| {
             let mut data = store::load(tx, tx.keyring, run)?;
             for (series, body) in &overviews {
                 data.put_page(tx, Kind::Overview, position(*series, page), body)?;

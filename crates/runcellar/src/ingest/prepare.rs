@@ -16,7 +16,7 @@ use super::series::SeriesNumbers;
 use super::{statistics, store};
 use crate::db::ReadTx;
 use crate::keys::Keyring;
-use crate::workspace::Inner;
+use crate::workspace::Writing;
 use crate::{Error, Result};
 
 /// A batch made ready.
@@ -43,7 +43,12 @@ pub(super) struct PreparedGroup {
 }
 
 /// Makes a batch ready, taking its values.
-pub(super) fn prepare(inner: &Inner, batch: &mut Batch, known: &mut SeriesNumbers, level: Level) -> Result<Prepared> {
+pub(super) fn prepare(
+    writing: &Writing<'_>,
+    batch: &mut Batch,
+    known: &mut SeriesNumbers,
+    level: Level,
+) -> Result<Prepared> {
     let Some(sequences) = batch.row_sequences else { return Ok(Prepared::default()) };
     let rows = batch.rows();
     let (mut series, mut columns) = (Vec::with_capacity(batch.metrics.len()), Vec::new());
@@ -56,7 +61,7 @@ pub(super) fn prepare(inner: &Inner, batch: &mut Batch, known: &mut SeriesNumber
     let mut group = Group { sequences, steps: batch.steps.clone(), times: batch.times.clone(), columns };
     let (mut joins, mut others) = (None, Vec::new());
     if rows < ROWS_MAX
-        && let Some(short) = inner.read(|tx, keyring| short_group(tx, keyring, batch.writer, &group, known))?
+        && let Some(short) = writing.read(|tx, keyring| short_group(tx, keyring, batch.writer, &group, known))?
         && fit_together(&short.group, &group)
     {
         let mut before = short.group;

@@ -1,8 +1,9 @@
 //! What dead writers left: their journals are ingested by the next opener, and their runs marked.
 //!
-//! A journal whose lock is free has no writer; on a network file system it takes more to tell ([`super::liveness`]). The lock is taken before anything is read and held until the file is
-//! gone; should it be lost all the same (closing any descriptor of a file drops the process's lock on it), two
-//! processes may ingest one journal, and the sequence in the database lets each frame in once.
+//! A journal whose lock is free has no writer; on a network file system it takes more to tell ([`super::liveness`]). The
+//! lock is taken before anything is read and held until the file is gone; should it be lost all the same (closing any
+//! descriptor of a file drops the process's lock on it), two processes may ingest one journal, and the sequence in the
+//! database lets each frame in once.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use crate::db::ReadTx;
 use crate::io::IoFile;
 use crate::keys::Keyring;
 use crate::run::registry::{self, Owner};
-use crate::workspace::Inner;
+use crate::workspace::{Inner, Writing};
 use crate::{Error, ErrorKind, Result};
 
 /// Journals that are held open at once: a process may have few descriptors, and a machine may leave thousands of files
@@ -173,7 +174,7 @@ fn recover_files(
     }
     let writing = inner.writing(Some(wait))?;
     let superfluous = Mutex::default();
-    let outcome = recover_writers(inner, watch, writers, &superfluous);
+    let outcome = recover_writers(&writing, watch, writers, &superfluous);
     writing.publish()?;
     let superfluous: Vec<Claim> = superfluous.into_inner().unwrap_or_else(PoisonError::into_inner);
     superfluous.iter().try_for_each(|claim| claim.remove(inner))?;
@@ -182,18 +183,18 @@ fn recover_files(
 
 /// Recovers writers, each in one thread; `superfluous` are the journals that may go once that is published.
 fn recover_writers(
-    inner: &Inner,
+    writing: &Writing<'_>,
     watch: &Watch<'_>,
     writers: Vec<Vec<Abandoned>>,
     superfluous: &Mutex<Vec<Claim>>,
 ) -> Result<()> {
     parallel::for_each(writers, |files| {
         let (id, writer) = (files[0].journal.header.journal, files[0].journal.header.writer);
-        match recover_writer(inner, watch, writer, files) {
+        match recover_writer(writing, watch, writer, files) {
             Err(error) if is_for_later(&error) => return Err(error),
             // Another process is at it.
             Err(error) if error.kind() == ErrorKind::State => {}
-            Err(error) => inner.monitor.warn(&format!("journal {id} is left as it is: {error}")),
+            Err(error) => writing.inner().monitor.warn(&format!("journal {id} is left as it is: {error}")),
             Ok(claims) => superfluous.lock().unwrap_or_else(PoisonError::into_inner).extend(claims),
         }
         Ok(())
@@ -243,14 +244,19 @@ fn or_not_ours<T>(error: Error) -> Result<Option<T>> {
 }
 
 /// Ingests what a writer left; returns the journals that may go once that is published.
-fn recover_writer(inner: &Inner, watch: &Watch<'_>, writer: WriterId, files: Vec<Abandoned>) -> Result<Vec<Claim>> {
-    let mut intake = intake_of(inner, writer)?;
+fn recover_writer(
+    writing: &Writing<'_>,
+    watch: &Watch<'_>,
+    writer: WriterId,
+    files: Vec<Abandoned>,
+) -> Result<Vec<Claim>> {
+    let mut intake = intake_of(writing, writer)?;
     let (mut whole, mut damaged, mut owes_best) = (Vec::new(), Vec::new(), false);
     for Abandoned { claim, journal, proven } in files {
         let id = journal.header.journal;
-        let ingested = inner.read(|tx, keyring| journal.unlock(tx, keyring)).and_then(|mut reader| {
+        let ingested = writing.read(|tx, keyring| journal.unlock(tx, keyring)).and_then(|mut reader| {
             intake.next_file();
-            intake.ingest(inner, &mut reader, Extent::All, Pace::Recovering)?;
+            intake.ingest(writing, &mut reader, Extent::All, Pace::Recovering)?;
             Ok(reader.damage.is_empty())
         });
         match ingested {
@@ -261,20 +267,20 @@ fn recover_writer(inner: &Inner, watch: &Watch<'_>, writer: WriterId, files: Vec
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 damaged.push((claim, format!("journal {id}: {error}")));
                 owes_best |= intake.owes_best;
-                intake = intake_of(inner, writer)?;
+                intake = intake_of(writing, writer)?;
             }
             Err(error) => return Err(error),
         }
     }
     owes_best |= intake.owes_best;
-    if !intake.is_empty() || !inner.read(|tx, keyring| is_settled(tx, keyring, writer))? {
-        intake.store(inner, None, true)?;
+    if !intake.is_empty() || !writing.read(|tx, keyring| is_settled(tx, keyring, writer))? {
+        intake.store(writing, None, true)?;
     }
     for (_, what) in &damaged {
-        inner.monitor.warn(&format!("{what}; it is kept: runcellar check says more"));
+        writing.inner().monitor.warn(&format!("{what}; it is kept: runcellar check says more"));
     }
     // One of a writer that may be at work after all stays until that has said its last, or is silent for long.
-    let closed = inner.read(|tx, keyring| store::writer_row(tx, keyring, writer))?.is_some_and(|row| row.closed);
+    let closed = writing.read(|tx, keyring| store::writer_row(tx, keyring, writer))?.is_some_and(|row| row.closed);
     let may_go = |(claim, proven): (Claim, bool)| {
         let goes = proven || closed || watch.is_long_silent(&claim.path).unwrap_or(false);
         goes.then_some(claim)
@@ -282,15 +288,15 @@ fn recover_writer(inner: &Inner, watch: &Watch<'_>, writer: WriterId, files: Vec
     // What was stored cheaply just now would take as long again: it is left to somebody with time. What the writer itself
     // stored so is little.
     match owes_best {
-        true => inner.owe_best(writer)?,
-        false => drop(compact(inner, writer, COMPACTED_MAX)?),
+        true => writing.inner().owe_best(writer)?,
+        false => drop(compact(writing, writer, COMPACTED_MAX)?),
     }
-    overviews::update_of_writer(inner, writer, usize::MAX)?;
+    overviews::update_of_writer(writing, writer, usize::MAX)?;
     Ok(whole.into_iter().filter_map(may_go).collect())
 }
 
-fn intake_of(inner: &Inner, writer: WriterId) -> Result<Intake> {
-    Ok(Intake::after(writer, inner.read(|tx, keyring| store::progress_of(tx, keyring, writer))?))
+fn intake_of(writing: &Writing<'_>, writer: WriterId) -> Result<Intake> {
+    Ok(Intake::after(writer, writing.read(|tx, keyring| store::progress_of(tx, keyring, writer))?))
 }
 
 /// Returns true if the database knows how this writer ended.
@@ -319,7 +325,7 @@ fn recover_nameless(inner: &Inner, nameless: &[Nameless]) -> Result<()> {
     }
     let writing = inner.writing(Some(RECOVER_WAIT))?;
     for writer in without_journal {
-        match intake_of(inner, writer)?.store(inner, None, true) {
+        match intake_of(&writing, writer)?.store(&writing, None, true) {
             // It has gone on meanwhile.
             Err(error) if error.kind() == ErrorKind::State => {}
             outcome => outcome?,

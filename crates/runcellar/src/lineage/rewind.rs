@@ -19,7 +19,7 @@ use crate::ingest::series::{self, SeriesNumbers};
 use crate::ingest::{live_writers, prepare, statistics, store};
 use crate::own::is_own;
 use crate::query::tail::OpenJournals;
-use crate::workspace::Inner;
+use crate::workspace::{Inner, Writing};
 use crate::{Error, ErrorKind, Json, Result};
 
 /// A rewind that is asked for.
@@ -204,11 +204,11 @@ pub(crate) fn split(rewinds: &[Rewind], batch: &mut Batch) -> Vec<(usize, Batch)
 }
 
 /// Does the same for a batch that is about to be stored.
-pub(crate) fn take_hidden(inner: &Inner, batch: &mut Batch) -> Result<Vec<(usize, Batch)>> {
+pub(crate) fn take_hidden(writing: &Writing<'_>, batch: &mut Batch) -> Result<Vec<(usize, Batch)>> {
     if batch.steps.is_empty() {
         return Ok(Vec::new());
     }
-    let rewinds = inner.read(|tx, keyring| match store::writer_row(tx, keyring, batch.writer)? {
+    let rewinds = writing.read(|tx, keyring| match store::writer_row(tx, keyring, batch.writer)? {
         Some(row) => store::load(tx, keyring, ObjectId(row.run))?.rewinds(),
         None => Ok(Vec::new()),
     })?;

@@ -18,6 +18,7 @@ use crate::ingest::batch::ROWS_MAX;
 use crate::ingest::progress::Progress;
 use crate::ingest::reader::{JournalFile, JournalReader};
 use crate::ingest::{self, Extent, Intake, Pace, overviews, store};
+use crate::workspace::Writing;
 use crate::{Error, ErrorKind, Result};
 
 /// Pause between syncs: the most that a power cut loses.
@@ -209,7 +210,9 @@ impl BackgroundShared {
                     let _ = self.writer.heartbeat();
                     if self.ingests() && !on_network {
                         // One that fails is tried again in a minute, and at the end.
-                        let _ = overviews::update_of_writer(self.writer.inner(), self.writer.id(), OVERVIEWS_AT_ONCE);
+                        let _ = self.writer.inner().writing(None).and_then(|writing| {
+                            overviews::update_of_writer(&writing, self.writer.id(), OVERVIEWS_AT_ONCE)
+                        });
                     }
                 }
             }
@@ -246,8 +249,9 @@ impl BackgroundShared {
         let is_behind = state.current.as_ref().is_some_and(|(_, reader)| reader.bytes_left() > IDLE_BYTES);
         if state.intake.owes_best && !is_behind && !self.stop.load(Ordering::Acquire) {
             // One that fails is tried again in a second, and at the end.
-            let left = ingest::compact(self.writer.inner(), self.writer.id(), COMPACTED_AT_ONCE).unwrap_or(true);
-            state.intake.owes_best = left;
+            let writing = self.writer.inner().writing(None);
+            let left = writing.and_then(|writing| ingest::compact(&writing, self.writer.id(), COMPACTED_AT_ONCE));
+            state.intake.owes_best = left.unwrap_or(true);
         } else if !is_behind && !self.stop.load(Ordering::Acquire) {
             // What recovery left is readable as it is, and somebody else's.
             let _ = ingest::compact_owed(self.writer.inner(), COMPACTED_AT_ONCE);
@@ -268,15 +272,16 @@ impl BackgroundShared {
         let mut state = self.ingest_state();
         let writing = inner.writing(Some(Duration::ZERO))?;
         let mut done = Vec::new();
-        let mut outcome = self.ingest_files(&mut state, extent, pace, &mut done);
+        let mut outcome = self.ingest_files(&writing, &mut state, extent, pace, &mut done);
         if outcome.is_ok() && extent == Extent::All {
-            outcome = self.ingest_unwritten();
+            outcome = self.ingest_unwritten(&writing);
             // Nothing is lost if this fails; what is stored is only larger than it might be.
-            let _ = ingest::compact(inner, self.writer.id(), usize::MAX);
-            let _ = overviews::update_of_writer(inner, self.writer.id(), usize::MAX);
+            let _ = ingest::compact(&writing, self.writer.id(), usize::MAX);
+            let _ = overviews::update_of_writer(&writing, self.writer.id(), usize::MAX);
         }
         if let Err(error) = writing.publish() {
-            self.begin_anew(&mut state);
+            let progress = self.progress();
+            self.begin_anew(&mut state, progress);
             return Err(error);
         }
         done.into_iter().for_each(|(id, damaged)| self.let_go(id, damaged));
@@ -284,8 +289,8 @@ impl BackgroundShared {
     }
 
     /// Forgets what was read of the journals: the reader has passed frames that are not stored.
-    fn begin_anew(&self, state: &mut IngestState) {
-        let progress = self.progress().unwrap_or_else(|_| state.intake.base().clone());
+    fn begin_anew(&self, state: &mut IngestState, progress: Result<Progress>) {
+        let progress = progress.unwrap_or_else(|_| state.intake.base().clone());
         state.intake.restart(progress);
         state.current = None;
     }
@@ -293,6 +298,7 @@ impl BackgroundShared {
     /// Ingests files one by one; those that are ingested whole are `done`, each with whether it is damaged.
     fn ingest_files(
         &self,
+        writing: &Writing<'_>,
         state: &mut IngestState,
         extent: Extent,
         pace: Pace<'_>,
@@ -309,9 +315,9 @@ impl BackgroundShared {
             };
             let Some((journal, retired)) = next else { return Ok(()) };
             let whole = retired || extent == Extent::All;
-            let outcome = self.ingest_file(state, &journal, whole, pace);
+            let outcome = self.ingest_file(writing, state, &journal, whole, pace);
             if let Err(error) = &outcome {
-                self.begin_anew(state);
+                self.begin_anew(state, writing.read(|tx, keyring| store::progress_of(tx, keyring, self.writer.id())));
                 attempts += 1;
                 match error.kind() {
                     // Another process took the writer for dead and was faster; go on from there.
@@ -335,23 +341,23 @@ impl BackgroundShared {
     /// Ingests one file.
     fn ingest_file(
         &self,
+        writing: &Writing<'_>,
         state: &mut IngestState,
         journal: &SharedJournal,
         whole: bool,
         pace: Pace<'_>,
     ) -> Result<Reading> {
-        let inner = self.writer.inner();
         let IngestState { intake, current } = state;
         if current.as_ref().is_none_or(|(open, _)| *open != journal.id) {
             let Some(file) = JournalFile::open(journal.file.clone())? else {
                 return Err(Error::damaged(format!("journal {}: it ends inside its header", journal.path.display())));
             };
             intake.next_file();
-            *current = Some((journal.id, inner.read(|tx, keyring| file.unlock(tx, keyring))?));
+            *current = Some((journal.id, writing.read(|tx, keyring| file.unlock(tx, keyring))?));
         }
         let Some((_, reader)) = current else { return Ok(Reading::Stopped) };
         let extent = if whole { Extent::All } else { Extent::WholeGroups };
-        Ok(match intake.ingest(inner, reader, extent, pace)? {
+        Ok(match intake.ingest(writing, reader, extent, pace)? {
             false => Reading::Stopped,
             true if reader.damage.is_empty() => Reading::Whole,
             true => Reading::Damaged,
@@ -379,12 +385,13 @@ impl BackgroundShared {
     }
 
     /// Brings what stands in no file into the database, which may have room where no journal could be made.
-    fn ingest_unwritten(&self) -> Result<()> {
-        let mut intake = Intake::after(self.writer.id(), self.progress()?);
+    fn ingest_unwritten(&self, writing: &Writing<'_>) -> Result<()> {
+        let progress = writing.read(|tx, keyring| store::progress_of(tx, keyring, self.writer.id()))?;
+        let mut intake = Intake::after(self.writer.id(), progress);
         for (sequence, plain) in self.writer.unwritten()? {
-            intake.take(self.writer.inner(), sequence, &plain)?;
+            intake.take(writing, sequence, &plain)?;
         }
-        if intake.is_empty() { Ok(()) } else { intake.store(self.writer.inner(), None, false) }
+        if intake.is_empty() { Ok(()) } else { intake.store(writing, None, false) }
     }
 
     /// Returns what the database has of this writer.

@@ -315,7 +315,10 @@ impl RunBuilder {
         let writer = Writer::new(inner.clone(), writer_id, key.clone(), start.clone(), options, Some(empty));
         if let Err(error) = writer.begin() {
             // The run is there and has no journal. If the disk takes that its writer is gone, it does not seem at work.
-            let _ = Intake::after(writer_id, Progress::default()).store(inner, Some(INIT_WAIT), true);
+            let _ = inner.writing(Some(INIT_WAIT)).and_then(|writing| {
+                Intake::after(writer_id, Progress::default()).store(&writing, Some(INIT_WAIT), true)?;
+                writing.publish()
+            });
             return Err(error);
         }
         let background = Background::start(Arc::new(writer), Role::Original);

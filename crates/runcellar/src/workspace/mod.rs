@@ -15,6 +15,7 @@ pub(crate) use turn::{SILENCE_US, file_system_now_us};
 pub use create::Creation;
 pub use diagnose::{Diagnosis, FORMAT_VERSION, FileFacts, FileSystemUse, MirrorFacts};
 pub use network::FileSystemMode;
+pub(crate) use network::Writing;
 pub use open::OpenOptions;
 pub use settings::{SETTINGS, SettingInfo, setting};
 pub use slots::KeySlot;
@@ -77,8 +78,6 @@ struct State {
     read_cache: ReadCache,
     /// Writers whose groups recovery stored cheaply: somebody with time writes them anew.
     owed: Mutex<Vec<WriterId>>,
-    /// On a network file system: what is being written.
-    turn: Mutex<Option<network::OpenTurn>>,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -176,7 +175,6 @@ impl Inner {
             catalogue: Cache::default(),
             read_cache: ReadCache::default(),
             owed: Mutex::default(),
-            turn: Mutex::default(),
         })
     }
 

@@ -7,16 +7,16 @@
 //! | start of a run | one transaction | a journal that brings the whole start; SQLite only reads |
 //! | a journal's writer is dead | its record lock is free | it was seen to be gone, or silent for ten minutes |
 //!
-//! The rest of the store asks [`Inner::read`] and [`Inner::write`], and around many writes [`Inner::writing`].
+//! The rest of the store asks [`Inner::read`] and [`Inner::write`], and for many writes [`Inner::writing`].
 
 use std::path::Path;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runcellar_format::record::RootRow;
 
+use super::Inner;
 use super::turn::Turn;
-use super::{Inner, State};
 use crate::db::{Access, Db, FILE_NAME, ReadTx, WorkingCopy, WriteTx};
 use crate::keys::Keyring;
 use crate::os::{self, FileSystem, Mount};
@@ -66,55 +66,94 @@ impl Place {
     }
 }
 
+/// Several writes: on a network file system they are made in one turn and become visible together, elsewhere one by one.
+///
+/// What is done in a turn reads and writes through this alone: what other threads of this process read and write
+/// meanwhile is no part of it.
+pub(crate) struct Writing<'a> {
+    inner: &'a Inner,
+    /// None on a local disk.
+    turn: Option<OpenTurn>,
+}
+
 /// The turn to write, and what is written in it.
-pub(super) struct OpenTurn {
+struct OpenTurn {
     // In this order: the copy goes before the turn does.
-    copy: Option<WorkingCopy>,
-    /// The root row as last written.
-    root: Option<RootRow>,
+    written: Mutex<Written>,
     turn: Turn,
 }
 
-/// Several writes that become visible together on a network file system, and one by one elsewhere.
-pub(crate) struct Writing<'a> {
-    /// None on a local disk.
-    inner: Option<&'a Inner>,
+#[derive(Default)]
+struct Written {
+    /// Made by the first write.
+    copy: Option<WorkingCopy>,
+    /// The root row as last written.
+    root: Option<RootRow>,
+}
+
+impl OpenTurn {
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the database as it is written, once it is.
+    fn copy(&self) -> Option<Arc<Db>> {
+        self.written().copy.as_ref().map(|copy| copy.db().clone())
+    }
+
+    /// Returns the database to write to.
+    fn writable(&self, inner: &Inner) -> Result<Arc<Db>> {
+        self.turn.beat()?;
+        let mut written = self.written();
+        let copy = match written.copy.take() {
+            Some(copy) => copy,
+            None => WorkingCopy::make(&inner.path.join(FILE_NAME), &self.turn.temporary())?,
+        };
+        Ok(written.copy.insert(copy).db().clone())
+    }
 }
 
 impl Writing<'_> {
+    /// Returns the workspace.
+    pub(crate) fn inner(&self) -> &Inner {
+        self.inner
+    }
+
+    /// Runs `reading` in one read transaction, which sees what was written.
+    pub(crate) fn read<T>(&self, reading: impl FnOnce(&ReadTx<'_>, &Keyring) -> Result<T>) -> Result<T> {
+        match self.turn.as_ref().and_then(OpenTurn::copy) {
+            Some(copy) => {
+                let state = self.inner.state()?;
+                copy.read(|tx| reading(tx, &state.keyring))
+            }
+            None => self.inner.read(reading),
+        }
+    }
+
+    /// Runs `writing` in one write transaction, from whatever thread.
+    pub(crate) fn write<T>(
+        &self,
+        wait: Option<Duration>,
+        writing: impl FnOnce(&mut WriteTx<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let Some(turn) = &self.turn else { return self.inner.write_shared(wait, writing) };
+        let state = self.inner.state()?;
+        let (value, root) = turn.writable(self.inner)?.write(&state.keyring, &*self.inner.io, None, writing)?;
+        turn.written().root = Some(root);
+        Ok(value)
+    }
+
     /// Makes what was written visible and durable. What the writes made superfluous may be removed only then.
-    pub(crate) fn publish(mut self) -> Result<()> {
-        // Taken, as the next turn of this handle may begin before `self` goes.
-        let Some(inner) = self.inner.take() else { return Ok(()) };
-        let state = inner.state()?;
-        let Some(OpenTurn { copy, root, turn }) = state.open_turn().take() else { return Ok(()) };
+    pub(crate) fn publish(self) -> Result<()> {
+        let Some(OpenTurn { written, turn }) = self.turn else { return Ok(()) };
+        let Written { copy, root } = written.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(copy) = copy {
-            copy.publish(&*inner.io, || turn.require())?;
+            copy.publish(&*self.inner.io, || turn.require())?;
         }
         if let Some(root) = root {
-            state.mirror.committed(&*inner.io, root);
+            self.inner.state()?.mirror.committed(&*self.inner.io, root);
         }
         Ok(())
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        // A forked child has nothing open here.
-        if let Some(state) = self.inner.and_then(|inner| inner.state.own()) {
-            drop(state.open_turn().take());
-        }
-    }
-}
-
-impl State {
-    fn open_turn(&self) -> MutexGuard<'_, Option<OpenTurn>> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the database as this handle has written it.
-    fn written(&self) -> Option<Arc<Db>> {
-        self.open_turn().as_ref()?.copy.as_ref().map(|copy| copy.db().clone())
     }
 }
 
@@ -127,10 +166,7 @@ impl Inner {
     /// Runs `reading` in one read transaction.
     pub(crate) fn read<T>(&self, reading: impl FnOnce(&ReadTx<'_>, &Keyring) -> Result<T>) -> Result<T> {
         let state = self.state()?;
-        match state.written() {
-            Some(copy) => copy.read(|tx| reading(tx, &state.keyring)),
-            None => state.db.read(|tx| reading(tx, &state.keyring)),
-        }
+        state.db.read(|tx| reading(tx, &state.keyring))
     }
 
     /// Runs `writing` in one write transaction and then brings the mirror beside the key file up to date. When this
@@ -140,12 +176,9 @@ impl Inner {
         wait: Option<Duration>,
         writing: impl FnOnce(&mut WriteTx<'_>) -> Result<T>,
     ) -> Result<T> {
-        if !self.is_network() {
-            return self.write_shared(wait, writing);
-        }
-        let several = self.writing(wait)?;
-        let value = self.write_in_turn(writing)?;
-        several.publish()?;
+        let one = self.writing(wait)?;
+        let value = one.write(wait, writing)?;
+        one.publish()?;
         Ok(value)
     }
 
@@ -173,53 +206,66 @@ impl Inner {
         Ok(value)
     }
 
-    /// Begins several writes, each by [`Inner::write_one`]. On a network file system this waits for the turn.
+    /// Begins several writes. On a network file system this waits for the turn.
     pub(crate) fn writing(&self, wait: Option<Duration>) -> Result<Writing<'_>> {
         self.refuse_in_the_past()?;
         if !self.is_network() {
-            return Ok(Writing { inner: None });
+            return Ok(Writing { inner: self, turn: None });
         }
-        let state = self.state()?;
-        if state.db.is_read_only() {
+        if self.state()?.db.is_read_only() {
             return Err(read_only());
         }
         let turn = Turn::take(&self.io, &self.path, self.id, wait.unwrap_or(TURN_WAIT))?;
         turn.tidy();
-        *state.open_turn() = Some(OpenTurn { copy: None, root: None, turn });
-        Ok(Writing { inner: Some(self) })
-    }
-
-    /// Runs `writing` in one of several write transactions, from whatever thread; alone if none were begun.
-    pub(crate) fn write_one<T>(
-        &self,
-        wait: Option<Duration>,
-        writing: impl FnOnce(&mut WriteTx<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let begun = self.is_network() && self.state()?.open_turn().is_some();
-        if begun { self.write_in_turn(writing) } else { self.write(wait, writing) }
-    }
-
-    /// Writes to the copy of the turn, which is made by the first write.
-    fn write_in_turn<T>(&self, writing: impl FnOnce(&mut WriteTx<'_>) -> Result<T>) -> Result<T> {
-        let state = self.state()?;
-        let copy = {
-            let mut open = state.open_turn();
-            let open = open.as_mut().ok_or_else(|| Error::new(ErrorKind::State, "cellar.db: the turn is over"))?;
-            open.turn.beat()?;
-            let copy = match open.copy.take() {
-                Some(copy) => copy,
-                None => WorkingCopy::make(&self.path.join(FILE_NAME), &open.turn.temporary())?,
-            };
-            open.copy.insert(copy).db().clone()
-        };
-        let (value, root) = copy.write(&state.keyring, &*self.io, None, writing)?;
-        if let Some(open) = state.open_turn().as_mut() {
-            open.root = Some(root);
-        }
-        Ok(value)
+        Ok(Writing { inner: self, turn: Some(OpenTurn { written: Mutex::default(), turn }) })
     }
 }
 
 pub(super) fn read_only() -> Error {
     Error::new(ErrorKind::ReadOnly, "the workspace cannot be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use runcellar_format::record::{FieldChange, FieldId};
+
+    use super::*;
+    use crate::ingest::store;
+    use crate::{Json, Keys, OpenOptions, RunInfo, Workspace};
+
+    fn rename(tx: &mut WriteTx<'_>, run: &RunInfo, name: &str) -> Result<()> {
+        let change = FieldChange::new(FieldId::Name, "", &Json::Text(name.into())).expect("a text");
+        store::set_fields(tx, run.object, vec![change])
+    }
+
+    fn name_of(workspace: &Workspace) -> String {
+        workspace.find_run("a-run").expect("listed").name
+    }
+
+    #[test]
+    fn what_is_written_in_a_turn_is_its_own_until_it_is_published() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let keys = Keys { directory: Some(directory.path().join("keys")), ..Keys::default() };
+        let options =
+            OpenOptions { keys, file_system: FileSystemMode::Network, create: true, ..OpenOptions::default() };
+        let workspace = options.open(&directory.path().join("w")).expect("opens");
+        let run = workspace.run("p").id("a-run").name("first").start().expect("starts");
+        run.finish().expect("finishes");
+        let run = workspace.find_run("a-run").expect("listed");
+
+        let dropped = workspace.inner.writing(None).expect("the turn");
+        dropped.write(None, |tx| rename(tx, &run, "never")).expect("writes");
+        assert_eq!(name_of(&workspace), "first", "not published");
+        drop(dropped);
+        assert_eq!(name_of(&workspace), "first", "not to be published");
+
+        let published = workspace.inner.writing(None).expect("the turn");
+        published.write(None, |tx| rename(tx, &run, "second")).expect("writes");
+        let seen = published.read(|tx, keyring| Ok(store::load(tx, keyring, run.object)?.record.name));
+        assert_eq!(seen.expect("reads").value, "second");
+        let other = workspace.inner.write(Some(Duration::ZERO), |tx| rename(tx, &run, "another thread's"));
+        assert_eq!(other.expect_err("it is another's turn").kind(), ErrorKind::Busy);
+        published.publish().expect("publishes");
+        assert_eq!(name_of(&workspace), "second");
+    }
 }

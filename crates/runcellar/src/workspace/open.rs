@@ -82,15 +82,7 @@ impl OpenOptions {
         let mirror = Mirror::new(directory, keyslots.workspace);
         let may_write = self.recover && !db.is_read_only();
         let caches = (Cache::default(), ReadCache::default());
-        let state = State {
-            db,
-            mirror,
-            keyring,
-            catalogue: caches.0,
-            read_cache: caches.1,
-            owed: Mutex::default(),
-            turn: Mutex::default(),
-        };
+        let state = State { db, mirror, keyring, catalogue: caches.0, read_cache: caches.1, owed: Mutex::default() };
         let inner = Inner {
             io: self.io,
             monitor: self.monitor,

@@ -87,7 +87,7 @@ pub(super) fn keep(inner: &Inner, pool: &Pool, ready: Vec<ReadyPack>) {
     if ready.is_empty() {
         return;
     }
-    if let Ok(Some(_)) = inner.write_one(None, |tx| enter(tx, pool, &ready)) {
+    if let Ok(Some(_)) = inner.write(None, |tx| enter(tx, pool, &ready)) {
         return;
     }
     for pack in ready {

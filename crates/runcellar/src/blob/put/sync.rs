@@ -89,7 +89,7 @@ fn forget(shared: &Shared<'_>, packs: &[ReadyPack]) {
 /// Makes the packs that are ready known to the database.
 fn enter(shared: &Shared<'_>) -> Result<()> {
     let ready = std::mem::take(&mut *shared.ready());
-    let entered = shared.inner.write_one(None, |tx| commit::enter(tx, shared.pool, &ready));
+    let entered = shared.inner.write(None, |tx| commit::enter(tx, shared.pool, &ready));
     match entered {
         Ok(Some(version)) => {
             let mut local = shared.local();
