@@ -143,8 +143,8 @@ impl Shared<'_> {
 /// `read_from_ns` is when that one began to read.
 ///
 /// # Errors
-/// If a file cannot be read or changes while it is read; if the workspace cannot be written. Nothing is referred to then,
-/// and what was written so far is found by the next put of the same content.
+/// If a file cannot be read or changes while it is read: all that was read before is found by the next put of the same
+/// content. If the workspace cannot be written: so is what stands in packs that were closed before. Nothing is referred to.
 pub(crate) fn put(
     inner: &Inner,
     pool: &Pool,

@@ -40,21 +40,14 @@ pub(super) fn run(
     };
     let Ok(batch) = empty.recv() else { return Ok(()) };
     let mut reader = Reader { shared, empty, to, batch, number: 0, known_bytes: 0, previous, read_from_ns };
-    let mut last: Option<Vec<u8>> = None;
-    for source in sources {
-        let source = source?;
-        if let Some(last) = &last
-            && path_order(last, &source.path) != std::cmp::Ordering::Less
-        {
-            let (last, path) = (String::from_utf8_lossy(last), String::from_utf8_lossy(&source.path));
-            return Err(Error::invalid(format!("{path}: stands twice, or comes after {last} in no order of paths")));
-        }
-        last = Some(source.path.clone());
-        if !reader.source(source)? {
-            return Ok(());
-        }
+    let read = reader.sources(sources);
+    // Also if a source failed: the others keep what was read before it, for the next put to find.
+    if matches!(read, Ok(true) | Err(_)) {
+        reader.hand_on();
     }
-    reader.hand_on()?;
+    if !read? {
+        return Ok(());
+    }
     let total = shared.options.bytes_total;
     if total > 0 {
         // Files may have shrunk since they were counted.
@@ -76,6 +69,25 @@ struct Reader<'a, 'b> {
 }
 
 impl Reader<'_, '_> {
+    /// Reads all sources; false if the other stages have ended.
+    fn sources(&mut self, sources: &mut dyn Iterator<Item = Result<Source>>) -> Result<bool> {
+        let mut last: Option<Vec<u8>> = None;
+        for source in sources {
+            let source = source?;
+            if let Some(last) = &last
+                && path_order(last, &source.path) != std::cmp::Ordering::Less
+            {
+                let (last, path) = (String::from_utf8_lossy(last), String::from_utf8_lossy(&source.path));
+                return Err(Error::invalid(format!("{path}: stands twice, or comes after {last} in no order of paths")));
+            }
+            last = Some(source.path.clone());
+            if !self.source(source)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Reads one source; false if the other stages have ended.
     fn source(&mut self, source: Source) -> Result<bool> {
         let Source { path, what, extra } = source;
@@ -96,7 +108,7 @@ impl Reader<'_, '_> {
             }
             What::File(file) => return self.file(&file, earlier, entry),
         }
-        self.hand_on_if_full()
+        Ok(self.hand_on_if_full())
     }
 
     fn file(&mut self, path: &Path, earlier: Vec<ReadEntry>, entry: impl Fn(Content) -> ManifestEntry) -> Result<bool> {
@@ -119,7 +131,7 @@ impl Reader<'_, '_> {
                 self.known_bytes += before.len();
                 self.batch.pieces.push(Piece::Known(chunks));
                 self.batch.pieces.push(Piece::End(Some((before.len(), facts(&before)))));
-                return self.hand_on_if_full();
+                return Ok(self.hand_on_if_full());
             }
             if !self.content(path, &mut file)? {
                 return Ok(false);
@@ -127,7 +139,7 @@ impl Reader<'_, '_> {
             let after = file.metadata().map_err(failed)?;
             if after.len() == before.len() && facts(&after) == facts(&before) {
                 self.batch.pieces.push(Piece::End(Some((before.len(), facts(&before)))));
-                return self.hand_on_if_full();
+                return Ok(self.hand_on_if_full());
             }
             self.batch.pieces.push(Piece::Again);
         }
@@ -141,10 +153,12 @@ impl Reader<'_, '_> {
         loop {
             // Enough for the longest chunk must be at hand where a cut is sought.
             let wanted = (start + CHUNK_BYTES_MAX).max(BATCH_BYTES + CHUNK_BYTES_MAX) - self.batch.content.len();
-            let read = (&mut *from).take(wanted as u64).read_to_end(&mut self.batch.content);
-            let read = read.map_err(|cause| Error::io("read", path, cause))?;
+            let before = self.batch.content.len();
+            let outcome = (&mut *from).take(wanted as u64).read_to_end(&mut self.batch.content);
+            let read = self.batch.content.len() - before;
             self.shared.read_bytes.fetch_add(read as u64, Relaxedness::Relaxed);
-            let at_end = read < wanted;
+            // What was read before a failure is cut like all else, but for the end, which is not known.
+            let at_end = outcome.is_ok() && read < wanted;
             while let Some(rest) = self.batch.content.get(start..)
                 && !rest.is_empty()
                 && (at_end || rest.len() >= CHUNK_BYTES_MAX)
@@ -153,11 +167,12 @@ impl Reader<'_, '_> {
                 self.batch.pieces.push(Piece::Chunk(u32::try_from(len).unwrap_or(u32::MAX)));
                 start += len;
             }
+            outcome.map_err(|cause| Error::io("read", path, cause))?;
             if at_end {
                 return Ok(true);
             }
             let rest = self.batch.content.split_off(start);
-            if !self.hand_on()? {
+            if !self.hand_on() {
                 return Ok(false);
             }
             self.batch.content.extend_from_slice(&rest);
@@ -172,26 +187,26 @@ impl Reader<'_, '_> {
         self.shared.inner.monitor.progress("bytes", if total > 0 { done.min(total) } else { done }, total);
     }
 
-    fn hand_on_if_full(&mut self) -> Result<bool> {
+    fn hand_on_if_full(&mut self) -> bool {
         let is_full = self.batch.content.len() >= BATCH_BYTES || self.batch.pieces.len() >= BATCH_PIECES;
-        if is_full { self.hand_on() } else { Ok(true) }
+        !is_full || self.hand_on()
     }
 
     /// Hands the buffer on and takes an empty one; false if the other stages have ended.
-    fn hand_on(&mut self) -> Result<bool> {
+    fn hand_on(&mut self) -> bool {
         let mut batch = std::mem::take(&mut self.batch);
         batch.number = self.number;
         self.number += 1;
         if self.to.send(batch).is_err() {
-            return Ok(false);
+            return false;
         }
         self.progress();
         match self.empty.recv() {
             Ok(batch) if !self.shared.is_stopped() => {
                 self.batch = batch;
-                Ok(true)
+                true
             }
-            _ => Ok(false),
+            _ => false,
         }
     }
 
