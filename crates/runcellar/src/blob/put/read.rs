@@ -78,7 +78,9 @@ impl Reader<'_, '_> {
                 && path_order(last, &source.path) != std::cmp::Ordering::Less
             {
                 let (last, path) = (String::from_utf8_lossy(last), String::from_utf8_lossy(&source.path));
-                return Err(Error::invalid(format!("{path}: stands twice, or comes after {last} in no order of paths")));
+                return Err(Error::invalid(format!(
+                    "{path}: stands twice, or comes after {last} in no order of paths"
+                )));
             }
             last = Some(source.path.clone());
             if !self.source(source)? {
