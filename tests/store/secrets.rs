@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use runcellar::run::Run;
-use runcellar::{CheckOptions, Json, OpenOptions, Resume, RunInfo, Stream, Workspace};
+use runcellar::{
+    CheckOptions, CodeFolder, Json, MediaId, NewMedia, OpenOptions, Resume, RunInfo, SeriesValues, Stream, Workspace,
+    json,
+};
 
 use crate::support::{Heard, Place, Rng};
 
@@ -154,4 +157,122 @@ fn counts_are_noted_at_the_start_and_the_end() {
     let plain = workspace.run("p").id("s").start().expect("starts");
     plain.finish().expect("finishes");
     assert!(!heard.notes().iter().any(|note| note.contains("run s")));
+}
+
+fn media(kind: &str, format: &str, metadata: Json, content: &str) -> NewMedia {
+    let content = Arc::new(content.as_bytes().to_vec());
+    let (kind, format) = (kind.to_owned(), format.to_owned());
+    NewMedia { kind, format, metadata, content, companions: Vec::new(), parts: Vec::new() }
+}
+
+#[test]
+fn texts_of_media_notes_and_code_are_searched_before_they_are_stored() {
+    let place = Place::new();
+    let workspace = place.open();
+    let secrets: Vec<String> = (0..8).map(|number| token(&format!("secret {number}"))).collect();
+    let [caption, text, page, cell, beside, notes, late, code] = &secrets[..] else { unreachable!() };
+    let run = workspace.run("p").notes(format!("one\nwith {notes}")).start().expect("starts");
+    let caption = || json!({"caption": (format!("as {caption} sees it"))});
+    let table = format!(r#"{{"columns":["text","password"],"rows":[["{cell}","sword-fish-7"],[0.10,null]]}}"#);
+    let svg = Arc::new(format!("<svg><text>{beside}</text></svg>").into_bytes());
+    let figure = NewMedia {
+        companions: vec![("static.svg".into(), svg)],
+        ..media("figure", "bin", caption(), &format!("raw {page}"))
+    };
+    let logged = [
+        ("samples", NewMedia::panel(vec![media("image", "png", caption(), "pixels")])),
+        ("report", media("text", "md", json!({}), &format!("# a report\n{text}\nends"))),
+        ("page", media("html", "html", json!({}), &format!("<a href='?key={page}'>"))),
+        ("preds", media("table", "json", json!({}), &table)),
+        ("figure", figure),
+    ];
+    for _ in 0..2 {
+        let again = logged.iter().map(|(name, media)| ((*name).to_owned(), media.clone())).collect();
+        run.log_media(None, None, again, |_| {}).expect("logs");
+    }
+    run.flush().expect("is stored");
+    let folder = place.root().join("code");
+    std::fs::create_dir_all(&folder).expect("is made");
+    std::fs::write(folder.join("a.py"), format!("x = 1\nkey = '{code}'\n")).expect("is written");
+    let saved = run.log_code(&CodeFolder { root: folder, ..CodeFolder::default() }).expect("is kept");
+    assert_eq!(saved.redacted, 1);
+    run.notes(&format!("after {late}")).expect("are set");
+    run.finish().expect("finishes");
+
+    let info = find(&workspace, &run);
+    assert!(info.notes.starts_with("after [redacted github-token "), "{:?}", info.notes);
+    let stored = workspace.media(&info).expect("reads");
+    let read = |metric: &str| {
+        let SeriesValues::Media(ids) = workspace.series(&info, metric, None).expect("reads").values else {
+            panic!("{metric}")
+        };
+        let id = ids[0];
+        assert_eq!(ids, [id, id], "equal media are one after redaction too");
+        let part: Option<MediaId> = stored.find(id).expect("is there").parts.first().copied();
+        let id = part.unwrap_or(id);
+        (
+            stored.find(id).expect("is there").clone(),
+            String::from_utf8(stored.read(id).expect("reads")).expect("a text"),
+        )
+    };
+    let (shown, pixels) = read("samples");
+    assert_eq!(pixels, "pixels");
+    assert!(format!("{:?}", shown.metadata).contains("as [redacted github-token "), "{shown:?}");
+    assert!(read("report").1.starts_with("# a report\n[redacted github-token "));
+    assert!(read("page").1.starts_with("<a href='?key=[redacted github-token "));
+    let (_, rows) = read("preds");
+    assert!(rows.contains(r#"","[redacted password "#) && rows.ends_with(r#"],[0.10,null]]}"#), "{rows}");
+    let (figure, raw) = read("figure");
+    assert_eq!(raw, format!("raw {page}"), "what is no text is as it was");
+    let beside_it = stored.read_companion(figure.id, "static.svg").expect("reads");
+    assert!(beside_it.starts_with(b"<svg><text>[redacted github-token "));
+
+    let mut places: Vec<_> =
+        workspace.findings(&info).expect("reads").into_iter().map(|finding| finding.place).collect();
+    places.sort_unstable();
+    let expected = [
+        "code source/a.py line 2",
+        "media figure line 1",
+        "media figure.caption",
+        "media page line 1",
+        "media preds.password row 1",
+        "media preds.text row 1",
+        "media report line 2",
+        "media samples.caption",
+        "notes line 1",
+        "notes line 2",
+    ];
+    assert_eq!(places, expected);
+    assert!(run.redacted_message().is_some_and(|text| text.starts_with("10 secrets redacted")));
+
+    let by_hand = token("by hand");
+    workspace.annotate_run(&info, &format!("see {by_hand}")).expect("are set");
+    let info = find(&workspace, &run);
+    assert!(info.notes.starts_with("see [redacted github-token "), "{:?}", info.notes);
+    assert_eq!(workspace.findings(&info).expect("reads").len(), 11);
+    workspace.set_setting("redact", Some("off")).expect("is set");
+    workspace.annotate_run(&info, &by_hand).expect("are set");
+    assert_eq!(find(&workspace, &run).notes, by_hand);
+}
+
+#[test]
+fn secrets_in_code_that_is_kept_at_the_start_are_listed() {
+    let place = Place::new();
+    let workspace = place.open();
+    let (secret, main) = (token("first"), place.root().join("train.py"));
+    std::fs::write(&main, format!("KEY = '{secret}'\n")).expect("is written");
+    let run = workspace.run("p").save_code(runcellar::SaveCode::Path(main)).start().expect("starts");
+    run.finish().expect("finishes");
+    let findings = workspace.findings(&find(&workspace, &run)).expect("reads");
+    let [finding] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!((finding.place.as_str(), finding.rule.as_str()), ("code main/train.py line 1", "github-token"));
+    // What is allowed is kept.
+    workspace.allow_findings(&[&finding.id]).expect("is allowed");
+    let main = place.root().join("train.py");
+    let run = workspace.run("p").save_code(runcellar::SaveCode::Path(main)).start().expect("starts");
+    run.finish().expect("finishes");
+    let info = find(&workspace, &run);
+    assert_eq!(workspace.findings(&info).expect("reads"), []);
+    let kept = workspace.code_file(&info, b"main/train.py").expect("reads");
+    assert_eq!(kept, format!("KEY = '{secret}'\n").into_bytes());
 }

@@ -33,5 +33,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let workspace = session.open()?;
     let run = workspace.find_run(&args.run)?;
     workspace.annotate_run(&run, &args.text)?;
-    session.answer(&Shape { id: &run.id, notes: some(&args.text) }, || format!("{}  {}\n", run.id, visible(&args.text)))
+    // What looked like a secret was redacted.
+    let run = workspace.find_run(&run.id)?;
+    session.answer(&Shape { id: &run.id, notes: some(&run.notes) }, || format!("{}  {}\n", run.id, visible(&run.notes)))
 }

@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Result;
 use crate::run::{OwnSeries, Redaction};
-use crate::secrets::Scanner;
 use code::{CodeKeeper, Gathered};
 use console::Console;
 use source::SourceThread;
@@ -57,7 +56,7 @@ impl Capture {
         let source = source.and_then(|started| started.map_err(|error| warned("where the code is from", error)).ok());
         let sampler = options.system.then(|| Sampler::start(own.clone(), path));
         let sampler = sampler.and_then(|started| started.map_err(|error| warned("no system metrics", error)).ok());
-        let code = CodeKeeper::new(own.clone());
+        let code = CodeKeeper::new(own.clone(), redaction.clone());
         if let Some(Err(error)) = options.code.map(|options| code.start(options)) {
             warned("its code is not kept", error);
         }
@@ -71,9 +70,9 @@ impl Capture {
     }
 
     /// Keeps files of a folder with the run.
-    pub(crate) fn log_code(&self, scanner: &Scanner, folder: &CodeFolder, files: &[PathBuf]) -> Result<SavedCode> {
+    pub(crate) fn log_code(&self, folder: &CodeFolder, files: &[PathBuf]) -> Result<SavedCode> {
         let mut gathered = Gathered::default();
-        gathered.add_folder(scanner, folder, files);
+        gathered.add_folder(self.code.scanner(), folder, files);
         let saved = SavedCode {
             files: gathered.files.len() as u64,
             bytes: gathered.bytes as u64,
@@ -84,18 +83,18 @@ impl Capture {
     }
 
     /// Keeps the cells that a notebook has run, as a script.
-    pub(crate) fn log_cells(&self, scanner: &Scanner, cells: &[String]) -> Result<()> {
+    pub(crate) fn log_cells(&self, cells: &[String]) -> Result<()> {
         let mut gathered = Gathered::default();
-        gathered.add_cells(scanner, cells);
+        gathered.add_cells(self.code.scanner(), cells);
         self.code.keep(gathered)
     }
 
-    /// Waits for the code to be kept, when the run has ended and the database knows it.
+    /// Keeps the code that waits, when the run has ended and the database knows it.
     pub(crate) fn finish_code(&self) {
         self.code.finish();
     }
 
-    /// Ends it all but the code; what was captured is durable, or in the database, when this returns.
+    /// Ends it all but code that waits for the database to know the run; what was captured is durable, or in the database, when this returns.
     pub(crate) fn finish(&self) {
         if let Some(sampler) = self.sampler.lock().unwrap_or_else(PoisonError::into_inner).take() {
             sampler.stop();
@@ -103,6 +102,7 @@ impl Capture {
         if let Some(source) = self.source.lock().unwrap_or_else(PoisonError::into_inner).take() {
             source.finish();
         }
+        self.code.wait();
         self.console.finish(&self.own);
         self.own.finish();
     }

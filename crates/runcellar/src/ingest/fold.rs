@@ -208,7 +208,11 @@ pub(crate) fn apply_batch(record: &mut RunRecord, batch: &Batch) -> Result<()> {
 
 /// Lists a secret that was redacted; other events are for people who look into journals.
 fn apply_event(record: &mut RunRecord, event: &Event) -> Result<()> {
-    let Some(finding) = Redacted::from_event(event) else { return Ok(()) };
+    Redacted::from_event(event).map_or(Ok(()), |finding| add_finding(record, finding))
+}
+
+/// Lists a secret that was redacted, once, while there is room.
+pub(crate) fn add_finding(record: &mut RunRecord, finding: Redacted) -> Result<()> {
     let mut findings = findings(record)?;
     if findings.all.len() < FINDINGS_MAX && !findings.all.contains(&finding) {
         findings.all.push(finding);

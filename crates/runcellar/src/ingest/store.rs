@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use runcellar_format::block::{EncodedColumn, EncodedSpine};
 use runcellar_format::record::{
-    Body, Change, ChangeKind, FieldChange, FieldId, GroupEntry, Project, RunHead, RunRecord, Start, WriterRow,
+    Body, Change, ChangeKind, FieldChange, FieldId, GroupEntry, Project, Redacted, RunHead, RunRecord, Start, WriterRow,
 };
 use runcellar_format::seal::{Kind, OwnerKey, lookup_tag};
 use runcellar_format::{ObjectId, WriterId};
@@ -311,11 +311,19 @@ fn state_field(record: &RunRecord) -> Result<FieldChange> {
 }
 
 /// Changes fields of a run from outside its writers: `rm`, `restore`, a new name.
-pub(crate) fn set_fields(tx: &mut WriteTx<'_>, run: ObjectId, fields: Vec<FieldChange>) -> Result<()> {
+pub(crate) fn set_fields(
+    tx: &mut WriteTx<'_>,
+    run: ObjectId,
+    fields: Vec<FieldChange>,
+    redacted: Vec<Redacted>,
+) -> Result<()> {
     let mut data = load(tx, tx.keyring, run)?;
     let (key, clock) = (data.key()?, tx.next_clock());
     for field in &fields {
         fold::apply_field(&mut data.record, field, clock)?;
+    }
+    for finding in redacted {
+        fold::add_finding(&mut data.record, finding)?;
     }
     tx.change(&key, &Change { clock, kind: ChangeKind::SetFields, object: run.0, fields, extra: Vec::new() })?;
     data.store(tx)

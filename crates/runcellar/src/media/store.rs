@@ -1,12 +1,14 @@
 //! Adding media to a run.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use runcellar_format::record::{Body as _, MEDIA_FIELD, Media, Tokens};
 use runcellar_format::{MediaId, ObjectId};
 
-use super::{MEDIA_BYTES_MAX, MEDIA_TEXT_MAX, NewMedia};
+use super::{MEDIA_BYTES_MAX, MEDIA_TEXT_MAX, MediaContent, NewMedia};
 use crate::blob::{Class, Pool, Source, What, add_to_pool, files_of_run, pool_of_run};
+use crate::secrets::{Finding, Language, Scanner};
 use crate::workspace::Inner;
 use crate::{Error, Json, Result};
 
@@ -24,33 +26,37 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Makes the bytes of a media file and of those that it is made of.
+    /// Makes the bytes of a media file and of those that it is made of, without the secrets that its texts hold; `place` names
+    /// it in `findings`.
     ///
     /// # Errors
     /// What is wrong, in words.
-    pub(crate) fn new(media: &NewMedia) -> std::result::Result<Made, String> {
-        let made = |content: &dyn super::MediaContent| {
-            let bytes = content.make()?;
+    pub(crate) fn new(
+        media: &NewMedia,
+        scanner: &Scanner,
+        place: &str,
+        findings: &mut Vec<Finding>,
+    ) -> std::result::Result<Made, String> {
+        let mut made = |content: &dyn MediaContent, format: &str| {
+            let bytes = screened(content.make()?, &media.kind, format, scanner, place, findings);
             match bytes.len() as u64 {
                 0..=MEDIA_BYTES_MAX => Ok(bytes),
                 len => Err(format!("{} of {len} bytes, and at most {MEDIA_BYTES_MAX} are kept", media.kind)),
             }
         };
-        let mut files = vec![(CONTENT.to_owned(), made(&*media.content)?)];
+        let mut files = vec![(CONTENT.to_owned(), made(&*media.content, &media.format)?)];
         for (name, content) in &media.companions {
-            files.push((name.clone(), made(&**content)?));
+            let format = name.rsplit('.').next().unwrap_or_default();
+            files.push((name.clone(), made(&**content, format)?));
         }
+        let (metadata, found) = scanner.config(place, media.metadata.clone());
+        findings.extend(found);
         if let Some((_, companions)) = files.split_first_mut() {
             companions.sort_by(|(left, _), (right, _)| left.cmp(right));
         }
-        let parts = media.parts.iter().map(Made::new).collect::<std::result::Result<Vec<_>, _>>()?;
-        let made = Made {
-            kind: media.kind.clone(),
-            format: media.format.clone(),
-            metadata: media.metadata.clone(),
-            files,
-            parts,
-        };
+        let parts = media.parts.iter().map(|part| Made::new(part, scanner, place, findings));
+        let parts = parts.collect::<std::result::Result<Vec<_>, _>>()?;
+        let made = Made { kind: media.kind.clone(), format: media.format.clone(), metadata, files, parts };
         // With references as long as those that it will have.
         let description = made.description(vec![MediaId::NIL; made.parts.len()]).map_err(|error| error.to_string())?;
         match description.len() {
@@ -82,6 +88,43 @@ impl Made {
             new.insert(id, (description, self));
         }
         Ok(id)
+    }
+}
+
+/// Formats of media that are JSON.
+const JSON_FORMATS: [&str; 2] = ["json", "gltf"];
+/// Formats in which values stand in quotes, and much that looks random is no secret.
+const MARKUP_FORMATS: [&str; 4] = ["html", "htm", "svg", "xml"];
+/// Formats, and a kind, of texts that people write.
+const TEXT_FORMATS: [&str; 4] = ["text", "txt", "md", "csv"];
+
+/// Takes the secrets out of a file, if it is a text.
+fn screened(
+    bytes: Vec<u8>,
+    kind: &str,
+    format: &str,
+    scanner: &Scanner,
+    place: &str,
+    findings: &mut Vec<Finding>,
+) -> Vec<u8> {
+    if JSON_FORMATS.contains(&format) {
+        let (redacted, found) = match std::str::from_utf8(&bytes) {
+            Ok(text) => scanner.json(text, place),
+            // It is none, then.
+            Err(_) => return scanner.bytes(bytes, Language::Text, place, findings),
+        };
+        findings.extend(found);
+        return match redacted {
+            Cow::Borrowed(_) => bytes,
+            Cow::Owned(redacted) => redacted.into_bytes(),
+        };
+    }
+    if MARKUP_FORMATS.contains(&format) {
+        return scanner.bytes(bytes, Language::Markup, place, findings);
+    }
+    match TEXT_FORMATS.contains(&format) || TEXT_FORMATS.contains(&kind) {
+        true => scanner.bytes(bytes, Language::Text, place, findings),
+        false => bytes,
     }
 }
 

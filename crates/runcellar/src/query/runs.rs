@@ -13,6 +13,7 @@ use crate::ingest::data::RunData;
 use crate::ingest::{fold, store};
 use crate::lineage::recount::Recount;
 use crate::own::is_own;
+use crate::secrets::Finding;
 use crate::workspace::Inner;
 use crate::{Error, Json, Result, Value, Workspace};
 
@@ -297,12 +298,23 @@ impl Workspace {
         self.set_fields(std::slice::from_ref(run), FieldId::Name, &Json::Text(name.to_owned()))
     }
 
-    /// Replaces the notes of a run.
+    /// Replaces the notes of a run, without the secrets in them unless the workspace is set to keep these.
+    /// [`Workspace::findings`] lists them.
     ///
     /// # Errors
     /// If the workspace cannot be written.
     pub fn annotate_run(&self, run: &RunInfo, notes: &str) -> Result<()> {
-        self.set_fields(std::slice::from_ref(run), FieldId::Notes, &Json::Text(notes.to_owned()))
+        let (notes, findings) = self.scanner(None)?.notes(notes);
+        let change = FieldChange::new(FieldId::Notes, "", &Json::Text(notes.into_owned()));
+        let change = change.map_err(|cause| Error::format("notes", cause))?;
+        self.inner.write(None, |tx| {
+            let redacted = findings.iter().map(Finding::to_record).collect();
+            store::set_fields(tx, run.object, vec![change.clone()], redacted)
+        })?;
+        if let Some(text) = crate::run::redaction_told(&findings, &run.id) {
+            self.inner.monitor.note(&format!("run {}: {text}", run.id));
+        }
+        Ok(())
     }
 
     /// Adds tags to a run and takes tags away from it.
@@ -327,7 +339,7 @@ impl Workspace {
             }
             let changes = fields.iter().map(|(field, key, value)| FieldChange::new(*field, key.clone(), value));
             let changes = changes.collect::<Result<Vec<_>, _>>().map_err(|cause| Error::format("tag", cause))?;
-            store::set_fields(tx, run.object, changes)
+            store::set_fields(tx, run.object, changes, Vec::new())
         })
     }
 
@@ -335,7 +347,7 @@ impl Workspace {
         self.inner.write(None, |tx| {
             for run in runs {
                 let change = FieldChange::new(field, "", value).map_err(|cause| Error::format("field", cause))?;
-                store::set_fields(tx, run.object, vec![change])?;
+                store::set_fields(tx, run.object, vec![change], Vec::new())?;
             }
             Ok(())
         })

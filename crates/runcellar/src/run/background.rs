@@ -11,6 +11,7 @@ use runcellar_format::record::Close;
 
 use super::journal_file::{OpenJournal, SharedJournal};
 use super::media::MediaQueue;
+use super::redaction::Redaction;
 use super::registry;
 use super::writer::{State, Writer};
 use crate::catalogue;
@@ -102,8 +103,8 @@ impl Background {
     }
 
     /// Returns where media go that wait to be stored.
-    pub(super) fn media(&self) -> &MediaQueue {
-        self.media.get_or_init(|| MediaQueue::start(self.shared.writer.clone()))
+    pub(super) fn media(&self, redaction: &Arc<Redaction>) -> &MediaQueue {
+        self.media.get_or_init(|| MediaQueue::start(self.shared.writer.clone(), redaction.clone()))
     }
 
     /// Waits until all that was logged survives a power cut.

@@ -356,7 +356,6 @@ impl RunBuilder {
                 save: self.save_code.clone(),
                 directory: self.directory.clone(),
                 main: PathBuf::from(&self.program),
-                scanner: self.workspace.scanner(self.redact)?,
             })
         };
         let code = (self.save_code != SaveCode::Nothing && first).then(code).transpose()?;
@@ -393,6 +392,8 @@ impl RunBuilder {
         let (config, mut findings) = scanner.config("config", self.config);
         let (program, found) = scanner.text(&self.program, Language::Text, |_| "program".to_owned());
         findings.extend(found);
+        let (notes, found) = scanner.notes(&self.notes);
+        findings.extend(found);
         if !self.arguments.is_empty() {
             let (all, found) = scanner.arguments(&self.arguments);
             findings.extend(found);
@@ -407,7 +408,7 @@ impl RunBuilder {
             run_id: id,
             project_name: checked_name("project", self.project, &[':', '#', '?'])?,
             name: self.name.unwrap_or_default(),
-            notes: self.notes,
+            notes: notes.into_owned(),
             group: self.group,
             job_type: self.job_type,
             tags,

@@ -1,7 +1,7 @@
 //! The media thread of a run: makes the bytes of what was logged, stores them, and then logs the references.
 //!
 //! `log()` leaves media here and goes on. The thread takes them one by one, has their bytes made, and puts batches of them
-//! into packs and the run's manifest; only then it writes the rows that refer to them, at the steps and times at which
+//! into packs and the run's manifest, without the secrets in their texts; only then it writes the rows that refer to them, at the steps and times at which
 //! they were logged. Bytes before names: a reference whose file is missing is never written.
 //!
 //! What cannot be stored now is tried again, while it has room to wait; at the end it is given up and counted.
@@ -15,6 +15,7 @@ use runcellar_format::ObjectId;
 use runcellar_format::journal::RowValue;
 use runcellar_format::seal::Kind;
 
+use super::redaction::Redaction;
 use super::writer::Writer;
 use crate::ingest::store;
 use crate::media::{Made, NewMedia, RunFiles};
@@ -47,6 +48,7 @@ pub(super) struct MediaQueue {
 
 struct Shared {
     writer: Arc<Writer>,
+    redaction: Arc<Redaction>,
     state: Mutex<State>,
     /// Something came, was stored, or is asked for.
     changed: Condvar,
@@ -67,8 +69,8 @@ struct State {
 
 impl MediaQueue {
     /// Starts the thread. Without one (a machine at its limit of threads) all media are dropped and counted.
-    pub(super) fn start(writer: Arc<Writer>) -> MediaQueue {
-        let shared = Shared { writer, state: Mutex::default(), changed: Condvar::new() };
+    pub(super) fn start(writer: Arc<Writer>, redaction: Arc<Redaction>) -> MediaQueue {
+        let shared = Shared { writer, redaction, state: Mutex::default(), changed: Condvar::new() };
         let shared = Arc::new(shared);
         let thread = std::thread::Builder::new().name("runcellar-media".into()).spawn({
             let shared = shared.clone();
@@ -210,8 +212,14 @@ impl Worker<'_> {
     /// Has the bytes of one made.
     fn make(&mut self, point: Point, media: NewMedia) {
         let cost = media.cost();
-        let made = Made::new(&media);
+        let mut findings = Vec::new();
+        let place = format!("media {}", point.name);
+        let made = Made::new(&media, self.shared.redaction.scanner(), &place, &mut findings);
         drop(media);
+        for finding in self.shared.redaction.take(findings) {
+            // Trouble with the journal is the writer's, as below.
+            let _ = self.shared.writer.redacted(&finding.to_record());
+        }
         let mut state = self.shared.lock();
         state.bytes = state.bytes.saturating_sub(cost);
         match made {

@@ -21,7 +21,7 @@ pub(crate) use builder::checked_name;
 pub use builder::{Resume, RunBuilder};
 pub use media::MEDIA_WAITING_BYTES_MAX;
 pub(crate) use own_series::{OwnRow, OwnSeries};
-pub(crate) use redaction::Redaction;
+pub(crate) use redaction::{Redaction, told as redaction_told};
 pub(crate) use row::ROW_VALUES_MAX;
 pub use row::{IntoRow, MetricId, Row};
 
@@ -211,7 +211,8 @@ impl Run {
         let row = shared.place.take(step, commit.unwrap_or(step.is_none()));
         let time = writer.now_us();
         writer.log_at(row, Some(time), fill)?;
-        media.into_iter().try_for_each(|(name, media)| background.media().push(row, time, name, media))
+        let media_queue = background.media(&shared.redaction);
+        media.into_iter().try_for_each(|(name, media)| media_queue.push(row, time, name, media))
     }
 
     /// Sets a summary value. A later `log()` of a metric of that name overrides it.
@@ -277,12 +278,14 @@ impl Run {
         crate::query::info_of_start(self.shared.inner(), &self.shared.start)
     }
 
-    /// Replaces the notes.
+    /// Replaces the notes, redacted as the config is.
     ///
     /// # Errors
     /// As [`Run::log`].
     pub fn notes(&self, notes: &str) -> Result<()> {
-        self.set_field(FieldId::Notes, "", &Json::Text(notes.to_owned()))
+        let (notes, findings) = self.shared.redaction.scanner().notes(notes);
+        self.set_field(FieldId::Notes, "", &Json::Text(notes.into_owned()))?;
+        self.tell(findings)
     }
 
     /// Says how a metric is summarised and drawn. `name` may end in `*` and then stands for all that begin so.
@@ -373,7 +376,7 @@ impl Run {
         {
             return Err(Error::invalid(format!("code folder {:?}: a name without / is expected", folder.name)));
         }
-        self.capturing()?.log_code(self.shared.redaction.scanner(), folder, files)
+        self.capturing()?.log_code(folder, files)
     }
 
     /// Keeps the cells that a notebook has run, as a script, redacted.
@@ -381,7 +384,7 @@ impl Run {
     /// # Errors
     /// If the workspace cannot be written.
     pub fn log_cells(&self, cells: &[String]) -> Result<()> {
-        self.capturing()?.log_cells(self.shared.redaction.scanner(), cells)
+        self.capturing()?.log_cells(cells)
     }
 
     fn capturing(&self) -> Result<&Capture> {
@@ -433,12 +436,12 @@ impl Run {
             capture.finish();
         }
         let close = Close { state, exit_code, time: 0, dropped: 0, extra: Vec::new() };
-        if let Some(text) = self.redacted_message().filter(|_| background.is_original()) {
-            shared.inner().monitor.note(&format!("run {}: {text}", self.id()));
-        }
         let outcome = background.finish(close);
         if let Some(capture) = shared.capture.own() {
             capture.finish_code();
+        }
+        if let Some(text) = self.redacted_message().filter(|_| background.is_original()) {
+            shared.inner().monitor.note(&format!("run {}: {text}", self.id()));
         }
         shared.inner().flush_mirror();
         outcome

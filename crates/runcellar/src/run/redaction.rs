@@ -51,9 +51,11 @@ impl Redaction {
     }
 }
 
-/// Returns a place; for lines of the console, the console.
+/// Returns a place without the number of its line or row: the console, a file, a table.
 fn stream(place: &str) -> &str {
-    if place.starts_with("console line ") { "console" } else { place }
+    let numbered = [" line ", " row "].into_iter().filter_map(|word| place.rsplit_once(word));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    numbered.filter(|(_, number)| is_number(number)).map(|(stream, _)| stream).next().unwrap_or(place)
 }
 
 /// Says how many secrets were redacted, and where; `None` if there were none.

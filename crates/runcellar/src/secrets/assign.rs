@@ -61,7 +61,7 @@ pub(super) fn assignment(line: &str, sign: usize, look: Look) -> Option<Span> {
     let cut = look.open && written.end == line.len();
     let meant = match (written.quoted, look.language) {
         (true, _) => true,
-        (false, Language::Code) => is_literal(suspicion, line, &written),
+        (false, Language::Code | Language::Markup) => is_literal(suspicion, line, &written),
         (false, Language::Text) if environment => true,
         // Of a value after a colon or spaces nobody knows that it is one: it may be a sentence.
         (false, Language::Text) => is_literal(suspicion, line, &written) || stands_alone(line, name_begin, &written),

@@ -1,5 +1,7 @@
 //! Secrets in nested values and in command lines, where names and values need not be told apart by signs.
 
+use std::borrow::Cow;
+
 use super::assign::rule_of;
 use super::name::{self, Suspicion};
 use super::scan::{Language, Span};
@@ -44,11 +46,11 @@ impl Scanner {
                         .collect(),
                 )
             }
-            Json::Text(text) => Json::Text(self.named(path, suspicion, text, findings)),
+            Json::Text(text) => Json::Text(self.named(&|| path.to_owned(), suspicion, &text, findings).into_owned()),
             // A number of four digits and more is a password only where nothing else can be meant.
             Json::Int(number) if suspicion == Some(Suspicion::Password) && number.unsigned_abs() >= 1000 => {
                 let text = number.to_string();
-                let redacted = self.named(path, suspicion, text.clone(), findings);
+                let redacted = self.named(&|| path.to_owned(), suspicion, &text, findings).into_owned();
                 if redacted == text { Json::Int(number) } else { Json::Text(redacted) }
             }
             other => other,
@@ -56,20 +58,26 @@ impl Scanner {
     }
 
     /// Redacts a text that has a name: as a whole if the name says so, else what is found in it.
-    fn named(&self, path: &str, suspicion: Option<Suspicion>, text: String, findings: &mut Vec<Finding>) -> String {
-        let by_look = self.text(&text, Language::Text, |_| path.to_owned());
-        if let Some(suspicion) = suspicion.filter(|suspicion| value::is_secret(*suspicion, &text))
+    pub(super) fn named<'a>(
+        &self,
+        place: &impl Fn() -> String,
+        suspicion: Option<Suspicion>,
+        text: &'a str,
+        findings: &mut Vec<Finding>,
+    ) -> Cow<'a, str> {
+        let by_look = self.text(text, Language::Text, |_| place());
+        if let Some(suspicion) = suspicion.filter(|suspicion| value::is_secret(*suspicion, text))
             // What a rule says more of is told by its name, if it is all there is.
             && !matches!(&by_look.1[..], [finding] if finding.length == text.trim().chars().count() as u64)
         {
             let span = Span { begin: 0, end: text.len(), rule: rule_of(suspicion) };
-            let (redacted, found) = self.redacted(&text, &[span], || path.to_owned());
+            let (redacted, found) = self.redacted(text, &[span], place);
             findings.extend(found);
-            return redacted.into_owned();
+            return redacted;
         }
         let (redacted, found) = by_look;
         findings.extend(found);
-        redacted.into_owned()
+        redacted
     }
 
     /// Redacts the arguments of a program. They are named by their number, from 1.
@@ -78,7 +86,7 @@ impl Scanner {
         let mut flagged = None;
         let mut redacted = Vec::with_capacity(arguments.len());
         for (at, argument) in arguments.iter().enumerate() {
-            let place = format!("argv {}", at + 1);
+            let place = || format!("argv {}", at + 1);
             let by_flag = std::mem::take(&mut flagged);
             let name = argument.trim_start_matches('-');
             let out = if !self.is_on() {
@@ -87,12 +95,12 @@ impl Scanner {
                 && let Some(suspicion) = name::judge(name)
             {
                 let head = &argument[..argument.len() - assigned.len()];
-                format!("{head}{}", self.named(&place, Some(suspicion), assigned.to_owned(), &mut findings))
+                format!("{head}{}", self.named(&place, Some(suspicion), assigned, &mut findings))
             } else if argument.starts_with('-') {
                 flagged = name::judge(name);
-                self.named(&place, None, argument.clone(), &mut findings)
+                self.named(&place, None, argument, &mut findings).into_owned()
             } else {
-                self.named(&place, by_flag, argument.clone(), &mut findings)
+                self.named(&place, by_flag, argument, &mut findings).into_owned()
             };
             redacted.push(out);
         }

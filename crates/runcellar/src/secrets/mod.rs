@@ -8,6 +8,7 @@
 
 mod assign;
 mod config;
+mod json;
 mod lines;
 mod name;
 mod rule;
@@ -111,6 +112,37 @@ impl Scanner {
         }
         changed.push_str(&text[copied..]);
         (Cow::Owned(changed), findings)
+    }
+
+    /// Redacts the notes of a run.
+    pub fn notes<'a>(&self, notes: &'a str) -> (Cow<'a, str>, Vec<Finding>) {
+        self.text(notes, Language::Text, |line| format!("notes line {line}"))
+    }
+
+    /// Redacts a file line by line; `place` names it. A line that is no UTF-8 is looked at with replacements, and changed only
+    /// if it must be.
+    pub fn bytes(&self, bytes: Vec<u8>, language: Language, place: &str, findings: &mut Vec<Finding>) -> Vec<u8> {
+        if !self.is_on() {
+            return bytes;
+        }
+        let mut lines = Lines::new(language);
+        let mut out: Option<Vec<u8>> = None;
+        let mut at = 0;
+        for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+            let text = String::from_utf8_lossy(line);
+            let (clean, found) = lines.line(self, &text, || format!("{place} line {number}"));
+            if found.is_empty() {
+                if let Some(out) = &mut out {
+                    out.extend_from_slice(line);
+                }
+            } else {
+                let out = out.get_or_insert_with(|| bytes.get(..at).unwrap_or_default().to_vec());
+                out.extend_from_slice(clean.as_bytes());
+                findings.extend(found);
+            }
+            at += line.len();
+        }
+        out.unwrap_or(bytes)
     }
 
     /// Replaces stretches of a text, but for those that are allowed.

@@ -11,6 +11,8 @@ pub enum Language {
     Text,
     /// Source code and diffs: what is not in quotes is mostly an expression, and must look random.
     Code,
+    /// Pages and pictures made of text: as code, and random text that nothing is said about is data (scripts, fonts, paths).
+    Markup,
 }
 
 /// How a line is looked at.
@@ -62,7 +64,7 @@ pub(super) fn spans(line: &str, look: Look) -> Vec<Span> {
         if is_word(*byte) && !is_in_word(bytes, at) {
             found.extend(word(line, at, look));
         }
-        if at >= run_end && is_base64(*byte) {
+        if at >= run_end && is_base64(*byte) && look.language != Language::Markup {
             run_end = at + length(&bytes[at..], is_base64);
             found.extend(alone(bytes, at, run_end, look));
         }

@@ -15,7 +15,7 @@ pub use save::{SaveCode, SavedCode};
 
 use std::path::Path;
 
-use crate::secrets::{Finding, Language, Lines, Scanner};
+use crate::secrets::{Finding, Language, Scanner};
 
 /// The longest file that is kept, in bytes. What people write is far below; data and what programs made are above.
 pub(super) const FILE_BYTES_MAX: u64 = 2 << 20;
@@ -52,7 +52,7 @@ impl Gathered {
             self.leave_out(&shown, "more code than is kept of a run");
             return;
         }
-        let bytes = redacted(scanner, bytes, &shown, &mut self.findings);
+        let bytes = scanner.bytes(bytes, Language::Code, &format!("code {shown}"), &mut self.findings);
         self.bytes += bytes.len();
         self.files.push(CodeFile { path, bytes });
     }
@@ -102,25 +102,4 @@ impl Gathered {
 
 fn below(directory: &str, name: &[u8]) -> Vec<u8> {
     [directory.as_bytes(), b"/", name].concat()
-}
-
-/// Redacts a file line by line. A line that is no UTF-8 is looked at with replacements, and changed only if it must be.
-fn redacted(scanner: &Scanner, bytes: Vec<u8>, path: &str, findings: &mut Vec<Finding>) -> Vec<u8> {
-    let mut lines = Lines::new(Language::Code);
-    let mut out: Option<Vec<u8>> = None;
-    let mut at = 0;
-    for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
-        let text = String::from_utf8_lossy(line);
-        let (clean, found) = lines.line(scanner, &text, || format!("{path} line {number}"));
-        if found.is_empty() {
-            if let Some(out) = &mut out {
-                out.extend_from_slice(line);
-            }
-        } else {
-            out.get_or_insert_with(|| bytes.get(..at).unwrap_or_default().to_vec()).extend_from_slice(clean.as_bytes());
-            findings.extend(found);
-        }
-        at += line.len();
-    }
-    out.unwrap_or(bytes)
 }

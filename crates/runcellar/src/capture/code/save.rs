@@ -11,7 +11,7 @@ use super::{CodeFolder, Gathered};
 use crate::blob::{self, Class, What};
 use crate::capture::git;
 use crate::capture::source::SOURCE_WITHIN;
-use crate::run::OwnSeries;
+use crate::run::{OwnSeries, Redaction};
 use crate::secrets::Scanner;
 use crate::{Error, ErrorKind, Result};
 
@@ -66,20 +66,24 @@ pub(crate) struct CodeOptions {
     pub(crate) directory: Option<PathBuf>,
     /// The main file, if it is one.
     pub(crate) main: PathBuf,
-    pub(crate) scanner: Scanner,
 }
 
 /// Keeps the code of one run.
 pub(in crate::capture) struct CodeKeeper {
     own: Arc<OwnSeries>,
+    redaction: Arc<Redaction>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// What waits until the database knows the run.
     waiting: Mutex<Vec<Gathered>>,
 }
 
 impl CodeKeeper {
-    pub(in crate::capture) fn new(own: Arc<OwnSeries>) -> Arc<CodeKeeper> {
-        Arc::new(CodeKeeper { own, thread: Mutex::default(), waiting: Mutex::default() })
+    pub(in crate::capture) fn new(own: Arc<OwnSeries>, redaction: Arc<Redaction>) -> Arc<CodeKeeper> {
+        Arc::new(CodeKeeper { own, redaction, thread: Mutex::default(), waiting: Mutex::default() })
+    }
+
+    pub(in crate::capture) fn scanner(&self) -> &Scanner {
+        self.redaction.scanner()
     }
 
     /// Begins to gather and keep what `options` ask for. Git is started in the calling thread, see [`git::GitProcess`].
@@ -92,33 +96,30 @@ impl CodeKeeper {
         let untracked = work_tree.filter(|_| wants_untracked).and_then(UntrackedProcess::start);
         let keeper = self.clone();
         let thread = std::thread::Builder::new().name("runcellar-code".into()).spawn(move || {
-            let CodeOptions { save, main, scanner, .. } = options;
+            let CodeOptions { save, main, .. } = options;
+            let scanner = keeper.redaction.scanner();
             let mut gathered = Gathered::default();
             match diff {
-                Some(Some(diff)) => diff.add(&scanner, deadline, &mut gathered),
+                Some(Some(diff)) => diff.add(scanner, deadline, &mut gathered),
                 Some(None) => gathered.leave_out("the diff", "git is not there"),
                 None => {}
             }
             if let Some(untracked) = untracked {
-                untracked.add(&scanner, deadline, &mut gathered);
+                untracked.add(scanner, deadline, &mut gathered);
             }
             match &save {
-                SaveCode::Main if main.is_file() => gathered.add_main(&scanner, &main),
-                SaveCode::Path(path) if path.is_file() => gathered.add_main(&scanner, path),
+                SaveCode::Main if main.is_file() => gathered.add_main(scanner, &main),
+                SaveCode::Path(path) if path.is_file() => gathered.add_main(scanner, path),
                 SaveCode::Path(path) => {
                     let folder = CodeFolder { root: path.clone(), ..CodeFolder::default() };
                     match folder.files() {
-                        Ok(files) => gathered.add_folder(&scanner, &folder, &files),
+                        Ok(files) => gathered.add_folder(scanner, &folder, &files),
                         Err(error) => gathered.leave_out(&path.to_string_lossy(), &error.to_string()),
                     }
                 }
                 _ => {}
             }
             keeper.own.note_all("code", &gathered.notes());
-            let redacted = gathered.findings.len();
-            if redacted > 0 {
-                keeper.own.note_all("code", &[format!("{redacted} secrets redacted")]);
-            }
             if let Err(error) = keeper.keep(gathered) {
                 keeper.own.warn(&format!("its code is not kept: {error}"));
             }
@@ -127,9 +128,11 @@ impl CodeKeeper {
         Ok(())
     }
 
-    /// Keeps what was gathered, or holds it until [`CodeKeeper::finish`] if the database does not know the run yet.
+    /// Keeps what was gathered and lists what was redacted in it, or holds it until [`CodeKeeper::finish`] if the database does not know the run yet.
     pub(in crate::capture) fn keep(&self, mut gathered: Gathered) -> Result<()> {
         gathered.sort();
+        let findings = std::mem::take(&mut gathered.findings);
+        self.redaction.take(findings).iter().for_each(|finding| self.own.redacted(finding));
         match self.store(&gathered) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(gathered);
@@ -153,12 +156,16 @@ impl CodeKeeper {
         blob::add_to_run(inner, run, Class::Code, &sources)
     }
 
-    /// Waits for what is under way, after the run has ended and the database knows it.
-    pub(in crate::capture) fn finish(&self) {
+    /// Waits for what is under way.
+    pub(in crate::capture) fn wait(&self) {
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // One that panicked has kept nothing.
             let _ = thread.join();
         }
+    }
+
+    /// Keeps what waits, after the run has ended and the database knows it.
+    pub(in crate::capture) fn finish(&self) {
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         for gathered in waiting {
             if let Err(error) = self.store(&gathered) {

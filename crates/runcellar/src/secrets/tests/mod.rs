@@ -1,6 +1,7 @@
 mod corpus;
 mod edges;
 mod fakes;
+mod json;
 mod ordinary;
 
 use runcellar_format::Secret;
