@@ -235,7 +235,7 @@ mod tests {
 
     fn rename(tx: &mut WriteTx<'_>, run: &RunInfo, name: &str) -> Result<()> {
         let change = FieldChange::new(FieldId::Name, "", &Json::Text(name.into())).expect("a text");
-        store::set_fields(tx, run.object, vec![change])
+        store::set_fields(tx, run.object, vec![change], Vec::new())
     }
 
     fn name_of(workspace: &Workspace) -> String {
