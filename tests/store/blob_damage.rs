@@ -15,7 +15,7 @@ const FILES: [(&str, usize); 3] = [("a", 20_000), ("b/c", 25_000), ("d", 30_000)
 const HEADER_BYTES: usize = 28;
 const TAG_BYTES: usize = 16;
 
-fn content(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn content(seed: u64, len: usize) -> Vec<u8> {
     let mut rng = Rng(seed);
     (0..len).map(|_| rng.next() as u8).collect()
 }
@@ -37,7 +37,7 @@ pub(crate) fn packs(place: &Place) -> Vec<PathBuf> {
     list(&place.workspace().join("packs")).iter().flat_map(|directory| list(directory)).collect()
 }
 
-fn only_pack(place: &Place) -> PathBuf {
+pub(crate) fn only_pack(place: &Place) -> PathBuf {
     let packs = packs(place);
     assert_eq!(packs.len(), 1, "{packs:?}");
     packs[0].clone()
@@ -73,7 +73,7 @@ fn downloaded(workspace: &Workspace, to: &Path) -> Vec<String> {
 }
 
 /// What stands where in the only pack: its parts by name, and of chunks their path.
-fn parts(bytes: &[u8]) -> Vec<(&'static str, Option<&'static str>, Range<usize>)> {
+pub(crate) fn parts(bytes: &[u8]) -> Vec<(&'static str, Option<&'static str>, Range<usize>)> {
     let mut parts = vec![("header", None, 0..HEADER_BYTES)];
     let mut at = HEADER_BYTES;
     for (path, len) in FILES {

@@ -25,6 +25,7 @@ mod media;
 mod mishaps;
 mod network;
 mod own;
+mod pack_repair;
 mod planted;
 mod power;
 mod properties;

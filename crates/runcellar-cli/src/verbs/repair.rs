@@ -6,12 +6,13 @@ use crate::failure::{Code, Failure};
 use crate::render::{Style, visible};
 use crate::session::Session;
 
-/// Finish what dead writers and crashes left half done
+/// Finish what was left half done, and mend what can be
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Nothing that was recorded is lost: a journal is removed when its rows stand in the database. A writer on another host \
 cannot be seen; if it was silent for ten minutes, its journal is ingested and kept, in case it comes back, until it is \
-claimed.
+claimed. What the database lost of packs is read from them again, and what was changed around their chunks is written \
+again; packs that nothing can open are moved to quarantine/.
 
 Examples:
   runcellar repair
@@ -97,15 +98,16 @@ fn text_of(session: &Session, report: &RepairReport) -> String {
     let color = session.display.color;
     let mut text = String::new();
     for RepairDone { action, file, run, host } in &report.done {
-        let word = Style::Green.paint(&format!("{:8}", action.as_str()), color);
+        let word = Style::Green.paint(&format!("{:9}", action.as_str()), color);
         let of = match action {
             RepairAction::Removed => String::new(),
+            RepairAction::SetAside => ": nothing here can open it; moved to quarantine/".to_owned(),
             _ => of_run(run.as_deref(), host.as_deref()),
         };
         text.push_str(&format!("{word}  {}{of}\n", visible(file)));
     }
     for RepairLeft { why, file, run, host, .. } in &report.left {
-        let word = Style::Dim.paint(&format!("{:8}", "left"), color);
+        let word = Style::Dim.paint(&format!("{:9}", "left"), color);
         let of = of_run(run.as_deref(), host.as_deref());
         text.push_str(&format!("{word}  {}{of}: {}\n", visible(file), reason_of(*why)));
     }

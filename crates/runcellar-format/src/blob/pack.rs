@@ -151,16 +151,28 @@ pub fn finish(
     let more = u32::try_from(grid(least) - least).expect("a pack is far below 4 GiB");
     directory.padding += more;
     let sealed = key.seal(salt, &place(keys.workspace(), pack), &to_text(&directory));
-    let mut tail = Vec::with_capacity(directory.padding as usize + sealed.as_bytes().len() + TRAILER_BYTES);
-    tail.resize(directory.padding as usize - PADDING_BYTES_MIN as usize, 0);
-    let (aead, nonce) = keys.padding(pack, directory.padding);
+    let tail = tail(keys, pack, directory.padding, sealed.as_bytes());
+    Ok((tail, sealed))
+}
+
+/// Returns what follows the chunks of a pack whose directory is at hand, sealed: the same bytes again.
+///
+/// `padding` is what the directory says.
+///
+/// # Panics
+/// If `padding` is below [`PADDING_BYTES_MIN`], or the directory longer than any.
+#[must_use]
+pub fn tail(keys: &BlobKeys, pack: ObjectId, padding: u32, sealed: &[u8]) -> Vec<u8> {
+    let mut tail = Vec::with_capacity(padding as usize + sealed.len() + TRAILER_BYTES);
+    tail.resize(padding as usize - PADDING_BYTES_MIN as usize, 0);
+    let (aead, nonce) = keys.padding(pack, padding);
     let tag = aead.seal(nonce, &padding_associated(keys.workspace(), pack), &mut tail);
     tail.extend_from_slice(&tag);
-    tail.extend_from_slice(sealed.as_bytes());
-    let len = u32::try_from(sealed.as_bytes().len()).expect("checked above");
+    tail.extend_from_slice(sealed);
+    let len = u32::try_from(sealed.len()).expect("far below 4 GiB");
     tail.extend_from_slice(&len.to_le_bytes());
     tail.extend_from_slice(&pack.0[..4]);
-    Ok((tail, sealed))
+    tail
 }
 
 /// Returns where the directory of a pack stands, told from the length of the file and its last [`TRAILER_BYTES`].

@@ -11,17 +11,18 @@ use runcellar_format::record::{Change, ChangeKind};
 use runcellar_format::seal::{Kind, Sealed};
 use runcellar_format::{ChunkId, ObjectId, Secret};
 
+use super::hold::is_put_under_way;
 use super::live::live_chunks;
 use super::pack::{PackData, pack_path};
 use super::pool::{Class, Pool, project_epoch_key};
 use crate::db::{Cover, ObjectKey, ReadTx, WriteTx};
 use crate::keys::Purpose;
 use crate::workspace::{Inner, PACKS, TMP};
-use crate::{Error, Result, Workspace, io};
+use crate::{Error, ErrorKind, Result, Workspace, io};
 
 /// Packs and files that nobody refers to are left alone for so long: somebody may be about to.
-const GRACE_US: i64 = 24 * 3600 * 1_000_000;
-/// Also by who asks to collect at once: a put gives its packs their names before it makes them known.
+pub(super) const GRACE_US: i64 = 24 * 3600 * 1_000_000;
+/// Also by who asks to collect at once. What puts that are under way wrote is left alone however long they take.
 const GRACE_OF_FILES_US: i64 = 10 * 60 * 1_000_000;
 /// A pack of which less than one part in this many is in use is written anew without the rest.
 const WORTH_KEEPING: u64 = 2;
@@ -77,7 +78,15 @@ fn collect_pool(inner: &Inner, pool: &Pool, grace: i64, collected: &mut Collecte
         let live = live_chunks(tx, tx.keyring, pool)?;
         let (mut thin, mut gone) = (Vec::new(), Vec::new());
         for pack in tx.owners_sealed_under(Kind::Pack, pool.key.id())? {
-            let Some(mut data) = PackData::load(tx, tx.keyring, &pool.key, pack)? else { continue };
+            let mut data = match PackData::load(tx, tx.keyring, &pool.key, pack) {
+                Ok(Some(data)) => data,
+                Ok(None) => continue,
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    inner.monitor.warn(&format!("{error}: left as it is; check says more"));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if age(pack).is_some_and(|age| age < grace) {
                 continue;
             }
@@ -145,7 +154,8 @@ fn change(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> Result<()> {
     tx.change(&pool.key, &change)
 }
 
-fn remove_rows(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> Result<()> {
+/// Removes what the database has of a pack, its keys too.
+pub(crate) fn remove_rows(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> Result<()> {
     change(tx, pool, pack)?;
     tx.remove_object(ObjectKey::new(Kind::Pack, pack, 0))?;
     tx.remove_object(ObjectKey::new(Kind::Bucket, pack, 0))?;
@@ -264,7 +274,7 @@ fn publish(inner: &Inner, pool: &Pool, fresh: Fresh, collected: &mut Collected) 
     Ok(())
 }
 
-/// Removes files of packs that nobody knows.
+/// Removes files of packs that nobody knows, unless somebody is putting: then they may be about to be known.
 fn sweep(inner: &Inner, grace: i64, collected: &mut Collected) -> Result<()> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -302,7 +312,7 @@ fn sweep(inner: &Inner, grace: i64, collected: &mut Collected) -> Result<()> {
         found = kept;
         Ok(())
     })?;
-    if found.is_empty() {
+    if is_put_under_way(inner)? || found.is_empty() {
         return Ok(());
     }
     // Under the lock of a write: a put that is about to make its packs known looks for their files under it, too.

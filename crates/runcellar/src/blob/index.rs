@@ -11,9 +11,9 @@ use runcellar_format::seal::Kind;
 
 use super::pack;
 use super::pool::Pool;
-use crate::Result;
 use crate::db::{ObjectKey, ReadTx};
 use crate::keys::Keyring;
+use crate::{ErrorKind, Result};
 
 /// Chunks that are looked up one by one before they are sorted in among the others.
 const RECENT_MAX: usize = 1 << 16;
@@ -79,8 +79,12 @@ impl Index {
                 continue;
             }
             let Some(row) = tx.object(ObjectKey::new(Kind::Pack, id, 0))? else { continue };
-            let directory = pack::open_directory(keyring, &pool.key, &row)?;
-            self.add(id, directory.entries.iter().map(|entry| entry.id));
+            match pack::open_directory(keyring, &pool.key, &row) {
+                Ok(directory) => self.add(id, directory.entries.iter().map(|entry| entry.id)),
+                // What it has counts as not there: whoever needs it says so, and whoever puts it stores it again.
+                Err(error) if error.kind() == ErrorKind::Damaged => self.add(id, []),
+                Err(error) => return Err(error),
+            }
         }
         self.sort();
         Ok(())

@@ -15,6 +15,7 @@
 
 mod gc;
 mod get;
+mod hold;
 mod index;
 mod live;
 mod manifest;
@@ -28,13 +29,14 @@ const PACKS_FIELD: u16 = 1;
 /// Field of such a change: packs whose keys were dropped, which were removed or took the place of others.
 const PACKS_CHANGED_FIELD: u16 = 3;
 
-pub(crate) use gc::drop_chunks;
 pub use gc::{CollectOptions, Collected};
+pub(crate) use gc::{drop_chunks, remove_rows};
 pub use get::Hurt;
 pub(crate) use get::{Got, check_path, get};
+pub(crate) use hold::{is_hold, is_put_under_way};
 pub(crate) use manifest::{ManifestReader, ReadEntry, path_order, put_manifest, remove_manifest};
 pub(crate) use of_run::{add_to_pool, add_to_run, files_of_run, pool_of_run, read_file};
-pub(crate) use pack::{PackData, open_directory, pack_path};
+pub(crate) use pack::{PackData, load_bucket, open_directory, pack_path, told_by_file};
 pub(crate) use pool::{Class, Pool, project_epoch_key};
 pub(crate) use put::{Entered, Put, PutOptions, Source, What, put};
 

@@ -11,7 +11,7 @@ use runcellar_format::{ChunkId, DeviceId, ObjectId, blob};
 use crate::db::{ObjectKey, ObjectRow, ReadTx};
 use crate::keys::Keyring;
 use crate::workspace::{Inner, PACKS};
-use crate::{Error, Result};
+use crate::{Error, Result, io};
 
 /// Bytes of directories and buckets that a pool keeps at most.
 const CACHE_BYTES_MAX: usize = 32 << 20;
@@ -49,14 +49,21 @@ impl PackData {
     pub(crate) fn load(tx: &ReadTx<'_>, keyring: &Keyring, key: &OwnerKey, id: ObjectId) -> Result<Option<PackData>> {
         let Some(row) = tx.object(ObjectKey::new(Kind::Pack, id, 0))? else { return Ok(None) };
         let directory = open_directory(keyring, key, &row)?;
-        let row = tx.object(ObjectKey::new(Kind::Bucket, id, 0))?;
-        let row = row.ok_or_else(|| Error::damaged(format!("pack {id}: the keys of its chunks are missing")))?;
-        let text = zeroize::Zeroizing::new(tx.open_object(keyring, &row)?);
-        let bucket = Bucket::from_text(&text).map_err(|cause| Error::format(format_args!("pack {id}"), cause))?;
+        let (bucket, version) = load_bucket(tx, keyring, id)?;
+        PackData::of_parts(id, directory, bucket, version).map(Some)
+    }
+
+    /// Puts directory and bucket together, which must be of one length.
+    pub(crate) fn of_parts(
+        id: ObjectId,
+        directory: Directory,
+        bucket: Bucket,
+        version: (DeviceId, u64),
+    ) -> Result<PackData> {
         if bucket.len() != directory.entries.len() {
             return Err(Error::damaged(format!("pack {id}: its directory and bucket are not of one length")));
         }
-        Ok(Some(PackData::new(id, directory, bucket, (row.device, row.seq))))
+        Ok(PackData::new(id, directory, bucket, version))
     }
 
     pub(crate) fn slot(&self, id: ChunkId) -> Option<usize> {
@@ -78,10 +85,40 @@ impl PackData {
     }
 }
 
+/// Opens the keys of a pack's chunks; returns the version of their row, too.
+///
+/// # Errors
+/// [`crate::ErrorKind::Damaged`] if they are missing, or cannot be opened: then the pack is noise.
+pub(crate) fn load_bucket(tx: &ReadTx<'_>, keyring: &Keyring, id: ObjectId) -> Result<(Bucket, (DeviceId, u64))> {
+    let row = tx.object(ObjectKey::new(Kind::Bucket, id, 0))?;
+    let row = row.ok_or_else(|| Error::damaged(format!("pack {id}: the keys of its chunks are missing")))?;
+    let text = zeroize::Zeroizing::new(tx.open_object(keyring, &row)?);
+    let bucket = Bucket::from_text(&text).map_err(|cause| Error::format(format_args!("pack {id}"), cause))?;
+    Ok((bucket, (row.device, row.seq)))
+}
+
 /// Opens the directory that stands in a row.
 pub(crate) fn open_directory(keyring: &Keyring, key: &OwnerKey, row: &ObjectRow) -> Result<Directory> {
     blob::open_directory(keyring.workspace(), key, row.key.id, &row.body)
         .map_err(|cause| crate::db::damaged_in_place(format!("directory of pack {}", row.key.id), cause))
+}
+
+/// Returns the row of a pack as its file tells it, with the directory in it; none if it tells none that `key` opens.
+pub(crate) fn told_by_file(
+    inner: &Inner,
+    keyring: &Keyring,
+    key: &OwnerKey,
+    id: ObjectId,
+) -> Option<(ObjectRow, Directory)> {
+    let file = inner.io.open(&pack_path(&inner.path, id)).ok()?;
+    let len = file.len().ok()?;
+    let trailer_at = len.checked_sub(blob::TRAILER_BYTES as u64)?;
+    let trailer = io::read_range(&*file, trailer_at, blob::TRAILER_BYTES).ok()?;
+    let range = blob::directory_range(id, len, &trailer).ok()?;
+    let body = io::read_range(&*file, range.start, usize::try_from(range.end - range.start).ok()?).ok()?;
+    let row = ObjectRow { key: ObjectKey::new(Kind::Pack, id, 0), device: DeviceId::NIL, seq: 0, tag: None, body };
+    let directory = open_directory(keyring, key, &row).ok()?;
+    (directory.file_bytes() == len).then_some((row, directory))
 }
 
 /// Packs that were looked at last.

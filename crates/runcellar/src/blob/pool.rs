@@ -12,7 +12,7 @@ use super::pack::{PackCache, PackData};
 use crate::db::{ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
 use crate::workspace::Inner;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What a blob belongs to; each class has keys and packs of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -119,7 +119,7 @@ impl Pool {
     pub(crate) fn locate(&self, inner: &Inner, id: ChunkId) -> Result<Option<Found>> {
         let candidates = self.index().candidates(id);
         for pack in candidates {
-            let Some(data) = self.pack(inner, pack)? else { continue };
+            let Some(data) = self.usable(inner, pack)? else { continue };
             if data.has(id) && data.has_file(inner) {
                 return Ok(Some(Found { pack, version: data.version }));
             }
@@ -137,6 +137,14 @@ impl Pool {
         let Some(data) = data.map(Arc::new) else { return Ok(None) };
         self.packs.lock().unwrap_or_else(PoisonError::into_inner).add(data.clone());
         Ok(Some(data))
+    }
+
+    /// As [`Pool::pack`], and none if it is damaged, too: what it has is stored again.
+    pub(crate) fn usable(&self, inner: &Inner, pack: ObjectId) -> Result<Option<Arc<PackData>>> {
+        match self.pack(inner, pack) {
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+            found => found,
+        }
     }
 
     /// Forgets what was read of packs: their rows were changed.

@@ -3,7 +3,7 @@
 //! Nothing is changed. What is wrong is named by run, metric, step range or file; what cannot be named is reported as
 //! such, never passed over. `read_data` opens and decodes all blocks and chunks too.
 
-mod blobs;
+pub(crate) mod blobs;
 mod catalogue;
 mod journals;
 mod rows;
@@ -172,7 +172,10 @@ impl Workspace {
             journals.check(tx, keyring, &known, &mut report)?;
             Ok(known)
         })?;
-        blobs::check(inner, &known, options, &mut report)?;
+        let mends = blobs::check(inner, &known, options, &mut report)?;
+        if let Some(problem) = known.sum_problem.and_then(|at| report.problems.get_mut(at)) {
+            problem.repairable = inner.read(|tx, keyring| rows::add_up_with(tx, keyring, blobs::rows_of(&mends)))?;
+        }
         Ok(report)
     }
 }

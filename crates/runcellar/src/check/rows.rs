@@ -8,7 +8,7 @@ use runcellar_format::seal::{Envelope, Kind};
 
 use super::blobs::Names;
 use super::{CheckReport, Problem, ProblemKind};
-use crate::db::ReadTx;
+use crate::db::{ObjectRow, ReadTx, Summed as _};
 use crate::keys::{Keyring, Purpose};
 use crate::{Error, Json, Result};
 
@@ -17,6 +17,8 @@ use crate::{Error, Json, Result};
 pub(super) struct Known {
     /// Runs by object id: the id that users see, and the sequence of the last change.
     runs: HashMap<ObjectId, KnownRun>,
+    /// Which problem of the report says that the rows do not add up.
+    pub(super) sum_problem: Option<usize>,
 }
 
 #[derive(Default)]
@@ -39,7 +41,7 @@ impl Known {
 pub(super) fn check(tx: &ReadTx<'_>, keyring: &Keyring, report: &mut CheckReport) -> Result<Known> {
     let root = tx.root(keyring)?;
     let found_before = report.problems.len();
-    let known = check_changes(tx, keyring, root.device, root.next_device_seq, report)?;
+    let mut known = check_changes(tx, keyring, root.device, root.next_device_seq, report)?;
     let names = Names::load(tx, keyring)?;
     for row in tx.key_rows()? {
         report.checked.bytes += row.wrap.len() as u64;
@@ -64,9 +66,26 @@ pub(super) fn check(tx: &ReadTx<'_>, keyring: &Keyring, report: &mut CheckReport
         // The rows that follow may say which; if none does, this stands for it.
         let named = if report.problems.len() > found_before { "one named here is" } else { "one is" };
         let message = format!("cellar.db: its rows do not add up to its root row: {named} missing, added or replaced");
+        known.sum_problem = Some(report.problems.len());
         report.add(Problem::error(ProblemKind::Replayed, message).of_file(crate::db::FILE_NAME));
     }
     Ok(known)
+}
+
+/// Returns whether the rows add up once these were written in the place of others, or where there are none.
+pub(super) fn add_up_with<'a>(
+    tx: &ReadTx<'_>,
+    keyring: &Keyring,
+    rows: impl Iterator<Item = (&'a ObjectRow, Option<&'a ObjectRow>)>,
+) -> Result<bool> {
+    let (mut sum, key) = (tx.sum_of_all(keyring)?, tx.integrity_key(keyring)?);
+    for (row, instead) in rows {
+        sum.add(&row.hash(key.secret()));
+        if let Some(instead) = instead {
+            sum.remove(&instead.hash(key.secret()));
+        }
+    }
+    Ok(sum.0 == tx.root(keyring)?.sum)
 }
 
 fn check_changes(

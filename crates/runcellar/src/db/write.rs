@@ -183,6 +183,11 @@ impl<'a> WriteTx<'a> {
         self.replace(&row)
     }
 
+    /// Writes a record again as it was written before it was lost or damaged: the sum of the root row has it still.
+    pub(crate) fn restore(&self, row: &ObjectRow) -> Result<()> {
+        self.replace(row)
+    }
+
     /// Removes a record that the root row covers; false if there was none.
     pub(crate) fn remove_object(&mut self, key: ObjectKey) -> Result<bool> {
         let Some(row) = self.read.object(key)? else { return Ok(false) };

@@ -1,9 +1,10 @@
-//! Finishing what was left half done: journals of dead writers, and files that nobody needs.
+//! Finishing what was left half done and mending what can be: journals of dead writers, packs, and files that nobody needs.
 //!
 //! Nothing that was acknowledged is thrown away: a journal goes when its rows stand in the database. What opening does by
 //! itself is done here, too, and said. Each kind of thing to mend has a module of its own, which adds to the report.
 
 mod journals;
+mod packs;
 mod temporary;
 
 use runcellar_format::JournalId;
@@ -39,6 +40,12 @@ pub enum RepairAction {
     Claimed,
     /// The file was of no use to anybody and was removed.
     Removed,
+    /// What the database knew of the pack was lost or damaged, and was taken from the pack again.
+    Rebuilt,
+    /// What stands around the chunks of the pack was damaged, and was written again.
+    Rewritten,
+    /// Nothing can open the pack: it was moved to `quarantine/`.
+    SetAside,
 }
 
 impl RepairAction {
@@ -49,6 +56,9 @@ impl RepairAction {
             RepairAction::Ingested => "ingested",
             RepairAction::Claimed => "claimed",
             RepairAction::Removed => "removed",
+            RepairAction::Rebuilt => "rebuilt",
+            RepairAction::Rewritten => "rewritten",
+            RepairAction::SetAside => "set_aside",
         }
     }
 }
@@ -121,7 +131,7 @@ pub struct RepairReport {
 }
 
 impl Workspace {
-    /// Finishes what was left half done. Warnings go to the monitor.
+    /// Finishes what was left half done, and makes whole again what can be told from elsewhere. Warnings go to the monitor.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if a journal that is claimed is not there, [`ErrorKind::Busy`] if another process is writing
@@ -133,6 +143,7 @@ impl Workspace {
         }
         let mut report = RepairReport::default();
         journals::repair(inner, &repair.claim, &mut report)?;
+        packs::repair(inner, &mut report)?;
         temporary::repair(inner, &mut report)?;
         Ok(report)
     }

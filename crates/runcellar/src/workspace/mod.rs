@@ -44,6 +44,8 @@ pub(crate) const JOURNALS: &str = "journals";
 pub(crate) const PACKS: &str = "packs";
 /// Directory of files on their way.
 pub(crate) const TMP: &str = "tmp";
+/// Directory of what `repair` set aside; made when it is needed.
+pub(crate) const QUARANTINE: &str = "quarantine";
 
 /// An open workspace. Cheap to clone; usable from many threads, and from forked children.
 #[derive(Clone)]

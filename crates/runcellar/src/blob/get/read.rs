@@ -25,23 +25,26 @@ pub(crate) struct Placed {
 impl Placed {
     /// Finds a chunk where a manifest says that it was, or where it is now.
     pub(crate) fn find(inner: &Inner, pool: &Pool, hint: Option<ObjectId>, id: ChunkId) -> Result<Placed> {
-        let hinted = match hint {
-            Some(hint) => pool.pack(inner, hint)?,
-            None => None,
+        let mut damaged = None;
+        let hinted = match hint.map(|hint| pool.pack(inner, hint)) {
+            Some(Err(error)) if error.kind() == ErrorKind::Damaged => {
+                damaged = Some(error);
+                None
+            }
+            found => found.transpose()?.flatten(),
         };
         if let Some(placed) = hinted.and_then(|pack| Placed::within(pack, id)) {
             return Ok(placed);
         }
-        let missing = || {
-            let message = match hint {
+        inner.read(|tx, keyring| pool.refresh(tx, keyring))?;
+        let found = pool.locate(inner, id)?.map(|found| pool.usable(inner, found.pack)).transpose()?.flatten();
+        found.and_then(|pack| Placed::within(pack, id)).ok_or_else(|| {
+            let elsewhere = || match hint {
                 Some(hint) => format!("chunk {id} is missing: it is not in pack {hint}, nor in any other"),
                 None => format!("chunk {id} is missing"),
             };
-            Error::damaged(message)
-        };
-        inner.read(|tx, keyring| pool.refresh(tx, keyring))?;
-        let found = pool.locate(inner, id)?.ok_or_else(missing)?;
-        pool.pack(inner, found.pack)?.and_then(|pack| Placed::within(pack, id)).ok_or_else(missing)
+            damaged.unwrap_or_else(|| Error::damaged(elsewhere()))
+        })
     }
 
     fn within(pack: Arc<PackData>, id: ChunkId) -> Option<Placed> {

@@ -29,6 +29,7 @@ use runcellar_format::record::Reference;
 use runcellar_format::seal::Sealed;
 use runcellar_format::{DeviceId, ObjectId};
 
+use super::hold::Hold;
 use super::pool::Pool;
 use super::{ManifestReader, ManifestWriter};
 use crate::workspace::Inner;
@@ -99,6 +100,8 @@ pub(crate) struct Put {
     ready: Vec<ReadyPack>,
     /// Packs of others that chunks were found in, and the version of their buckets.
     relied_on: HashMap<ObjectId, (DeviceId, u64)>,
+    /// Until this is dropped nobody sweeps its packs away.
+    _hold: Hold,
 }
 
 /// A pack whose file is whole and has its name, and that the database does not know yet.
@@ -152,6 +155,7 @@ pub(crate) fn put(
     previous: Option<(ManifestReader<'_>, i64)>,
     options: PutOptions,
 ) -> Result<Put> {
+    let hold = Hold::take(inner)?;
     inner.read(|tx, keyring| pool.refresh(tx, keyring))?;
     let sealers = std::thread::available_parallelism().map_or(1, usize::from).min(SEALERS_MAX);
     let shared = Shared {
@@ -223,6 +227,7 @@ pub(crate) fn put(
         read_bytes: shared.read_bytes.into_inner(),
         ready,
         relied_on,
+        _hold: hold,
     })
 }
 

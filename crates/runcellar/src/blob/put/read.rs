@@ -264,13 +264,13 @@ impl Reader<'_, '_> {
     fn placed(&self, hint: Option<runcellar_format::ObjectId>, id: ChunkId) -> Result<Option<PlacedChunk>> {
         let Shared { inner, pool, .. } = self.shared;
         let hinted = match hint {
-            Some(hint) => pool.pack(inner, hint)?.filter(|data| data.has(id) && data.has_file(inner)),
+            Some(hint) => pool.usable(inner, hint)?.filter(|data| data.has(id) && data.has_file(inner)),
             None => None,
         };
         let data = match hinted {
             Some(data) => Some(data),
             None => match pool.locate(inner, id)? {
-                Some(found) => pool.pack(inner, found.pack)?,
+                Some(found) => pool.usable(inner, found.pack)?,
                 None => None,
             },
         };

@@ -7,7 +7,7 @@ use runcellar_format::seal::Kind;
 use runcellar_format::{ChunkId, ObjectId};
 
 use super::names::Names;
-use super::packs::Packs;
+use super::packs::{Packs, Trouble};
 use crate::blob::Class;
 use crate::check::rows::Known;
 use crate::check::{CheckReport, Problem, ProblemKind};
@@ -128,18 +128,22 @@ fn check_manifest(manifest: &Manifest, owner: &Owner, packs: &Packs, report: &mu
     for entry in &manifest.entries {
         let Content::File(file) = &entry.content else { continue };
         let mut hurt = file.chunks.iter().filter_map(|(_, id)| match packs.get(ChunkId(*id)) {
-            None => Some((ProblemKind::Missing, format!("chunk {} is missing", ChunkId(*id)), None)),
-            Some(Some(trouble)) => Some((trouble.kind, trouble.message.clone(), Some(trouble.file.clone()))),
+            None => Some((ProblemKind::Missing, format!("chunk {} is missing", ChunkId(*id)), None, false)),
+            Some(Some(Trouble { kind, file, message, repairable })) => {
+                Some((*kind, message.clone(), Some(file.clone()), *repairable))
+            }
             Some(None) => None,
         });
-        let Some((kind, what, file)) = hurt.next() else { continue };
-        let others = match hurt.count() {
+        let Some((kind, what, file, first)) = hurt.next() else { continue };
+        let hurt: Vec<bool> = hurt.map(|(.., repairable)| repairable).collect();
+        let repairable = first && hurt.iter().all(|repairable| *repairable);
+        let others = match hurt.len() {
             0 => String::new(),
             1 => ", and 1 chunk more".to_owned(),
             others => format!(", and {others} chunks more"),
         };
         let path = String::from_utf8_lossy(&entry.path).into_owned();
         let problem = owner.problem(kind, &format!("{path}: {what}{others}"));
-        report.add(Problem { path: Some(path), file, ..problem });
+        report.add(Problem { path: Some(path), file, repairable, ..problem });
     }
 }

@@ -11,21 +11,55 @@ use runcellar_format::seal::Kind;
 use super::rows::Known;
 use super::{CheckOptions, CheckReport, Problem, ProblemKind};
 use crate::Result;
-use crate::blob::pack_path;
-use crate::db::ObjectKey;
-use crate::workspace::{Inner, PACKS};
+use crate::blob::{Class, pack_path};
+use crate::db::{ObjectKey, ObjectRow};
+use crate::workspace::{Inner, PACKS, QUARANTINE};
 pub(super) use names::Names;
-use packs::Packs;
+use packs::{Depth, Packs};
 
 /// How often this looks anew because packs went while it looked at their files.
 const LOOKS_MAX: usize = 4;
 
-pub(super) fn check(inner: &Inner, known: &Known, options: CheckOptions, report: &mut CheckReport) -> Result<()> {
+/// What `repair` does about a pack.
+pub(crate) enum Mend {
+    /// Writes its row again, as its file tells it, in the place of what is there.
+    Row { row: ObjectRow, instead: Option<ObjectRow> },
+    /// Writes again what stands around the chunks in its file: the header, and all from `tail_at` on.
+    File { pack: ObjectId, tail_at: u64, tail: Vec<u8> },
+    /// Nothing can open its chunks: takes its rows away, if they are still these, and sets its file aside.
+    Lost { pack: ObjectId, project: ObjectId, class: Class, rows: [Option<ObjectRow>; 2] },
+}
+
+/// Returns the rows that mends write, with those that are there instead.
+pub(super) fn rows_of(mends: &[Mend]) -> impl Iterator<Item = (&ObjectRow, Option<&ObjectRow>)> {
+    mends.iter().filter_map(|mend| match mend {
+        Mend::Row { row, instead } => Some((row, instead.as_ref())),
+        Mend::File { .. } | Mend::Lost { .. } => None,
+    })
+}
+
+/// Returns what can be mended, and what is wrong with packs.
+pub(crate) fn mends(inner: &Inner) -> Result<(Vec<Mend>, CheckReport)> {
+    let mut report = CheckReport::default();
+    let packs = inner.read(|tx, keyring| Packs::check(inner, tx, keyring, Depth::Frames, &mut report))?;
+    Ok((packs.mends, report))
+}
+
+/// Checks packs, manifests and what belongs to nobody; returns what `repair` can mend.
+pub(super) fn check(
+    inner: &Inner,
+    known: &Known,
+    options: CheckOptions,
+    report: &mut CheckReport,
+) -> Result<Vec<Mend>> {
+    let depth = if options.read_data { Depth::Chunks } else { Depth::Rows };
+    let mut mends = Vec::new();
     for look in 1..=LOOKS_MAX {
         let mut found = CheckReport::default();
         let lost = inner.read(|tx, keyring| {
-            let packs = Packs::check(inner, tx, keyring, options, &mut found)?;
+            let packs = Packs::check(inner, tx, keyring, depth, &mut found)?;
             manifests::check(tx, keyring, known, &packs, &mut found)?;
+            mends = packs.mends;
             Ok(packs.lost)
         })?;
         // A collection removes files once it has removed their rows, which this may not have seen yet.
@@ -39,40 +73,59 @@ pub(super) fn check(inner: &Inner, known: &Known, options: CheckOptions, report:
             break;
         }
     }
-    note_strangers(inner, report)
+    note_strangers(inner, report)?;
+    for name in inner.io.list(&inner.path.join(QUARANTINE)).unwrap_or_default() {
+        let file = format!("{QUARANTINE}/{}", name.display());
+        let message = format!("{file}: set aside by repair, as nothing here can open it");
+        report.add(Problem::note(ProblemKind::Unreferenced, message).of_file(file));
+    }
+    Ok(mends)
 }
 
 /// Returns the path of a pack's file, relative to the workspace.
-pub(super) fn file_of(pack: ObjectId) -> String {
+pub(crate) fn file_of(pack: ObjectId) -> String {
     pack_path(std::path::Path::new(""), pack).display().to_string()
 }
 
-/// Notes files of packs that the database does not know: left by a crash, or by a put that is under way.
-fn note_strangers(inner: &Inner, report: &mut CheckReport) -> Result<()> {
+/// A file below `packs/`.
+pub(crate) struct Stranger {
+    /// Relative to the workspace.
+    pub(crate) file: String,
+    /// What its name says, if a pack of that id stands there.
+    pub(crate) pack: Option<ObjectId>,
+}
+
+/// Returns files of packs that the database does not know: left by a crash, or by a put that is under way.
+pub(crate) fn strangers(inner: &Inner) -> Result<Vec<Stranger>> {
     let packs = inner.path.join(PACKS);
     let mut found = Vec::new();
     for directory in inner.io.list(&packs).unwrap_or_default() {
         for name in inner.io.list(&packs.join(&directory)).unwrap_or_default() {
             let file = format!("{PACKS}/{}/{}", directory.display(), name.display());
-            let id = name.to_str().and_then(|name| name.strip_suffix(".pack")).and_then(ObjectId::from_hex);
-            found.push((id.filter(|id| file_of(*id) == file), file));
+            let pack = name.to_str().and_then(|name| name.strip_suffix(".pack")).and_then(ObjectId::from_hex);
+            found.push(Stranger { pack: pack.filter(|id| file_of(*id) == file), file });
         }
     }
-    found.sort_by(|left, right| left.1.cmp(&right.1));
+    found.sort_by(|left, right| left.file.cmp(&right.file));
     inner.read(|tx, _| {
-        for (id, file) in found {
-            let is_known = match id {
-                Some(id) => {
-                    tx.object(ObjectKey::new(Kind::Pack, id, 0))?.is_some()
-                        || tx.object(ObjectKey::new(Kind::Bucket, id, 0))?.is_some()
-                }
-                None => false,
-            };
-            if !is_known {
-                let message = format!("{file}: nothing refers to it");
-                report.add(Problem::note(ProblemKind::Unreferenced, message).of_file(file));
+        let is_known = |pack: ObjectId| -> Result<bool> {
+            let there = |kind| tx.object(ObjectKey::new(kind, pack, 0));
+            Ok(there(Kind::Pack)?.is_some() || there(Kind::Bucket)?.is_some())
+        };
+        let mut unknown = Vec::new();
+        for one in found {
+            if !one.pack.map(is_known).transpose()?.unwrap_or(false) {
+                unknown.push(one);
             }
         }
-        Ok(())
+        Ok(unknown)
     })
+}
+
+fn note_strangers(inner: &Inner, report: &mut CheckReport) -> Result<()> {
+    for Stranger { file, .. } in strangers(inner)? {
+        let message = format!("{file}: nothing refers to it");
+        report.add(Problem::note(ProblemKind::Unreferenced, message).of_file(file));
+    }
+    Ok(())
 }

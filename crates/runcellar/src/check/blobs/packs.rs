@@ -1,30 +1,44 @@
 //! Packs: rows, buckets and files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use runcellar_format::blob::{self, PACK_HEADER_BYTES, TRAILER_BYTES};
 use runcellar_format::seal::Kind;
 use runcellar_format::{ChunkId, ObjectId};
 
-use super::file_of;
-use super::read::read_packs;
-use crate::blob::{Class, PackData, Pool, open_directory, pack_path};
-use crate::check::{CheckOptions, CheckReport, Problem, ProblemKind};
+use super::read::{opens_any, read_packs};
+use super::{Mend, file_of};
+use crate::blob::{Class, PackData, Pool, load_bucket, open_directory, pack_path, told_by_file};
+use crate::check::{CheckReport, Problem, ProblemKind};
 use crate::db::{ObjectKey, ObjectRow, ReadTx};
 use crate::keys::Keyring;
 use crate::workspace::Inner;
-use crate::{Result, io};
+use crate::{Error, ErrorKind, Result, io};
 
 /// Packs whose chunks are opened together, so that no more of their keys are in memory.
 const PACKS_AT_ONCE: usize = 64;
 
+/// How much of packs is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Rows, and of files what says what they hold.
+    Rows,
+    /// Their padding, too.
+    Frames,
+    /// All of their chunks.
+    Chunks,
+}
+
 /// What packs there are, and what of them is whole.
 pub(super) struct Packs {
+    depth: Depth,
     /// The chunks that have a key, and what is wrong with them.
     chunks: HashMap<ChunkId, Option<Arc<Trouble>>>,
     /// Packs whose file is not there.
     pub(super) lost: Vec<ObjectId>,
+    /// What `repair` can do.
+    pub(super) mends: Vec<Mend>,
 }
 
 /// What is wrong with chunks.
@@ -32,53 +46,56 @@ pub(super) struct Trouble {
     pub(super) kind: ProblemKind,
     pub(super) file: String,
     pub(super) message: String,
+    pub(super) repairable: bool,
 }
 
 impl Packs {
-    /// Checks all packs and, if asked to, opens all of their chunks.
+    /// Checks all packs.
     pub(super) fn check(
         inner: &Inner,
         tx: &ReadTx<'_>,
         keyring: &Keyring,
-        options: CheckOptions,
+        depth: Depth,
         report: &mut CheckReport,
     ) -> Result<Packs> {
-        let mut packs = Packs { chunks: HashMap::new(), lost: Vec::new() };
-        let mut seen = HashSet::new();
-        let total = tx.count_objects(Kind::Pack)?;
+        let mut packs = Packs { depth, chunks: HashMap::new(), lost: Vec::new(), mends: Vec::new() };
+        let mut pools = Vec::new();
         for project in tx.object_ids(Kind::Project)? {
-            for class in Class::ALL {
-                // A key that cannot be opened is reported with the keys.
-                let Ok(Some(pool)) = Pool::find(tx, keyring, project, class) else { continue };
+            // A key that cannot be opened is reported with the keys.
+            pools.extend(Class::ALL.into_iter().filter_map(|class| Pool::find(tx, keyring, project, class).ok()?));
+        }
+        let mut members = Vec::new();
+        for pool in &pools {
+            members.push(tx.owners_sealed_under(Kind::Pack, pool.key.id())?);
+        }
+        let rows: HashSet<ObjectId> = tx.object_ids(Kind::Pack)?.into_iter().collect();
+        let all = rows.iter().copied().chain(tx.object_ids(Kind::Bucket)?).collect::<BTreeSet<_>>();
+        let seen: HashSet<ObjectId> = members.iter().flatten().copied().collect();
+        for id in all.into_iter().filter(|id| !seen.contains(id)) {
+            let told = |pool: &Pool| told_by_file(inner, keyring, &pool.key, id).is_some();
+            match pools.iter().position(told).and_then(|at| members.get_mut(at)) {
+                Some(members) => members.push(id),
+                None if rows.contains(&id) => {
+                    let message = format!("pack {id}: its row is sealed under a key that is not there");
+                    report.add(of_pack(id, ProblemKind::Damaged, message));
+                }
+                None => report.add(of_pack(id, ProblemKind::Missing, row_is_missing(id))),
+            }
+        }
+        let (mut done, total) = (0, members.iter().flatten().count() as u64);
+        for (pool, members) in pools.iter().zip(members) {
+            for members in members.chunks(PACKS_AT_ONCE) {
                 let mut whole = Vec::new();
-                for id in tx.owners_sealed_under(Kind::Pack, pool.key.id())? {
-                    inner.monitor.progress("packs", seen.len() as u64, total);
-                    seen.insert(id);
-                    whole.extend(packs.look(inner, tx, keyring, &pool, id, report)?.map(Arc::new));
-                    if options.read_data && whole.len() >= PACKS_AT_ONCE {
-                        packs.read(inner, &pool, &whole, report);
-                    }
-                    if !options.read_data || whole.len() >= PACKS_AT_ONCE {
-                        whole.clear();
-                    }
+                for id in members {
+                    inner.monitor.progress("packs", done, total);
+                    done += 1;
+                    let found = packs.look(inner, tx, keyring, pool, *id, report)?;
+                    whole.extend(found.filter(|_| depth != Depth::Rows));
                 }
-                if options.read_data {
-                    packs.read(inner, &pool, &whole, report);
-                }
+                packs.read(inner, pool, &whole, report);
             }
         }
         inner.monitor.progress("packs", total, total);
-        let rows: HashSet<ObjectId> = tx.object_ids(Kind::Pack)?.into_iter().collect();
-        for id in rows.difference(&seen) {
-            let message = format!("pack {id}: its row is sealed under a key that is not there");
-            report.add(of_pack(*id, ProblemKind::Damaged, message));
-        }
-        for id in tx.object_ids(Kind::Bucket)? {
-            if !rows.contains(&id) {
-                let message = format!("pack {id}: its row is missing, and the keys of its chunks are there");
-                report.add(of_pack(id, ProblemKind::Missing, message));
-            }
-        }
         Ok(packs)
     }
 
@@ -96,49 +113,90 @@ impl Packs {
         pool: &Pool,
         id: ObjectId,
         report: &mut CheckReport,
-    ) -> Result<Option<PackData>> {
-        let Some(row) = tx.object(ObjectKey::new(Kind::Pack, id, 0))? else { return Ok(None) };
-        let directory = match open_directory(keyring, &pool.key, &row) {
-            Ok(directory) => directory,
-            Err(error) => {
-                report.add(of_pack(id, ProblemKind::Damaged, error.to_string()));
+    ) -> Result<Option<Seen>> {
+        let there = tx.object(ObjectKey::new(Kind::Pack, id, 0))?;
+        let opened = match &there {
+            Some(row) => open_directory(keyring, &pool.key, row).map_err(|error| (ProblemKind::Damaged, error)),
+            None => Err((ProblemKind::Missing, Error::damaged(row_is_missing(id)))),
+        };
+        let told = || told_by_file(inner, keyring, &pool.key, id);
+        let (row, directory, bad_row) = match opened {
+            Ok(directory) => (there.clone(), Some(directory), None),
+            Err((kind, error)) if error.kind() == ErrorKind::Damaged => {
+                let (row, directory) = told().unzip();
+                (row, directory, Some((kind, error.to_string())))
+            }
+            Err((kind, error)) => {
+                report.add(of_pack(id, kind, error.to_string()));
                 return Ok(None);
             }
         };
-        let data = match PackData::load(tx, keyring, &pool.key, id) {
-            Ok(Some(data)) => data,
-            Ok(None) => return Ok(None),
+        let bucket = load_bucket(tx, keyring, id);
+        let data = match (row, directory, bucket) {
+            (Some(row), Some(directory), Ok((bucket, version))) => {
+                PackData::of_parts(id, directory.clone(), bucket, version).map(|data| (row, directory, data))
+            }
+            (_, _, Err(error)) => Err(error),
+            _ => Err(Error::damaged("")),
+        };
+        let repairable = data.is_ok();
+        if let Some((kind, message)) = &bad_row {
+            report.add(Problem { repairable, ..of_pack(id, *kind, message.clone()) });
+        }
+        let (row, directory, data) = match data {
+            Ok(data) => data,
             Err(error) => {
-                report.add(of_pack(id, ProblemKind::Damaged, error.to_string()));
+                let message = error.to_string();
+                if !message.is_empty() {
+                    report.add(of_pack(id, ProblemKind::Damaged, message));
+                }
+                let is_there = inner.io.identity(&pack_path(&inner.path, id)).is_ok();
+                // What has no file may be put back from a backup with its rows; what is of a later version is not for us.
+                if is_there && error.kind() == ErrorKind::Damaged {
+                    let rows = [there, tx.object(ObjectKey::new(Kind::Bucket, id, 0))?];
+                    self.mends.push(Mend::Lost { pack: id, project: pool.project, class: pool.class, rows });
+                }
                 return Ok(None);
             }
         };
         report.checked.chunks += data.entries.len() as u64;
         report.checked.bytes += row.body.len() as u64;
-        let len = match check_file(inner, &row, directory.file_bytes(), directory.padding_range().end) {
+        let pack = Seen { data: Arc::new(data), tail: blob::tail(&pool.keys, id, directory.padding, &row.body) };
+        let data = &pack.data;
+        let len = match check_file(inner, &row, directory.file_bytes(), data.padding.end) {
             Ok(()) => directory.file_bytes(),
             Err(BadFile { kind, message, len }) => {
-                report.add(of_pack(id, kind, message));
+                // What stands around the chunks is written anew, if they are this pack's.
+                let repairable = len.is_some_and(|len| len >= data.padding.start) && opens_any(inner, pool, data);
+                report.add(Problem { repairable, ..of_pack(id, kind, message) });
+                if repairable {
+                    self.mends.push(pack.mend());
+                }
                 if len.is_none() {
                     self.lost.push(id);
                 }
                 len.unwrap_or(0)
             }
         };
-        let trouble = (len < directory.file_bytes()).then(|| {
+        let cut = (len < data.padding.start).then(|| {
             let (kind, what) = match len {
                 0 => (ProblemKind::Missing, "has no file".to_owned()),
                 len => (ProblemKind::Damaged, format!("ends early, at {len} bytes")),
             };
-            Arc::new(Trouble { kind, file: file_of(id), message: format!("its pack {id} {what}") })
+            let message = format!("its pack {id} {what}");
+            Arc::new(Trouble { kind, file: file_of(id), message, repairable: false })
+        });
+        let of_row = bad_row.map(|(kind, message)| {
+            self.mends.push(Mend::Row { row, instead: there });
+            Arc::new(Trouble { kind, file: file_of(id), message, repairable: true })
         });
         for (slot, entry) in data.entries.iter().enumerate() {
             let end = data.offsets.get(slot).map_or(0, |offset| offset + u64::from(entry.stored_len));
             if data.bucket.get(slot).is_some() {
-                self.add(entry.id, trouble.clone().filter(|_| end > len));
+                self.add(entry.id, cut.clone().filter(|_| end > len).or_else(|| of_row.clone()));
             }
         }
-        Ok((len > 0).then_some(data))
+        Ok((len > 0).then_some(pack))
     }
 
     /// Takes a chunk in; where two packs have it, the one that is whole counts.
@@ -149,22 +207,47 @@ impl Packs {
         }
     }
 
-    /// Opens the chunks of packs.
-    fn read(&mut self, inner: &Inner, pool: &Pool, packs: &[Arc<PackData>], report: &mut CheckReport) {
-        for (pack, found) in packs.iter().zip(read_packs(inner, pool, packs)) {
+    /// Opens the padding of packs and, if asked to, their chunks.
+    fn read(&mut self, inner: &Inner, pool: &Pool, packs: &[Seen], report: &mut CheckReport) {
+        let all: Vec<Arc<PackData>> = packs.iter().map(|pack| pack.data.clone()).collect();
+        for (pack, found) in packs.iter().zip(read_packs(inner, pool, &all, self.depth == Depth::Chunks)) {
+            let id = pack.data.id;
             report.checked.bytes += found.bytes;
             if let Some(message) = found.padding {
-                report.add(of_pack(pack.id, ProblemKind::Damaged, message));
+                let is_mended = self.mends.iter().any(|mend| matches!(mend, Mend::File { pack, .. } if *pack == id));
+                let repairable = is_mended || opens_any(inner, pool, &pack.data);
+                report.add(Problem { repairable, ..of_pack(id, ProblemKind::Damaged, message) });
+                if repairable && !is_mended {
+                    self.mends.push(pack.mend());
+                }
             }
             for (slot, message) in found.chunks {
-                report.add(of_pack(pack.id, ProblemKind::Damaged, message.clone()));
-                if let Some(entry) = pack.entries.get(slot) {
-                    let trouble = Trouble { kind: ProblemKind::Damaged, file: file_of(pack.id), message };
+                report.add(of_pack(id, ProblemKind::Damaged, message.clone()));
+                if let Some(entry) = pack.data.entries.get(slot) {
+                    let (kind, file) = (ProblemKind::Damaged, file_of(id));
+                    let trouble = Trouble { kind, file, message, repairable: false };
                     self.chunks.insert(entry.id, Some(Arc::new(trouble)));
                 }
             }
         }
     }
+}
+
+/// A pack whose rows open.
+struct Seen {
+    data: Arc<PackData>,
+    /// What stands behind the chunks in its file.
+    tail: Vec<u8>,
+}
+
+impl Seen {
+    fn mend(&self) -> Mend {
+        Mend::File { pack: self.data.id, tail_at: self.data.padding.start, tail: self.tail.clone() }
+    }
+}
+
+fn row_is_missing(pack: ObjectId) -> String {
+    format!("pack {pack}: its row is missing, and the keys of its chunks are there")
 }
 
 fn of_pack(pack: ObjectId, kind: ProblemKind, message: String) -> Problem {

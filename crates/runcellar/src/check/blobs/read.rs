@@ -23,8 +23,8 @@ pub(super) struct Found {
     pub(super) bytes: u64,
 }
 
-/// Opens the chunks of packs, several packs at a time.
-pub(super) fn read_packs(inner: &Inner, pool: &Pool, packs: &[Arc<PackData>]) -> Vec<Found> {
+/// Opens the padding and, if asked to, the chunks of packs, several packs at a time.
+pub(super) fn read_packs(inner: &Inner, pool: &Pool, packs: &[Arc<PackData>], chunks: bool) -> Vec<Found> {
     let found: Vec<Mutex<Found>> = packs.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -32,7 +32,7 @@ pub(super) fn read_packs(inner: &Inner, pool: &Pool, packs: &[Arc<PackData>]) ->
             let at = next.fetch_add(1, Ordering::Relaxed);
             packs.get(at).zip(found.get(at))
         } {
-            *found.lock().unwrap_or_else(PoisonError::into_inner) = read_pack(inner, pool, pack);
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = read_pack(inner, pool, pack, chunks);
         }
     };
     let readers = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX).min(packs.len());
@@ -46,14 +46,14 @@ pub(super) fn read_packs(inner: &Inner, pool: &Pool, packs: &[Arc<PackData>]) ->
     found.into_iter().map(|found| found.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
-fn read_pack(inner: &Inner, pool: &Pool, pack: &PackData) -> Found {
+fn read_pack(inner: &Inner, pool: &Pool, pack: &PackData, chunks: bool) -> Found {
     let mut found = Found::default();
     let Ok(file) = inner.io.open(&pack_path(&inner.path, pack.id)) else {
         // That it cannot be opened was found before; a file that goes while it is checked was collected.
         return found;
     };
     let (mut sealed, mut plain) = (Vec::new(), Vec::new());
-    for slot in 0..pack.entries.len() {
+    for slot in 0..if chunks { pack.entries.len() } else { 0 } {
         match read_chunk(inner, pool, pack, &*file, slot, (&mut sealed, &mut plain)) {
             Ok(bytes) => found.bytes += bytes,
             Err(error) => found.chunks.push((slot, error.to_string())),
@@ -61,6 +61,16 @@ fn read_pack(inner: &Inner, pool: &Pool, pack: &PackData) -> Found {
     }
     found.padding = check_padding(pool, pack, &*file).err().map(|error| error.to_string());
     found
+}
+
+/// Returns whether any chunk opens where it should stand: then the file is this pack's.
+pub(super) fn opens_any(inner: &Inner, pool: &Pool, pack: &PackData) -> bool {
+    let Ok(file) = inner.io.open(&pack_path(&inner.path, pack.id)) else { return false };
+    let (mut sealed, mut plain) = (Vec::new(), Vec::new());
+    (0..pack.entries.len()).any(|slot| {
+        let read = read_chunk(inner, pool, pack, &*file, slot, (&mut sealed, &mut plain));
+        read.is_ok_and(|bytes| bytes > 0)
+    })
 }
 
 /// Opens a chunk and compares its id; returns the bytes that it takes in the file.
