@@ -91,23 +91,20 @@ pub(crate) fn pack_into(bytes: &[u8], method: Method, out: &mut Vec<u8>) -> bool
     packed.is_ok()
 }
 
-/// Appends the content of a frame, which is exactly `len` bytes long; nothing if it is refused.
+/// Fills `out` with the content of a frame, which is exactly as long; what is in it is not said if the frame is refused.
 ///
 /// # Errors
 /// [`FormatError::Malformed`] if it is not one whole frame of such content.
-pub(crate) fn unpack_exactly(what: &'static str, bytes: &[u8], len: usize, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn unpack_exactly(what: &'static str, bytes: &[u8], out: &mut [u8]) -> Result<()> {
     let malformed = |reason| Err(FormatError::Malformed { what, reason });
     if !bytes.starts_with(&MAGIC) || find_frame_compressed_size(bytes) != Ok(bytes.len()) {
         return malformed("not one whole zstd frame");
     }
-    if !matches!(get_frame_content_size(bytes), Ok(Some(said)) if said == len as u64) {
+    if !matches!(get_frame_content_size(bytes), Ok(Some(said)) if said == out.len() as u64) {
         return malformed("zstd content of another length");
     }
-    let from = out.len();
-    out.resize(from + len, 0);
-    if DECOMPRESSOR.with_borrow_mut(|context| context.decompress(&mut out[from..], bytes)) == Ok(len) {
-        return Ok(());
+    match DECOMPRESSOR.with_borrow_mut(|context| context.decompress(out, bytes)) {
+        Ok(len) if len == out.len() => Ok(()),
+        _ => malformed("zstd refuses the bytes"),
     }
-    out.truncate(from);
-    malformed("zstd refuses the bytes")
 }

@@ -67,10 +67,15 @@ fn noise(len: usize) -> Vec<u8> {
     std::iter::repeat_with(|| next().to_le_bytes()).flatten().take(len).collect()
 }
 
-/// Float32 weights: sums of noise, about a normal distribution of deviation 0.02.
+/// Float32 weights: of a normal distribution of deviation 0.02, two of two uniform numbers (Box and Muller, 1958).
 fn weights(len: usize) -> Vec<u8> {
-    let sum = |bytes: &[u8]| bytes.iter().map(|byte| f32::from(*byte) - 127.5).sum::<f32>() * 1e-4;
-    noise(2 * len).chunks(8).flat_map(|bytes| sum(bytes).to_le_bytes()).collect()
+    let uniform = |bytes: &[u8; 8]| (u64::from_le_bytes(*bytes) as f64 + 1.0) / (u64::MAX as f64 + 1.0);
+    let pair = |bytes: &[u8; 16]| {
+        let (radius, angle) = (uniform(bytes.first_chunk().expect("16")), uniform(bytes.last_chunk().expect("16")));
+        let (sine, cosine) = (angle * std::f64::consts::TAU).sin_cos();
+        [sine, cosine].map(|share| ((-2.0 * radius.ln()).sqrt() * share * 0.02) as f32)
+    };
+    noise(2 * len).as_chunks().0.iter().flat_map(pair).flat_map(f32::to_le_bytes).collect()
 }
 
 fn stored(workspace: &Path) -> u64 {

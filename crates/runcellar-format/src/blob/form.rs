@@ -73,31 +73,31 @@ pub fn encode(form: Form, effort: Effort, content: &[u8], out: &mut Vec<u8>) -> 
     Form::Raw
 }
 
-/// Appends the content that `stored` holds: exactly `raw_len` bytes, as the directory says.
+/// Fills `out` with the content that `stored` holds, which is as long as `out`.
 ///
 /// # Errors
-/// [`FormatError::Limit`] for a length above [`CHUNK_BYTES_MAX`], before anything is allocated; else
-/// [`FormatError::Malformed`] and [`FormatError::Truncated`] for what no writer makes. Then nothing was appended.
-pub fn decode(form: Form, raw_len: usize, stored: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    if raw_len > CHUNK_BYTES_MAX {
-        return Err(FormatError::Limit { what: WHAT, found: raw_len as u64, limit: CHUNK_BYTES_MAX as u64 });
+/// [`FormatError::Limit`] for a length above [`CHUNK_BYTES_MAX`]; else [`FormatError::Malformed`] and
+/// [`FormatError::Truncated`] for what no writer makes. Then `out` holds nothing of use.
+pub fn decode(form: Form, stored: &[u8], out: &mut [u8]) -> Result<()> {
+    if out.len() > CHUNK_BYTES_MAX {
+        return Err(FormatError::Limit { what: WHAT, found: out.len() as u64, limit: CHUNK_BYTES_MAX as u64 });
     }
     let malformed = |reason| Err(FormatError::Malformed { what: WHAT, reason });
     if form == Form::Raw {
-        if stored.len() != raw_len {
+        if stored.len() != out.len() {
             return malformed("raw content is of another length than said");
         }
-        out.extend_from_slice(stored);
+        out.copy_from_slice(stored);
         return Ok(());
     }
-    if stored.len() >= raw_len {
+    if stored.len() >= out.len() {
         return malformed("no smaller than its content");
     }
     match form {
-        Form::Raw | Form::Zstd => zframe::unpack_exactly(WHAT, stored, raw_len, out),
-        Form::Planes2 => planes::decode::<2>(stored, raw_len, out),
-        Form::Planes4 => planes::decode::<4>(stored, raw_len, out),
-        Form::Planes8 => planes::decode::<8>(stored, raw_len, out),
+        Form::Raw | Form::Zstd => zframe::unpack_exactly(WHAT, stored, out),
+        Form::Planes2 => planes::decode::<2>(stored, out),
+        Form::Planes4 => planes::decode::<4>(stored, out),
+        Form::Planes8 => planes::decode::<8>(stored, out),
     }
 }
 
@@ -126,9 +126,9 @@ mod tests {
                 let content = counters(len);
                 let (took, bytes) = stored(form, &content);
                 assert!(took == form || len < 1000, "{form:?} of {len}");
-                let mut out = b"before".to_vec();
-                decode(took, len, &bytes, &mut out).expect("just written");
-                assert_eq!(out.strip_prefix(b"before"), Some(&*content), "{form:?} of {len}");
+                let mut out = vec![0xa5; len];
+                decode(took, &bytes, &mut out).expect("just written");
+                assert_eq!(out, content, "{form:?} of {len}");
             }
         }
     }
@@ -143,22 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn lengths_other_than_those_said_are_refused_and_nothing_is_appended() {
+    fn lengths_other_than_those_said_are_refused() {
         for form in ALL {
             let content = counters(10_000);
             let (_, bytes) = stored(form, &content);
-            let mut out = b"before".to_vec();
+            let decoded = |len: usize, bytes: &[u8]| decode(form, bytes, &mut vec![0; len]);
             for len in [0, 1, 9_992, 9_999, 10_001, 10_008, CHUNK_BYTES_MAX] {
-                assert!(decode(form, len, &bytes, &mut out).is_err(), "{form:?} as {len}");
+                assert!(decoded(len, &bytes).is_err(), "{form:?} as {len}");
             }
             for len in [0, 1, bytes.len() - 1] {
-                assert!(decode(form, content.len(), &bytes[..len], &mut out).is_err(), "{form:?} cut to {len}");
+                assert!(decoded(content.len(), &bytes[..len]).is_err(), "{form:?} cut to {len}");
             }
             let longer = [&*bytes, &[0]].concat();
-            assert!(decode(form, content.len(), &longer, &mut out).is_err(), "{form:?} with a byte more");
-            let over = decode(form, CHUNK_BYTES_MAX + 1, &bytes, &mut out);
-            assert!(matches!(over, Err(FormatError::Limit { .. })), "{form:?}");
-            assert_eq!(out, b"before");
+            assert!(decoded(content.len(), &longer).is_err(), "{form:?} with a byte more");
+            assert!(matches!(decoded(CHUNK_BYTES_MAX + 1, &bytes), Err(FormatError::Limit { .. })), "{form:?}");
         }
     }
 }

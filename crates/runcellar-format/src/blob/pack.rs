@@ -378,9 +378,9 @@ mod tests {
         for (index, (entry, at)) in (1..).zip(directory.entries.iter().zip(directory.offsets())) {
             let mut sealed = file[at as usize..][..entry.stored_len as usize].to_vec();
             let key = Secret::new([index; 32]);
-            open_chunk(WORKSPACE, &key, entry.id, entry.form, entry.raw_len, &mut sealed)?;
-            let mut content = Vec::new();
-            super::super::decode(entry.form, entry.raw_len as usize, &sealed, &mut content)?;
+            let stored = open_chunk(WORKSPACE, &key, entry.id, entry.form, entry.raw_len, &mut sealed)?;
+            let mut content = vec![0; entry.raw_len as usize];
+            super::super::decode(entry.form, stored, &mut content)?;
             contents.push(content);
         }
         Ok(contents)

@@ -3,6 +3,9 @@
 //! Of a trained float32 the sign and most of the exponent stand in one byte, which takes few values; the bits of the
 //! other bytes are noise. Apart, one plane shrinks to a third and the others are copied; together, nothing repeats.
 
+use std::array;
+use std::cell::RefCell;
+
 use super::counts::Counts;
 use super::form::Effort;
 use crate::codec::Reader;
@@ -19,6 +22,14 @@ const HEAD_BYTES: usize = 5;
 const BITS_WORTH_PACKING: f32 = 7.8;
 /// A plane whose bytes carry less repeats itself: without repetitions a byte takes a bit at least.
 const BITS_OF_REPETITION: f32 = 1.0;
+
+/// Elements that are put together at once.
+const BLOCK: usize = 16;
+
+thread_local! {
+    /// Planes that were unpacked: no more than a chunk has bytes.
+    static UNPACKED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Appends the planes of elements of `STRIDE` bytes, then the bytes at the end that do not fill one.
 pub(super) fn encode<const STRIDE: usize>(content: &[u8], effort: Effort, out: &mut Vec<u8>) {
@@ -57,30 +68,53 @@ fn copy_plane<const STRIDE: usize>(elements: &[[u8; STRIDE]], index: usize, out:
     out.extend(elements.iter().map(|element| element[index]));
 }
 
-/// Appends the content whose planes `stored` holds.
-pub(super) fn decode<const STRIDE: usize>(stored: &[u8], raw_len: usize, out: &mut Vec<u8>) -> Result<()> {
-    let (count, tail_len) = (raw_len / STRIDE, raw_len % STRIDE);
+/// Fills `out` with the content whose planes `stored` holds. What is stored as it is, is read where it stands.
+pub(super) fn decode<const STRIDE: usize>(stored: &[u8], out: &mut [u8]) -> Result<()> {
+    let (elements, tail) = out.as_chunks_mut::<STRIDE>();
+    let count = elements.len();
     let mut reader = Reader::new(WHAT, stored);
-    let mut planes = Vec::with_capacity(count * STRIDE);
-    for _ in 0..STRIDE {
-        let tag = reader.u8()?;
-        let bytes = reader.bytes(u32::MAX)?;
-        match tag {
-            RAW if bytes.len() == count => planes.extend_from_slice(bytes),
-            RAW => return Err(reader.malformed("a raw plane of another length than its elements")),
-            ZSTD if bytes.len() < count => zframe::unpack_exactly(WHAT, bytes, count, &mut planes)?,
-            ZSTD => return Err(reader.malformed("a plane no smaller than its content")),
-            _ => return Err(reader.malformed("a plane of an unknown form")),
+    UNPACKED.with_borrow_mut(|unpacked| {
+        if unpacked.len() < count * STRIDE {
+            unpacked.resize(count * STRIDE, 0);
+        }
+        let mut room = unpacked.as_mut_slice();
+        let mut planes: [&[u8]; STRIDE] = [&[]; STRIDE];
+        for plane in &mut planes {
+            let tag = reader.u8()?;
+            let bytes = reader.bytes(u32::MAX)?;
+            *plane = match tag {
+                RAW if bytes.len() == count => bytes,
+                RAW => return Err(reader.malformed("a raw plane of another length than its elements")),
+                ZSTD if bytes.len() < count => {
+                    let (own, rest) = room.split_at_mut(count);
+                    zframe::unpack_exactly(WHAT, bytes, own)?;
+                    room = rest;
+                    own
+                }
+                ZSTD => return Err(reader.malformed("a plane no smaller than its content")),
+                _ => return Err(reader.malformed("a plane of an unknown form")),
+            };
+        }
+        join(&planes, elements);
+        Ok(())
+    })?;
+    tail.copy_from_slice(reader.take(tail.len())?);
+    reader.finish()
+}
+
+/// Puts the bytes of elements together.
+fn join<const STRIDE: usize>(planes: &[&[u8]; STRIDE], elements: &mut [[u8; STRIDE]]) {
+    // Blocks of a length that the compiler knows become a few instructions on vectors.
+    let blocks = planes.map(|plane| plane.as_chunks::<BLOCK>().0);
+    let (joined, rest) = elements.as_chunks_mut::<BLOCK>();
+    for (number, joined) in joined.iter_mut().enumerate() {
+        let block = blocks.map(|blocks| &blocks[number]);
+        for (at, element) in joined.iter_mut().enumerate() {
+            *element = array::from_fn(|plane| block[plane][at]);
         }
     }
-    let tail = reader.take(tail_len)?;
-    reader.finish()?;
-    let from = out.len();
-    out.resize(from + count * STRIDE, 0);
-    let (elements, _) = out.split_at_mut(from).1.as_chunks_mut::<STRIDE>();
-    for (index, plane) in planes.chunks_exact(count.max(1)).enumerate() {
-        elements.iter_mut().zip(plane).for_each(|(element, byte)| element[index] = *byte);
+    let from = planes.first().map_or(0, |plane| plane.len()) - rest.len();
+    for (at, element) in (from..).zip(rest) {
+        *element = array::from_fn(|plane| planes[plane][at]);
     }
-    out.extend_from_slice(tail);
-    Ok(())
 }

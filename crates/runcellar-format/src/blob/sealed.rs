@@ -35,26 +35,25 @@ pub fn seal_chunk(
     text.extend_from_slice(&tag);
 }
 
-/// Decrypts a sealed chunk in place and drops its tag: what is left is for [`decode`](super::decode).
+/// Decrypts a sealed chunk in place and returns it without its tag, for [`decode`](super::decode).
 ///
 /// # Errors
-/// [`FormatError::Damaged`] if it is another chunk, sealed under another key, or was changed; then `sealed` is empty.
-pub fn open_chunk(
+/// [`FormatError::Damaged`] if it is another chunk, sealed under another key, or was changed; then nothing in `sealed` is
+/// of use.
+pub fn open_chunk<'a>(
     workspace: WorkspaceId,
     key: &Secret,
     id: ChunkId,
     form: Form,
     raw_len: u32,
-    sealed: &mut Vec<u8>,
-) -> Result<()> {
+    sealed: &'a mut [u8],
+) -> Result<&'a [u8]> {
     let (aead, nonce) = cipher(key, id, form);
     if let Some((text, tag)) = sealed.split_last_chunk_mut()
         && aead.open(nonce, &associated(workspace, id, form, raw_len), text, tag)
     {
-        sealed.truncate(sealed.len() - TAG_BYTES);
-        return Ok(());
+        return Ok(text);
     }
-    sealed.clear();
     Err(FormatError::Damaged { what: Kind::Chunk.name() })
 }
 
@@ -84,7 +83,7 @@ mod tests {
         assert_eq!(sealed.len(), 7 + CHUNK_OVERHEAD_BYTES);
         let open = |workspace, key: Secret, id, form, raw_len, sealed: &[u8]| {
             let mut text = sealed.to_vec();
-            open_chunk(workspace, &key, id, form, raw_len, &mut text).map(|()| text)
+            open_chunk(workspace, &key, id, form, raw_len, &mut text).map(<[u8]>::to_vec)
         };
         assert_eq!(open(WORKSPACE, key(), ID, Form::Raw, 7, &sealed), Ok(b"content".to_vec()));
         for refused in [

@@ -32,7 +32,7 @@ const PACKS_CHANGED_FIELD: u16 = 3;
 pub use gc::{CollectOptions, Collected};
 pub(crate) use gc::{drop_chunks, remove_rows};
 pub use get::Hurt;
-pub(crate) use get::{Got, check_path, get};
+pub(crate) use get::{Got, check_path, get, open_content};
 pub(crate) use hold::{is_hold, is_put_under_way};
 pub(crate) use manifest::{ManifestReader, ReadEntry, path_order, put_manifest, remove_manifest};
 pub(crate) use of_run::{add_to_pool, add_to_run, files_of_run, pool_of_run, read_file};

@@ -24,7 +24,7 @@ use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
 use plan::Plan;
 pub(crate) use plan::check_path;
-pub(crate) use read::{PackReader, Placed};
+pub(crate) use read::{PackReader, Placed, open_content};
 
 /// Workers at most.
 const WORKERS_MAX: usize = 8;

@@ -15,6 +15,10 @@ use crate::{Error, ErrorKind, Result};
 /// Pack files that a reader keeps open at most.
 const FILES_MAX: usize = 16;
 
+/// Sealed chunks that stand one after the other are read together until they are this long: small ones take few calls, and
+/// what was read is still in the processor's cache when it is opened.
+const READ_BYTES: u64 = 256 << 10;
+
 /// A chunk, and where it is.
 #[derive(Clone)]
 pub(crate) struct Placed {
@@ -56,6 +60,10 @@ impl Placed {
         self.pack.entries.get(self.slot).map_or(0, |entry| entry.raw_len)
     }
 
+    fn stored_len(&self) -> u64 {
+        self.pack.entries.get(self.slot).map_or(0, |entry| entry.stored_len.into())
+    }
+
     fn is_followed_by(&self, next: &Placed) -> bool {
         Arc::ptr_eq(&self.pack, &next.pack) && self.slot + 1 == next.slot
     }
@@ -84,7 +92,14 @@ impl<'a> PackReader<'a> {
 
     /// Opens chunks in order and calls `each` with the content of each.
     pub(crate) fn read(&mut self, chunks: &[Placed], each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        for run in chunks.chunk_by(Placed::is_followed_by) {
+        let mut bytes = 0;
+        let is_read_with = |chunk: &Placed, next: &Placed| {
+            bytes += chunk.stored_len();
+            let more = chunk.is_followed_by(next) && bytes < READ_BYTES;
+            bytes = if more { bytes } else { 0 };
+            more
+        };
+        for run in chunks.chunk_by(is_read_with) {
             match self.read_run(run, each)? {
                 Read::Done => {}
                 // Written into another pack since it was looked up.
@@ -111,50 +126,26 @@ impl<'a> PackReader<'a> {
     fn read_run(&mut self, run: &[Placed], each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Read> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Read::Done) };
         let (start, end) = (span(first)?.0, span(last)?.1);
-        let bytes = match self.bytes(first.pack.id, start, end)? {
-            Ok(bytes) => bytes,
+        let len = match self.bytes(first.pack.id, start, end)? {
+            Ok(len) => len,
             Err(gone) => return Ok(Read::Gone(gone)),
         };
-        let mut rest = bytes.as_slice();
+        let mut rest = self.sealed.get_mut(..len).unwrap_or_default();
         for chunk in run {
             let (from, to) = span(chunk)?;
-            let Some((sealed, after)) = rest.split_at_checked(usize::try_from(to - from).unwrap_or(usize::MAX)) else {
-                let message = format!("pack {}: ends early, at {} bytes", chunk.pack.id, start + bytes.len() as u64);
+            let stored_len = usize::try_from(to - from).unwrap_or(usize::MAX);
+            let Some((sealed, after)) = rest.split_at_mut_checked(stored_len) else {
+                let message = format!("pack {}: ends early, at {} bytes", chunk.pack.id, start + len as u64);
                 return Err(Error::damaged(message));
             };
             rest = after;
-            let plain = self.open(chunk, sealed)?;
-            each(plain)?;
+            each(open_content(self.inner, self.pool, &chunk.pack, chunk.slot, sealed, &mut self.plain)?)?;
         }
         Ok(Read::Done)
     }
 
-    fn open(&mut self, chunk: &Placed, sealed: &[u8]) -> Result<&[u8]> {
-        let (pack, slot) = (&chunk.pack, chunk.slot);
-        let damaged = || format!("chunk {slot} of pack {}", pack.id);
-        let (Some(entry), Some(key)) = (pack.entries.get(slot), pack.bucket.get(slot)) else {
-            return Err(Error::damaged(format!("{}: missing", damaged())));
-        };
-        self.sealed.clear();
-        self.sealed.extend_from_slice(sealed);
-        blob::open_chunk(self.inner.id, key, entry.id, entry.form, entry.raw_len, &mut self.sealed)
-            .map_err(|cause| Error::format(damaged(), cause))?;
-        let plain = if entry.form == Form::Raw {
-            &self.sealed
-        } else {
-            self.plain.clear();
-            blob::decode(entry.form, entry.raw_len as usize, &self.sealed, &mut self.plain)
-                .map_err(|cause| Error::format(damaged(), cause))?;
-            &self.plain
-        };
-        if self.pool.keys.chunk_id(plain) != entry.id {
-            return Err(Error::damaged(format!("{}: its content is not what its id says", damaged())));
-        }
-        Ok(plain)
-    }
-
-    /// Reads a stretch of a pack; the inner error says that its file is not there.
-    fn bytes(&mut self, pack: ObjectId, start: u64, end: u64) -> Result<Result<Vec<u8>>> {
+    /// Reads a stretch of a pack into `sealed` and returns how long it is; the inner error says that its file is not there.
+    fn bytes(&mut self, pack: ObjectId, start: u64, end: u64) -> Result<Result<usize>> {
         let path = pack_path(&self.inner.path, pack);
         let file = match self.files.get(&pack) {
             Some(file) => file.clone(),
@@ -177,8 +168,43 @@ impl<'a> PackReader<'a> {
         let len = usize::try_from(end - start).unwrap_or(usize::MAX);
         // What the disk does not give back is lost as what it gives back changed: the rest comes out all the same.
         let unreadable = |cause| Error::damaged(format!("pack {pack}: cannot be read: {cause}")).with_cause(cause);
-        io::read_range(&*file, start, len).map_err(unreadable).map(Ok)
+        // What was there before is read over; it would take as long to clear it as to decrypt a third of it.
+        if self.sealed.len() < len {
+            self.sealed.resize(len, 0);
+        }
+        io::read_into(&*file, start, self.sealed.get_mut(..len).unwrap_or_default()).map_err(unreadable).map(Ok)
     }
+}
+
+/// Opens a chunk in place and compares its content with its id. `plain` is room for content that is stored in another form.
+pub(crate) fn open_content<'a>(
+    inner: &Inner,
+    pool: &Pool,
+    pack: &PackData,
+    slot: usize,
+    sealed: &'a mut [u8],
+    plain: &'a mut Vec<u8>,
+) -> Result<&'a [u8]> {
+    let noun = || format!("chunk {slot} of pack {}", pack.id);
+    let (Some(entry), Some(key)) = (pack.entries.get(slot), pack.bucket.get(slot)) else {
+        return Err(Error::damaged(format!("{}: missing", noun())));
+    };
+    let stored = blob::open_chunk(inner.id, key, entry.id, entry.form, entry.raw_len, sealed)
+        .map_err(|cause| Error::format(noun(), cause))?;
+    let content = if entry.form == Form::Raw {
+        stored
+    } else {
+        if plain.len() < entry.raw_len as usize {
+            plain.resize(entry.raw_len as usize, 0);
+        }
+        let plain = plain.get_mut(..entry.raw_len as usize).unwrap_or_default();
+        blob::decode(entry.form, stored, plain).map_err(|cause| Error::format(noun(), cause))?;
+        plain
+    };
+    if pool.keys.chunk_id(content) != entry.id {
+        return Err(Error::damaged(format!("{}: its content is not what its id says", noun())));
+    }
+    Ok(content)
 }
 
 /// Where a chunk begins and ends in its file.

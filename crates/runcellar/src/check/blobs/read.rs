@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use runcellar_format::blob::{self, PADDING_BYTES_MIN};
 
-use crate::blob::{PackData, Pool, pack_path};
+use crate::blob::{PackData, Pool, open_content, pack_path};
 use crate::io::{self, IoFile};
 use crate::workspace::Inner;
 use crate::{Error, Result};
@@ -82,8 +82,7 @@ fn read_chunk(
     slot: usize,
     (sealed, plain): (&mut Vec<u8>, &mut Vec<u8>),
 ) -> Result<u64> {
-    let (Some(entry), Some(key), Some(offset)) =
-        (pack.entries.get(slot), pack.bucket.get(slot), pack.offsets.get(slot))
+    let (Some(entry), Some(_), Some(offset)) = (pack.entries.get(slot), pack.bucket.get(slot), pack.offsets.get(slot))
     else {
         // Its key was dropped: nobody can read it, and nothing needs it.
         return Ok(0);
@@ -93,19 +92,7 @@ fn read_chunk(
     let read = io::read_into(file, *offset, sealed);
     let read = read.map_err(|cause| Error::damaged(format!("{}: cannot be read: {cause}", noun())))?;
     sealed.truncate(read);
-    blob::open_chunk(inner.id, key, entry.id, entry.form, entry.raw_len, sealed)
-        .map_err(|cause| Error::format(noun(), cause))?;
-    plain.clear();
-    let content = if entry.form == blob::Form::Raw {
-        &*sealed
-    } else {
-        blob::decode(entry.form, entry.raw_len as usize, sealed, plain)
-            .map_err(|cause| Error::format(noun(), cause))?;
-        &*plain
-    };
-    if pool.keys.chunk_id(content) != entry.id {
-        return Err(Error::damaged(format!("{}: its content is not what its id says", noun())));
-    }
+    open_content(inner, pool, pack, slot, sealed, plain)?;
     Ok(entry.stored_len.into())
 }
 
