@@ -1,15 +1,15 @@
 //! What is to be put: files and folders of this machine, bytes at hand, references.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use runcellar_format::record::Reference;
 
+use super::listed::Listed;
 use super::name::{checked_alias, checked_artifact};
-use crate::blob::{Source, What, check_path, path_order};
+use crate::blob::{Source, What, check_path};
 use crate::{Error, Json, Result};
 
 /// What becomes of symbolic links.
@@ -34,25 +34,9 @@ pub struct ArtifactDraft {
     pub metadata: Json,
     /// Aliases that are to name the version.
     pub(super) aliases: Vec<String>,
-    pub(super) entries: BTreeMap<SortedPath, What>,
+    listed: Listed,
     /// Sockets, FIFOs and devices that were passed over.
     pub(super) skipped: Vec<PathBuf>,
-}
-
-/// A path in the order of manifests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SortedPath(pub(super) Vec<u8>);
-
-impl Ord for SortedPath {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        path_order(&self.0, &other.0)
-    }
-}
-
-impl PartialOrd for SortedPath {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 impl ArtifactDraft {
@@ -67,7 +51,7 @@ impl ArtifactDraft {
             description: String::new(),
             metadata: Json::Map(Vec::new()),
             aliases: Vec::new(),
-            entries: BTreeMap::new(),
+            listed: Listed::default(),
             skipped: Vec::new(),
         })
     }
@@ -111,7 +95,10 @@ impl ArtifactDraft {
         if kind.is_dir() {
             return Err(Error::invalid(format!("{}: a directory, where a file is expected", path.display())));
         }
-        self.add_found(name, path, kind)
+        match self.what(path, kind)? {
+            Some(what) => self.add(&name, what),
+            None => Ok(()),
+        }
     }
 
     /// Adds what is below a directory, by paths relative to it, or below `name`.
@@ -121,11 +108,21 @@ impl ArtifactDraft {
     /// # Errors
     /// If something cannot be read, or stands under a path already.
     pub fn add_dir(&mut self, path: &Path, name: Option<&str>, links: Links) -> Result<()> {
-        let walk = walkdir::WalkDir::new(path).min_depth(1).sort_by_file_name().follow_links(links == Links::Follow);
         if !fs::metadata(path).map_err(|cause| Error::io("read", path, cause))?.is_dir() {
             return Err(Error::invalid(format!("{}: not a directory", path.display())));
         }
-        for found in walk {
+        let walked = self.walk(path, name, links);
+        self.skipped.sort();
+        let twice = self.listed.sort();
+        walked.and_then(|()| twice.map_or(Ok(()), |twice| Err(self.is_there(&twice))))
+    }
+
+    fn walk(&mut self, path: &Path, name: Option<&str>, links: Links) -> Result<()> {
+        let mut relative = name.map(|name| [name.as_bytes(), b"/"].concat()).unwrap_or_default();
+        let prefix = relative.len();
+        let folder = std::path::absolute(path).map_err(|cause| Error::io("read", path, cause))?;
+        let folder = self.listed.folder(folder, prefix);
+        for found in walkdir::WalkDir::new(path).min_depth(1).follow_links(links == Links::Follow) {
             let found = found.map_err(|cause| {
                 let at = cause.path().unwrap_or(path).to_owned();
                 let why = cause.to_string();
@@ -139,9 +136,14 @@ impl ArtifactDraft {
                 continue;
             }
             let below = found.path().strip_prefix(path).unwrap_or(found.path());
-            let mut relative = name.map(|name| [name.as_bytes(), b"/"].concat()).unwrap_or_default();
+            relative.truncate(prefix);
             relative.extend_from_slice(below.as_os_str().as_bytes());
-            self.add_found(relative, found.path(), kind)?;
+            check_path(&relative)?;
+            if kind.is_file() {
+                self.listed.push_file(folder, &relative);
+            } else if let Some(what) = self.what(found.path(), kind)? {
+                self.listed.push_other(&relative, what);
+            }
         }
         Ok(())
     }
@@ -151,7 +153,7 @@ impl ArtifactDraft {
     /// # Errors
     /// If something stands under the name already.
     pub fn add_bytes(&mut self, name: &str, bytes: Vec<u8>) -> Result<()> {
-        self.add(name.as_bytes().to_vec(), What::Bytes(bytes))
+        self.add(name.as_bytes(), What::Bytes(bytes))
     }
 
     /// Adds something that lies elsewhere. It is never fetched.
@@ -163,54 +165,44 @@ impl ArtifactDraft {
             return Err(Error::invalid(format!("reference {uri:?}: not a URI")));
         }
         let digest = digest.unwrap_or_default().to_owned();
-        self.add(name.as_bytes().to_vec(), What::Reference(Reference { uri: uri.to_owned(), size, digest }))
+        self.add(name.as_bytes(), What::Reference(Reference { uri: uri.to_owned(), size, digest }))
     }
 
-    fn add_found(&mut self, name: Vec<u8>, path: &Path, kind: fs::FileType) -> Result<()> {
-        let what = if kind.is_symlink() {
-            let target = fs::read_link(path).map_err(|cause| Error::io("read", path, cause))?;
-            What::Link(target.as_os_str().as_bytes().to_vec())
+    /// Returns what is to be put for what was found at a path; none if it is passed over.
+    fn what(&mut self, path: &Path, kind: fs::FileType) -> Result<Option<What>> {
+        let failed = |cause| Error::io("read", path, cause);
+        Ok(if kind.is_symlink() {
+            let target = fs::read_link(path).map_err(failed)?;
+            Some(What::Link(target.into_os_string().into_vec()))
         } else if kind.is_dir() {
-            What::Directory
+            Some(What::Directory)
         } else if kind.is_file() {
-            What::File(std::path::absolute(path).map_err(|cause| Error::io("read", path, cause))?)
+            Some(What::File(std::path::absolute(path).map_err(failed)?))
         } else {
             debug_assert!(kind.is_socket() || kind.is_fifo() || kind.is_char_device() || kind.is_block_device());
             self.skipped.push(path.to_owned());
-            return Ok(());
-        };
-        self.add(name, what)
+            None
+        })
     }
 
-    fn add(&mut self, path: Vec<u8>, what: What) -> Result<()> {
-        check_path(&path)?;
-        let shown = String::from_utf8_lossy(&path).into_owned();
-        match self.entries.entry(SortedPath(path)) {
-            std::collections::btree_map::Entry::Occupied(_) => {
-                Err(Error::new(crate::ErrorKind::Exists, format!("artifact {}: {shown} is in it already", self.name)))
-            }
-            std::collections::btree_map::Entry::Vacant(place) => {
-                place.insert(what);
-                Ok(())
-            }
-        }
+    fn add(&mut self, path: &[u8], what: What) -> Result<()> {
+        check_path(path)?;
+        if self.listed.add(path, what) { Ok(()) } else { Err(self.is_there(path)) }
+    }
+
+    fn is_there(&self, path: &[u8]) -> Error {
+        let shown = String::from_utf8_lossy(path);
+        Error::new(crate::ErrorKind::Exists, format!("artifact {}: {shown} is in it already", self.name))
     }
 
     /// Returns what is to be put, in the order of manifests.
     pub(super) fn sources(&self) -> impl Iterator<Item = Result<Source>> {
-        self.entries
-            .iter()
-            .map(|(path, what)| Ok(Source { path: path.0.clone(), what: what.clone(), extra: Vec::new() }))
+        self.listed.sources().map(Ok)
     }
 
     /// Returns how many bytes the files have, as far as that can be told now.
     pub(super) fn bytes(&self) -> u64 {
-        let bytes_of = |what: &What| match what {
-            What::File(path) => fs::metadata(path).map_or(0, |metadata| metadata.len()),
-            What::Bytes(bytes) => bytes.len() as u64,
-            _ => 0,
-        };
-        self.entries.values().map(bytes_of).sum()
+        self.listed.bytes()
     }
 }
 

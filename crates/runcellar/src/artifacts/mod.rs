@@ -14,6 +14,7 @@ mod find;
 mod graph;
 mod label;
 mod link;
+mod listed;
 mod name;
 mod put;
 mod records;
