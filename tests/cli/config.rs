@@ -17,6 +17,7 @@ fn settings_are_listed_read_changed_and_brought_back() {
             "redact",
             "secrets.allow",
             "retention.days",
+            "quota.bytes",
             "project.default",
             "local_only"
         ]
@@ -35,6 +36,23 @@ fn settings_are_listed_read_changed_and_brought_back() {
     assert_eq!(home.json(["config", "set", "console", "off"])["value"], false);
     assert_eq!(home.ok(["config", "unset", "project.default"]), "project.default = default\n");
     assert!(home.ok(["config"]).contains("retention.days   90"));
+}
+
+#[test]
+fn projects_have_quotas_of_their_own() {
+    let home = Home::with_workspace();
+    assert_eq!(home.ok(["config", "set", "quota.bytes:vision", "50GB"]), "quota.bytes:vision = 50000000000\n");
+    let listed = home.json(["config"]);
+    let names: Vec<&str> = listed.as_array().expect("an array").iter().filter_map(|one| one["name"].as_str()).collect();
+    let at = names.iter().position(|name| *name == "quota.bytes").expect("is listed");
+    assert_eq!(names.get(at + 1), Some(&"quota.bytes:vision"));
+    assert_eq!(home.ok(["config", "get", "quota.bytes:vision"]), "50000000000\n");
+    home.ok(["config", "unset", "quota.bytes:vision"]);
+    assert!(!home.ok(["config"]).contains("quota.bytes:vision"));
+    let lines = home.fails(2, ["config", "set", "console:vision", "off"]);
+    assert_eq!(lines, ["runcellar: setting console: holds for all projects, and cannot be set for one"]);
+    let lines = home.fails(2, ["config", "set", "quota.bytes", "much"]);
+    assert_eq!(lines, ["runcellar: quota.bytes: expected a size, such as 50GB or 1.5 TiB, found \"much\""]);
 }
 
 #[test]

@@ -76,3 +76,26 @@ fn there_is_a_table_by_project_run_and_kind() {
     home.fails(2, ["du", "--by", "shape"]);
     home.fails(3, ["du", "--workspace", "absent"]);
 }
+
+#[test]
+fn quotas_are_shown_and_what_is_beyond_them_is_said() {
+    let home = with_runs();
+    assert_eq!(home.json(["du"])["quotas"], serde_json::json!([]));
+    home.ok(["config", "set", "quota.bytes", "1000"]);
+    home.ok(["config", "set", "quota.bytes:birds", "1GiB"]);
+    let json = home.json(["du"]);
+    let quotas = json["quotas"].as_array().expect("a list");
+    assert_eq!((&quotas[0]["project"], &quotas[0]["quota"]), (&serde_json::Value::Null, &1000.into()));
+    assert_eq!(quotas[0]["used"], json["total"]);
+    assert_eq!((&quotas[1]["project"], &quotas[1]["quota"]), (&"birds".into(), &(1_u64 << 30).into()));
+    let outcome = crate::support::outcome(&mut home.command(["du"]));
+    assert!(outcome.stdout.contains("1.0 GiB") && outcome.stdout.contains(" of 1000 B in all"), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("the workspace takes ") && outcome.stderr.contains("over its quota"),
+        "{outcome:?}"
+    );
+    assert!(!outcome.stderr.contains("birds"), "{outcome:?}");
+    let checks = home.json(["doctor"])["checks"].clone();
+    let checks: Vec<_> = checks.as_array().expect("a list").iter().filter(|one| one["name"] == "quota").collect();
+    assert_eq!(checks.iter().map(|one| &one["status"]).collect::<Vec<_>>(), ["warning", "ok"]);
+}

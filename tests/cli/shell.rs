@@ -42,6 +42,27 @@ fn verbs_options_and_runs_are_completed() {
 }
 
 #[test]
+fn artifacts_their_aliases_and_versions_are_completed() {
+    let home = Home::with_workspace();
+    std::fs::write(home.path("file"), "one").expect("writes");
+    home.ok(["artifact", "put", "vision/weights", "file", "--alias", "best"]);
+    home.ok(["artifact", "put", "speech/words", "file"]);
+    home.ok(["artifact", "put", "vision/words", "file"]);
+    std::fs::write(home.path("file"), "two").expect("writes");
+    home.ok(["artifact", "put", "vision/weights", "file", "--alias", "a b"]);
+    assert_eq!(offered(&home, &["artifact", "get", "we"]), ["weights"]);
+    assert_eq!(offered(&home, &["artifact", "show", "sp"]), ["speech/words"], "of two of one name");
+    assert_eq!(offered(&home, &["artifact", "verify", "vision/"]), ["vision/weights", "vision/words"]);
+    assert_eq!(
+        offered(&home, &["artifact", "tag", "weights:"]),
+        ["latest", "best", "v1", "v0"].map(|x| format!("weights:{x}"))
+    );
+    assert_eq!(offered(&home, &["artifact", "rm", "vision/weights:v0", "weights:v"]), ["weights:v1", "weights:v0"]);
+    assert_eq!(offered(&home, &["artifact", "diff", "weights:b"]), ["weights:best"]);
+    assert_eq!(offered(&home, &["artifact", "get", "absent:"]), [""; 0]);
+}
+
+#[test]
 fn without_a_workspace_or_key_nothing_is_asked_or_said() {
     let home = Home::new();
     assert_eq!(offered(&home, &["show", "br"]), [""; 0]);

@@ -216,3 +216,39 @@ def test_a_new_file_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         model.new_file("large", mode="wb") as file,
     ):
         file.write(b"0123456789a")
+
+
+def test_a_workspace_takes_artifacts_without_a_run(
+    ws_dir: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rc.init("p", dir=ws_dir).finish()
+    workspace = rc.Workspace(ws_dir)
+    model = rc.Artifact("raw", type="dataset")
+    model.add_dir(data)
+    stored = workspace.put_artifact(model, "vision", "first")
+    assert (stored.full_name, stored.aliases, stored.made_by()) == (
+        "vision/raw:v0",
+        ["latest", "first"],
+        [],
+    )
+    assert (
+        workspace.put_artifact(model, project="vision", aliases=["a", "b"], compress=True).version
+        == "v0"
+    )
+    assert workspace.artifact("raw:b").aliases == ["latest", "first", "a", "b"]
+    assert workspace.put_artifact(model).project == "default"
+    monkeypatch.setenv("RUNCELLAR_PROJECT", "of-environment")
+    assert workspace.put_artifact(model).project == "of-environment"
+    for wrong in ["v3", "latest", ""]:
+        with pytest.raises(rc.InvalidArgumentError):
+            workspace.put_artifact(model, "vision", wrong)
+    with pytest.raises(rc.InvalidArgumentError):
+        workspace.put_artifact(model, "a/b")
+    with pytest.raises(TypeError):
+        workspace.put_artifact("data")  # type: ignore[arg-type]
+    missing = rc.Artifact("raw")
+    missing.add_file(data / "a.txt")
+    (data / "a.txt").unlink()
+    with pytest.raises(rc.StorageError, match=r"a\.txt"):
+        workspace.put_artifact(missing, "vision")
+    assert len(workspace.artifacts("vision")) == 1

@@ -141,6 +141,15 @@ def run_command(*arguments: str) -> str:
     return done.stdout
 
 
+def test_a_diff_is_what_the_command_prints(ws_dir: str) -> None:
+    for name in ["left", "right"]:
+        with rc.init("p", id=name, config={"name": name, "lr": 0.5}, dir=ws_dir) as run:
+            run.log({"loss": len(name)})
+    printed = json.loads(run_command("diff", "left", "right", "--json", "--workspace", ws_dir))
+    found = rc.Workspace(ws_dir).diff("left", "right")
+    assert printed == found and list(printed) == list(found)
+
+
 def test_the_command_and_the_package_say_the_same(ws_dir: str) -> None:
     config = {"lr": 0.1, "nan": float("nan"), "big": 2**53 + 1, "deep": {"list": [1.0, None]}}
     with rc.init("digits", dir=ws_dir, config=config, tags=["t"], notes="n") as run:

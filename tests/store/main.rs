@@ -29,6 +29,7 @@ mod pack_repair;
 mod planted;
 mod power;
 mod properties;
+mod quotas;
 mod ranks;
 mod reading;
 mod replay;

@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 use clap::builder::StyledStr;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::CompletionCandidate;
-use runcellar::{Environment, OpenOptions, RunInfo, Selection};
+use runcellar::{ArtifactVersion, Environment, OpenOptions, RunInfo, Selection};
 
 use crate::cli::Cli;
 use crate::render::time;
@@ -16,6 +16,10 @@ use crate::session::now_us;
 pub(crate) const VARIABLE: &str = "RUNCELLAR_COMPLETE";
 /// Runs that are offered, the latest: more are no help to anybody.
 const RUNS_MAX: usize = 200;
+/// Artifacts, or versions of one, that are offered.
+const ARTIFACTS_MAX: usize = 200;
+/// The alias of the newest version.
+const LATEST: &str = "latest";
 
 /// Answers if a shell asks, and returns whether one did.
 pub(crate) fn answer() -> Result<bool, clap::Error> {
@@ -50,6 +54,50 @@ fn offer(typed: &OsStr, removed: bool) -> Vec<CompletionCandidate> {
         Some(CompletionCandidate::new(name).help(Some(about)))
     };
     runs.iter().filter_map(offered).take(RUNS_MAX).collect()
+}
+
+/// Offers names of artifacts, and after a colon the aliases and versions of the one that is named.
+pub(crate) fn artifacts(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(typed) = typed.to_str() else { return Vec::new() };
+    let versions = workspace().and_then(|workspace| workspace.artifacts(None).ok()).unwrap_or_default();
+    match typed.split_once(':') {
+        None => names(typed, &versions),
+        Some((name, begun)) => labels(name, begun, &versions),
+    }
+}
+
+/// Offers each artifact once: by its name, or with its project where that is begun or several have the name.
+fn names(typed: &str, versions: &[ArtifactVersion]) -> Vec<CompletionCandidate> {
+    let now = now_us();
+    let is_latest = |version: &&ArtifactVersion| version.aliases.iter().any(|alias| alias == LATEST);
+    let latest: Vec<&ArtifactVersion> = versions.iter().filter(is_latest).collect();
+    let offered = |version: &&ArtifactVersion| {
+        let is_shared = latest.iter().filter(|other| other.name == version.name).count() > 1;
+        let full = format!("{}/{}", version.project, version.name);
+        let fits = |name: &String| name.starts_with(typed) && is_plain(name);
+        let short = Some(version.name.clone()).filter(|_| !is_shared);
+        let name = short.filter(fits).or_else(|| Some(full).filter(|full| fits(full)))?;
+        let kind = if version.kind.is_empty() { "artifact" } else { &version.kind };
+        let about = format!("{kind} of {}, v{} {}", version.project, version.number, time::ago(now, version.created));
+        Some(CompletionCandidate::new(name).help(Some(StyledStr::from(crate::render::visible(&about)))))
+    };
+    latest.iter().filter_map(offered).take(ARTIFACTS_MAX).collect()
+}
+
+/// Offers what may follow the colon: aliases first, then versions from the newest.
+fn labels(name: &str, begun: &str, versions: &[ArtifactVersion]) -> Vec<CompletionCandidate> {
+    let now = now_us();
+    let is_named =
+        |version: &&ArtifactVersion| version.name == name || format!("{}/{}", version.project, version.name) == name;
+    let named: Vec<&ArtifactVersion> = versions.iter().rev().filter(is_named).collect();
+    let offered = |label: &str, version: &ArtifactVersion| {
+        let fits = label.starts_with(begun) && is_plain(label);
+        let about = format!("v{} {}", version.number, time::ago(now, version.created));
+        fits.then(|| CompletionCandidate::new(format!("{name}:{label}")).help(Some(StyledStr::from(about))))
+    };
+    let aliases = named.iter().flat_map(|version| version.aliases.iter().map(move |alias| (alias.clone(), *version)));
+    let numbers = named.iter().map(|version| (format!("v{}", version.number), *version));
+    aliases.chain(numbers).filter_map(|(label, version)| offered(&label, version)).take(ARTIFACTS_MAX).collect()
 }
 
 /// True for what a shell takes as it is: a name could hold anything, and the line is run as it is completed.

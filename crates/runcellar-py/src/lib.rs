@@ -8,6 +8,7 @@ mod artifact;
 mod check;
 mod console;
 mod convert;
+mod diff;
 mod error;
 mod exit;
 mod follow;

@@ -40,9 +40,9 @@ pub(crate) fn to_python<'py>(
     class.call1((steps, values, times, series.sampled, ranks))
 }
 
-/// Returns true if there are references to media in a series.
-pub(crate) fn has_media(series: &Series) -> bool {
-    match &series.values {
+/// Returns true if there are references to media among values.
+pub(crate) fn has_media(values: &SeriesValues) -> bool {
+    match values {
         SeriesValues::Media(_) => true,
         SeriesValues::Mixed(all) => all.iter().any(|value| matches!(value, Value::Media(_))),
         _ => false,

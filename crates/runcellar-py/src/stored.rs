@@ -107,7 +107,7 @@ impl StoredRun {
 
     /// The id.
     #[getter]
-    fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         self.info().id.clone()
     }
 
@@ -352,8 +352,13 @@ impl StoredRun {
         let keys = keys.map(names).transpose()?;
         let window = window(steps, times, rank);
         let points = points.map(|points| count(py, "points", points)).transpose()?;
-        let history = self.detached(py, |workspace, info| workspace.history(info, keys.as_deref(), window, points))?;
-        Ok(Table::of_history(history))
+        let (history, media) = self.detached(py, |workspace, info| {
+            let history = workspace.history(info, keys.as_deref(), window, points)?;
+            let has_media = history.columns.iter().any(|column| series::has_media(&column.values));
+            let media = has_media.then(|| workspace.media(info).map(Arc::new)).transpose()?;
+            Ok((history, media))
+        })?;
+        Ok(Table::of_history(history, media.as_ref()))
     }
 
     /// Read one metric, every point of it, or at most `points` of them; unpacks into steps, values and times.
@@ -382,7 +387,7 @@ impl StoredRun {
                 true => workspace.hidden_series(info, key),
                 false => workspace.series_in(info, key, window, points),
             }?;
-            let media = series::has_media(&series).then(|| workspace.media(info).map(Arc::new)).transpose()?;
+            let media = series::has_media(&series.values).then(|| workspace.media(info).map(Arc::new)).transpose()?;
             Ok((series, media))
         })?;
         Ok(series::to_python(py, series, media.as_ref())?)
@@ -408,7 +413,7 @@ impl StoredRun {
     fn system(&self, py: Python<'_>, keys: Option<&Bound<'_, PyAny>>) -> Result<Table> {
         let keys = keys.map(names).transpose()?;
         let table = self.detached(py, |workspace, info| workspace.system(info, keys.as_deref()))?;
-        Ok(Table::of_history(table))
+        Ok(Table::of_history(table, None))
     }
 
     /// Yield the rows of the run, those that are there and those that come, until it ends.

@@ -2,10 +2,10 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use runcellar::DiskUsage;
+use runcellar::{DiskUsage, QuotaUse};
 
 /// Makes a dict.
-pub(crate) fn to_python<'py>(py: Python<'py>, usage: &DiskUsage) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn to_python<'py>(py: Python<'py>, usage: &DiskUsage, quotas: &[QuotaUse]) -> PyResult<Bound<'py, PyDict>> {
     let projects = PyList::empty(py);
     for project in usage.by_project() {
         let dict = PyDict::new(py);
@@ -25,11 +25,20 @@ pub(crate) fn to_python<'py>(py: Python<'py>, usage: &DiskUsage) -> PyResult<Bou
         dict.set_item("kinds", kinds(py, of_run.kinds.iter().map(|usage| (usage.kind.as_str(), usage.bytes)))?)?;
         runs.append(dict)?;
     }
+    let limits = PyList::empty(py);
+    for quota in quotas {
+        let dict = PyDict::new(py);
+        dict.set_item("project", quota.project.as_ref())?;
+        dict.set_item("quota", quota.quota)?;
+        dict.set_item("used", quota.used)?;
+        limits.append(dict)?;
+    }
     let dict = PyDict::new(py);
     dict.set_item("total", usage.total)?;
     dict.set_item("projects", projects)?;
     dict.set_item("runs", runs)?;
     dict.set_item("kinds", kinds(py, usage.by_kind().into_iter().map(|(kind, bytes)| (kind.as_str(), bytes)))?)?;
+    dict.set_item("quotas", limits)?;
     Ok(dict)
 }
 

@@ -5,15 +5,24 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use runcellar::Selection;
+use runcellar::artifacts::PutSettings;
+use runcellar::{Json, Selection};
 
-use crate::artifact::{StoredArtifact, Texts};
+use crate::artifact::{Draft, StoredArtifact, Texts};
 use crate::convert::Time;
 use crate::error::Result;
 use crate::messages::Messages;
 use crate::open::{self, Missing};
 use crate::stored::{self, StoredRun};
 use crate::table::{RunRows, RunTable, Source, Table};
+
+/// Returns what names a run: its id, or what a user says.
+fn run_name(run: &Bound<'_, PyAny>) -> Result<String> {
+    Ok(match run.cast::<StoredRun>() {
+        Ok(stored) => stored.get().id(),
+        Err(_) => run.extract()?,
+    })
+}
 
 /// An open workspace.
 #[pyclass(frozen, weakref, module = "runcellar")]
@@ -98,6 +107,49 @@ impl Workspace {
         Ok(StoredArtifact::new(self.workspace.clone(), self.messages.clone(), version))
     }
 
+    /// Put two runs side by side: what differs, or with `all` everything.
+    #[pyo3(signature = (left, right, *, all=false))]
+    fn diff<'py>(
+        &self,
+        py: Python<'py>,
+        left: &Bound<'py, PyAny>,
+        right: &Bound<'py, PyAny>,
+        all: bool,
+    ) -> Result<Bound<'py, PyDict>> {
+        let (left, right) = (run_name(left)?, run_name(right)?);
+        let (runs, diff, code) = self.detached(py, |workspace| {
+            let (left, right) = (workspace.find_run(&left)?, workspace.find_run(&right)?);
+            let (mut diff, code) = (workspace.diff(&left, &right)?, workspace.code_diff(&left, &right)?);
+            if !all {
+                diff.leave_out_equal();
+            }
+            Ok(([left, right], diff, code))
+        })?;
+        Ok(crate::diff::to_python(py, runs.each_ref(), &diff, &code)?)
+    }
+
+    /// Store a version of an artifact that no run makes.
+    #[pyo3(signature = (artifact, project=None, aliases=None, *, compress=false))]
+    fn put_artifact(
+        &self,
+        py: Python<'_>,
+        artifact: &Bound<'_, Draft>,
+        project: Option<String>,
+        aliases: Option<Texts>,
+        compress: bool,
+    ) -> Result<StoredArtifact> {
+        let of_environment = || std::env::var("RUNCELLAR_PROJECT").ok().filter(|project| !project.is_empty());
+        let project = match project.or_else(of_environment) {
+            Some(project) => project,
+            None => match self.detached(py, |workspace| workspace.setting("project.default"))? {
+                Json::Text(project) => project,
+                _ => "default".to_owned(),
+            },
+        };
+        let settings = PutSettings { project, run: None, compress, aliases: Texts::list(aliases) };
+        artifact.get().put(py, &self.workspace, &self.messages, &settings)
+    }
+
     /// List the versions of all artifacts, or of those of a project.
     #[pyo3(signature = (project=None))]
     fn artifacts(&self, py: Python<'_>, project: Option<&str>) -> Result<Table> {
@@ -138,8 +190,12 @@ impl Workspace {
 
     /// Say what takes how much of the disk: by project, by run and by kind.
     fn du<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
-        let usage = self.detached(py, |workspace| workspace.disk_usage())?;
-        Ok(crate::usage::to_python(py, &usage)?)
+        let (usage, quotas) = self.detached(py, |workspace| {
+            let usage = workspace.disk_usage()?;
+            let quotas = workspace.quotas_in(&usage)?;
+            Ok((usage, quotas))
+        })?;
+        Ok(crate::usage::to_python(py, &usage, &quotas)?)
     }
 
     /// Shows the workspace and its latest runs in a notebook.

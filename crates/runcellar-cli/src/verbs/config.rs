@@ -1,7 +1,7 @@
 //! `config`: settings of the workspace.
 
 use clap::Subcommand;
-use runcellar::workspace::{SETTINGS, SettingInfo, setting};
+use runcellar::workspace::setting;
 use runcellar::{Json, Workspace};
 
 use crate::failure::Failure;
@@ -17,6 +17,8 @@ Examples:
   runcellar config                                list all settings
   runcellar config set project.default vision
   runcellar config get project.default
+  runcellar config set quota.bytes 200GB          warn when the workspace takes more
+  runcellar config set quota.bytes:vision 50GB    or a project
   runcellar config unset project.default          bring the default back")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -71,24 +73,18 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
 }
 
 fn list(session: &Session, workspace: &Workspace) -> Result<(), Failure> {
-    let value = |info: &'static SettingInfo| Ok::<_, Failure>((info, workspace.setting(info.name)?));
-    let values = SETTINGS.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    let values = workspace.settings()?;
     let shape: Vec<ListedShape<'_>> = values
         .iter()
-        .map(|(info, value)| ListedShape {
-            name: info.name,
-            value: Nested(value),
-            default: info.default,
-            about: info.about,
-        })
+        .map(|(name, info, value)| ListedShape { name, value: Nested(value), default: info.default, about: info.about })
         .collect();
     session.answer(&shape, || {
         let about = Column::left("about").shrink_to(12).priority(1);
         let mut table = Table::new(vec![Column::left("name"), Column::left("value").shrink_to(8), about]);
-        for (info, value) in &values {
+        for (name, info, value) in &values {
             let text = text_of(value);
             let style = if text == info.default { Style::Plain } else { Style::Bold };
-            table.push(vec![info.name.into(), Cell::new(text, style), Cell::new(info.about, Style::Dim)]);
+            table.push(vec![name.as_str().into(), Cell::new(text, style), Cell::new(info.about, Style::Dim)]);
         }
         table.render(session.display.width, session.display.color)
     })
@@ -101,8 +97,8 @@ fn answer(session: &Session, workspace: &Workspace, name: &str) -> Result<(), Fa
 
 fn change(session: &Session, workspace: &Workspace, name: &str, text: Option<&str>) -> Result<(), Failure> {
     // The name is looked at before the value, so that a typo in it is what is reported.
-    let info = setting(name)?;
-    workspace.set_setting(info.name, text)?;
+    setting(name)?;
+    workspace.set_setting(name, text)?;
     let value = workspace.setting(name)?;
     session.answer(&Shape { name, value: Nested(&value) }, || format!("{name} = {}\n", visible(&text_of(&value))))
 }

@@ -1,7 +1,5 @@
 //! `diff`: two runs side by side, and what differs in their code.
 
-use std::time::Duration;
-
 use clap_complete::engine::ArgValueCompleter;
 use runcellar::query::{CodePair, Pair, RunDiff};
 use runcellar::{Json, RunInfo};
@@ -14,9 +12,6 @@ use crate::render::{Style, visible};
 use crate::session::Session;
 use crate::shapes::{Nested, RunName};
 use crate::verbs::ls::json_text;
-
-/// How long the shortest diff of a file is looked for; after that a longer one does.
-const DIFF_WITHIN: Duration = Duration::from_secs(1);
 
 /// Show two runs side by side: config, summary, packages and where the code comes from
 #[derive(Debug, clap::Args)]
@@ -71,9 +66,9 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     };
     let code: Vec<CodeShape> = code.iter().map(code_shape).collect();
     if !args.all {
-        sections(&mut diff).into_iter().for_each(|(_, pairs)| pairs.retain(|pair| !pair.is_equal()));
+        diff.leave_out_equal();
     }
-    let is_empty = sections(&mut diff).iter().all(|(_, pairs)| pairs.is_empty()) && code.is_empty();
+    let is_empty = diff.sections().iter().all(|(_, pairs)| pairs.is_empty()) && code.is_empty();
     if session.json || !is_empty {
         let shape = Shape {
             runs: [RunName::of(&left), RunName::of(&right)],
@@ -95,11 +90,6 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn sections(diff: &mut RunDiff) -> [(&'static str, &mut Vec<Pair>); 4] {
-    let RunDiff { source, config, summary, packages } = diff;
-    [("source", source), ("config", config), ("summary", summary), ("packages", packages)]
-}
-
 fn shapes(pairs: &[Pair]) -> Vec<PairShape<'_>> {
     fn shape(pair: &Pair) -> PairShape<'_> {
         let Pair { name, left, right } = pair;
@@ -112,8 +102,7 @@ fn table(left: &RunInfo, right: &RunInfo, diff: &RunDiff) -> Table {
     let (names, columns) = (Column::left("").shrink_to(12), |run: &RunInfo| Column::left(&run.name).shrink_to(12));
     let mut table = Table::new(vec![names.priority(2), columns(left).priority(1), columns(right).priority(1)]);
     table.push(vec!["id".into(), Cell::new(&left.id, Style::Cyan), Cell::new(&right.id, Style::Cyan)]);
-    let RunDiff { source, config, summary, packages } = diff;
-    for (title, pairs) in [("source", source), ("config", config), ("summary", summary), ("packages", packages)] {
+    for (title, pairs) in diff.sections() {
         if !pairs.is_empty() {
             table.push(Vec::new());
             table.push(vec![Cell::new(title, Style::Bold)]);
@@ -133,19 +122,7 @@ fn table(left: &RunInfo, right: &RunInfo, diff: &RunDiff) -> Table {
 
 /// Returns what differs in a file: as a diff, if both sides are texts.
 fn code_shape(pair: &CodePair) -> CodeShape {
-    let path = String::from_utf8_lossy(&pair.path).into_owned();
-    let change = match (&pair.left, &pair.right) {
-        (None, _) => "added",
-        (_, None) => "removed",
-        _ => "changed",
-    };
-    let text = |side: &Option<Vec<u8>>| String::from_utf8(side.clone().unwrap_or_default()).ok();
-    let diff = text(&pair.left).zip(text(&pair.right)).map(|(left, right)| {
-        let mut lines = similar::TextDiff::configure();
-        let lines = lines.timeout(DIFF_WITHIN).diff_lines(&left, &right);
-        lines.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string()
-    });
-    CodeShape { path, change, diff }
+    CodeShape { path: pair.name(), change: pair.change(), diff: pair.unified() }
 }
 
 /// Returns diffs for people: on a terminal nothing in them drives it.

@@ -1,6 +1,6 @@
 //! `du`: says what takes how much of the disk.
 
-use runcellar::{ProjectUsage, RunUsage, Usage, UsageKind};
+use runcellar::{ProjectUsage, QuotaUse, RunUsage, Usage, UsageKind};
 
 use crate::failure::Failure;
 use crate::render::Style;
@@ -42,6 +42,14 @@ struct Shape<'a> {
     projects: Vec<ProjectShape<'a>>,
     runs: Vec<RunShape<'a>>,
     kinds: Vec<KindShape>,
+    quotas: Vec<QuotaShape<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct QuotaShape<'a> {
+    project: Option<&'a str>,
+    quota: u64,
+    used: u64,
 }
 
 #[derive(serde::Serialize)]
@@ -78,12 +86,14 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     if alone {
         usage.leave_out_shared_memory();
     }
+    let quotas = workspace.quotas_in(&usage)?;
     let by_run = usage.by_run();
     let shape = Shape {
         total: usage.total,
         projects: usage.by_project().into_iter().map(ProjectShape::of).collect(),
         runs: by_run.iter().map(RunShape::of).collect(),
         kinds: usage.by_kind().into_iter().map(|(kind, bytes)| KindShape { kind: kind.as_str(), bytes }).collect(),
+        quotas: quotas.iter().map(QuotaShape::of).collect(),
     };
     session.answer(&shape, || {
         let table = match args.by {
@@ -91,14 +101,25 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
             By::Run => runs(&by_run),
             By::Kind => kinds(&shape),
         };
-        let total = format!("{} in all\n", bytes(usage.total));
+        let whole = shape.quotas.iter().find(|quota| quota.project.is_none());
+        let of = whole.map(|whole| format!(" of {}", bytes(whole.quota))).unwrap_or_default();
+        let total = format!("{}{of} in all\n", bytes(usage.total));
         table.render(session.display.width, session.display.color) + &Style::Dim.paint(&total, session.display.color)
     })?;
+    for quota in quotas.iter().filter(|quota| quota.is_over() && !session.json) {
+        session.warn(&quota.to_string());
+    }
     let shown = by_run.iter().filter(|usage| usage.run.is_some()).count();
     if !session.json && args.by == By::Run && shown > RUNS_MAX {
         session.note(&format!("the largest {RUNS_MAX} of {shown} runs; --json gives all"));
     }
     Ok(())
+}
+
+impl<'a> QuotaShape<'a> {
+    fn of(quota: &'a QuotaUse) -> QuotaShape<'a> {
+        QuotaShape { project: quota.project.as_deref(), quota: quota.quota, used: quota.used }
+    }
 }
 
 impl<'a> ProjectShape<'a> {
@@ -132,16 +153,26 @@ fn whole() -> Cell {
 }
 
 fn projects(shape: &Shape<'_>) -> Table {
-    let mut table = Table::new(vec![
+    let mut head = vec![
         Column::left("project").shrink_to(12).priority(8),
         Column::right("runs").priority(7),
         Column::right("size").priority(9),
-    ]);
+    ];
+    let has_quotas = shape.quotas.iter().any(|quota| quota.project.is_some());
+    if has_quotas {
+        head.push(Column::right("quota").priority(6));
+    }
+    let mut table = Table::new(head);
     for ProjectShape { project, runs, bytes } in &shape.projects {
-        match project {
-            Some(project) => table.push(vec![(*project).into(), runs.to_string().into(), total(*bytes)]),
-            None => table.push(vec![whole(), Cell::default(), total(*bytes)]),
+        let mut row = match project {
+            Some(project) => vec![(*project).into(), runs.to_string().into(), total(*bytes)],
+            None => vec![whole(), Cell::default(), total(*bytes)],
+        };
+        if has_quotas {
+            let quota = shape.quotas.iter().find(|quota| project.is_some() && quota.project == *project);
+            row.push(quota.map(|quota| crate::render::number::bytes(quota.quota)).unwrap_or_default().into());
         }
+        table.push(row);
     }
     table
 }

@@ -84,6 +84,8 @@ def to_pandas(table: Table) -> Any:
             columns[name] = values if absent is None else masked[kind](values, absent)
         else:
             objects = np.empty(len(cells), dtype=object)
-            objects[:] = cells
+            # Not objects[:] = cells, which looks into lists for a shape.
+            for row, cell in enumerate(cells):
+                objects[row] = cell
             columns[name] = pd.Series(objects, dtype=object)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(table)))

@@ -572,7 +572,8 @@ class Table:
     """Rows and named columns, read into memory.
 
     Rows are dicts and columns are lists of Python objects: an absent value is None, NaN is NaN, a
-    time is a `datetime` in UTC. For arrays take `series`, `to_arrow` or `to_pandas`; any consumer
+    time is a `datetime` in UTC, media are handles (a panel is a list of them) here and in pandas, and
+    ids in Arrow. For arrays take `series`, `to_arrow` or `to_pandas`; any consumer
     of the Arrow C stream interface (pyarrow, polars, DuckDB) takes the table itself.
 
     Examples
@@ -1081,6 +1082,69 @@ class Workspace:
         AmbiguousError
             If several projects have the name.
         """
+    def diff(
+        self, left: StoredRun | str, right: StoredRun | str, *, all: bool = False
+    ) -> dict[str, Any]:
+        """Put two runs side by side.
+
+        Parameters
+        ----------
+        left, right : StoredRun or str
+            The runs, or what `run` finds them by.
+        all : bool
+            Whether what both have alike is listed too; of code it never is.
+
+        Returns
+        -------
+        dict
+            ``runs`` (id, name and project of both), ``source``, ``config``, ``summary``,
+            ``packages`` (lists of name, left and right: None where a run has nothing) and ``code``
+            (path, change and the unified diff, None of what is no text), in the shape that
+            ``runcellar diff --json`` prints.
+
+        Raises
+        ------
+        NotFoundError, AmbiguousError
+            If one of them is not there, or is several.
+        """
+    def put_artifact(
+        self,
+        artifact: Draft,
+        project: str | None = None,
+        aliases: str | list[str] | None = None,
+        *,
+        compress: bool = False,
+    ) -> StoredArtifact:
+        """Store a version of an artifact that no run makes; see `Run.log_artifact`.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            What to store.
+        project : str, optional
+            The project; by default ``RUNCELLAR_PROJECT``, else the setting ``project.default``.
+        aliases : str or list of str, optional
+            Names for the version.
+        compress : bool
+            Whether more time is spent on making it smaller.
+
+        Returns
+        -------
+        StoredArtifact
+            The version that has the content.
+
+        Raises
+        ------
+        StorageError, StateError, InvalidArgumentError
+            As `Run.log_artifact`.
+
+        Examples
+        --------
+        >>> data = rc.Artifact("digits", type="dataset")  # doctest: +SKIP
+        >>> data.add_dir("data/")  # doctest: +SKIP
+        >>> rc.Workspace().put_artifact(data, "vision", ["raw"]).version  # doctest: +SKIP
+        'v0'
+        """
     def artifacts(self, project: str | None = None) -> Table:
         """List the versions of all artifacts.
 
@@ -1165,5 +1229,7 @@ class Workspace:
             ``total`` bytes of all files of the workspace; lists ``projects``, ``runs`` and
             ``kinds``, the bytes of each of which add up to it, in the shape that
             ``runcellar du --json`` prints. What belongs to no run is of project and id None.
+            ``quotas`` has for each setting ``quota.bytes`` its project (None: the workspace), the
+            ``quota`` and what is ``used`` of it.
         """
     def _repr_html_(self) -> str: ...

@@ -39,7 +39,7 @@ fn field(column: &Column) -> Field {
         Cells::Int(_) => DataType::Int64,
         Cells::Float(_) => DataType::Float64,
         Cells::Bool(_) => DataType::Boolean,
-        Cells::Text(_) | Cells::Json(_) | Cells::Exact(_) => DataType::Utf8,
+        Cells::Text(_) | Cells::Json(_) | Cells::Exact(_) | Cells::Media(_) => DataType::Utf8,
         Cells::Time(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         Cells::Texts(_) => DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))),
     };
@@ -67,6 +67,7 @@ fn array(column: &Column, from: usize, to: usize) -> Result<ArrayRef, ArrowError
         Cells::Json(all) => {
             Arc::new(rows().map(|row| row.map(|row| json::to_text(&all[row]))).collect::<StringArray>())
         }
+        Cells::Media(all) => Arc::new(rows().map(|row| row.map(|row| all.text(row))).collect::<StringArray>()),
         Cells::Time(all) => {
             let times = TimestampMicrosecondArray::try_new(all.slice(from, to - from), nulls())?;
             Arc::new(times.with_timezone("UTC"))

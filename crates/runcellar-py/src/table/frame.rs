@@ -1,12 +1,14 @@
 //! Columns of one table, in the narrowest kind that holds them all.
 
+use std::sync::Arc;
+
 use arrow_buffer::{NullBuffer, ScalarBuffer};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyFloat, PyList, PyString, PyTuple};
-use runcellar::Json;
+use runcellar::{Json, RunMedia, Value};
 
-use crate::convert::{Datetimes, json_to_python};
-use crate::json;
+use crate::convert::{self, Datetimes, json_to_python};
+use crate::{json, media};
 
 /// Columns of equal length.
 pub(super) struct Frame {
@@ -37,6 +39,32 @@ pub(super) enum Cells {
     Json(Vec<Json>),
     /// The same as exact text, which takes a tenth of the memory.
     Exact(Vec<String>),
+    /// References to media, and in a mixed column other values beside them.
+    Media(MediaCells),
+}
+
+/// A column with references to media. In Python they are handles; in Arrow a column of media alone has ids, and a mixed one
+/// JSON text.
+pub(super) struct MediaCells {
+    pub(super) values: Vec<Value>,
+    pub(super) run: Arc<RunMedia>,
+    pub(super) mixed: bool,
+}
+
+impl MediaCells {
+    fn object<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyAny>> {
+        match &self.values[row] {
+            Value::Media(id) => media::to_python(py, &self.run, *id),
+            other => convert::value_to_python(py, other),
+        }
+    }
+
+    pub(super) fn text(&self, row: usize) -> String {
+        match &self.values[row] {
+            Value::Media(id) if !self.mixed => id.to_string(),
+            other => json::to_text(&Json::from(other.clone())),
+        }
+    }
 }
 
 impl Frame {
@@ -57,6 +85,9 @@ impl Frame {
                 Cells::Texts(all) => Cells::Texts(take(all, picks)),
                 Cells::Json(all) => Cells::Json(take(all, picks)),
                 Cells::Exact(all) => Cells::Exact(take(all, picks)),
+                Cells::Media(MediaCells { values, run, mixed }) => {
+                    Cells::Media(MediaCells { values: take(values, picks), run: run.clone(), mixed: *mixed })
+                }
             },
         });
         Frame { rows: picks.len(), columns: columns.collect(), sampled: self.sampled }
@@ -141,6 +172,7 @@ impl Column {
             Cells::Texts(all) => PyList::new(py, &all[row])?.into_any(),
             Cells::Json(all) => json_to_python(py, &all[row])?,
             Cells::Exact(all) => json_to_python(py, &value_of(&all[row]))?,
+            Cells::Media(all) => all.object(py, row)?,
         })
     }
 
@@ -156,6 +188,7 @@ impl Column {
             Cells::Float(all) => ("float64", numbers(all.inner())),
             Cells::Bool(all) => ("bool", bytes(py, all.len(), |row| u8::from(all[row]))?.into_any()),
             Cells::Text(all) => ("text", self.list(py, |row| Ok(PyString::new(py, &all[row]).into_any()))?),
+            Cells::Media(all) => ("object", self.list(py, |row| all.object(py, row))?),
             Cells::Texts(all) => ("list", self.list(py, |row| Ok(PyList::new(py, &all[row])?.into_any()))?),
             Cells::Exact(all) => {
                 let text = |row: usize| Ok(PyString::new(py, &json::to_text(&value_of(&all[row]))).into_any());
@@ -177,6 +210,7 @@ impl Column {
             Cells::Texts(all) => all.len(),
             Cells::Json(all) => all.len(),
             Cells::Exact(all) => all.len(),
+            Cells::Media(all) => all.values.len(),
         }
     }
 

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyInt, PyList, PySlice, PyString, PyTuple};
 use runcellar::query::filter::Field;
 use runcellar::query::parse_fields;
-use runcellar::{ArtifactVersion, History, Selection, Workspace};
+use runcellar::{ArtifactVersion, History, RunMedia, Selection, Workspace};
 
 use crate::convert::Datetimes;
 use crate::error;
@@ -50,8 +50,8 @@ pub(crate) struct TableIterator {
 }
 
 impl Table {
-    pub(crate) fn of_history(history: History) -> Self {
-        Table { frame: Arc::new(history::frame(history)) }
+    pub(crate) fn of_history(history: History, media: Option<&Arc<RunMedia>>) -> Self {
+        Table { frame: Arc::new(history::frame(history, media)) }
     }
 
     pub(crate) fn of_artifacts(versions: &[ArtifactVersion]) -> Self {

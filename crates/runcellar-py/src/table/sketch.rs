@@ -10,7 +10,9 @@ pub(super) fn of(column: &Column, rows: usize, stretches: usize) -> Vec<(f64, f6
         Cells::Int(all) => &|row| all[row] as f64,
         Cells::Float(all) => &|row| all[row],
         Cells::Bool(all) => &|row| f64::from(u8::from(all[row])),
-        Cells::Text(_) | Cells::Time(_) | Cells::Texts(_) | Cells::Json(_) | Cells::Exact(_) => return Vec::new(),
+        Cells::Media(_) | Cells::Text(_) | Cells::Time(_) | Cells::Texts(_) | Cells::Json(_) | Cells::Exact(_) => {
+            return Vec::new();
+        }
     };
     let stretches = stretches.min(rows);
     let last = rows.saturating_sub(1).max(1) as f64;

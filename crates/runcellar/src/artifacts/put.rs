@@ -16,7 +16,7 @@ use crate::blob::{self, Class, Entered, ManifestReader, Pool, PutOptions, put_ma
 use crate::db::WriteTx;
 use crate::ingest::store::ensure_project;
 use crate::keys::Purpose;
-use crate::workspace::Inner;
+use crate::workspace::{Inner, Occasion};
 use crate::{Error, ErrorKind, Result, Workspace, io};
 
 /// How often content is put again because chunks that it relied on went meanwhile.
@@ -83,6 +83,7 @@ impl Workspace {
             let named = inner.write(None, |tx| name_it(&self.inner, tx, &pool, &put, &new))?;
             put.committed(&pool);
             let Some((version, is_new)) = named else { continue };
+            self.warn_of_quotas(&project, Occasion::Put(put.new_bytes));
             return Ok(PutReport { version, is_new, new_bytes: put.new_bytes, read_bytes: put.read_bytes });
         }
         let message = format!("artifact {}: what it shares with others is being removed all the time", draft.name);

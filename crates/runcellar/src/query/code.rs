@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use runcellar_format::record::{Content, FileContent};
 
@@ -30,6 +31,40 @@ pub struct CodePair {
     pub left: Option<Vec<u8>>,
     /// What the right run has; none if nothing.
     pub right: Option<Vec<u8>>,
+}
+
+/// How long the shortest diff of a file is looked for; after that a longer one does.
+const DIFF_WITHIN: Duration = Duration::from_secs(1);
+
+impl CodePair {
+    /// Returns the path as a text.
+    #[must_use]
+    pub fn name(&self) -> String {
+        String::from_utf8_lossy(&self.path).into_owned()
+    }
+
+    /// Returns what became of the file on the way from left to right: `added`, `removed` or `changed`.
+    #[must_use]
+    pub fn change(&self) -> &'static str {
+        match (&self.left, &self.right) {
+            (None, _) => "added",
+            (_, None) => "removed",
+            _ => "changed",
+        }
+    }
+
+    /// Returns the unified diff; none if one side is no text.
+    #[must_use]
+    pub fn unified(&self) -> Option<String> {
+        fn text(side: Option<&Vec<u8>>) -> Option<&str> {
+            std::str::from_utf8(side.map_or(&[], Vec::as_slice)).ok()
+        }
+        let (left, right) = (text(self.left.as_ref())?, text(self.right.as_ref())?);
+        let mut lines = similar::TextDiff::configure();
+        let lines = lines.timeout(DIFF_WITHIN).diff_lines(left, right);
+        let path = self.name();
+        Some(lines.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string())
+    }
 }
 
 /// What became of a checkout.

@@ -39,6 +39,21 @@ pub struct RunDiff {
     pub packages: Vec<Pair>,
 }
 
+impl RunDiff {
+    /// Returns what there is under each heading.
+    #[must_use]
+    pub fn sections(&self) -> [(&'static str, &[Pair]); 4] {
+        let RunDiff { source, config, summary, packages } = self;
+        [("source", source), ("config", config), ("summary", summary), ("packages", packages)]
+    }
+
+    /// Leaves out what both runs have alike.
+    pub fn leave_out_equal(&mut self) {
+        let RunDiff { source, config, summary, packages } = self;
+        [source, config, summary, packages].into_iter().for_each(|pairs| pairs.retain(|pair| !pair.is_equal()));
+    }
+}
+
 impl Workspace {
     /// Puts two runs side by side.
     ///

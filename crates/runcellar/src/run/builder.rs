@@ -13,6 +13,7 @@ use runcellar_format::record::{
 use super::background::{Background, Role};
 use super::journal_file::EmptyJournal;
 use super::meet::{self, Given, Met};
+use super::quota::QuotaWatch;
 use super::writer::{JOURNAL_BYTES_MAX, Place, Writer, WriterOptions};
 use super::{OwnSeries, Redaction, Run, Shared};
 use crate::capture::{Capture, CaptureOptions, CodeOptions, SaveCode, SourceOptions};
@@ -324,6 +325,7 @@ impl RunBuilder {
         let background = Background::start(Arc::new(writer), Role::Original);
         let own = OwnSeries::new(inner.clone(), key.clone(), &start, writer_id, options);
         let capture = Capture::start(own, workspace.path().to_owned(), capture, redaction.clone());
+        let quota = QuotaWatch::start(&workspace, &start.project_name);
         let shared = Shared {
             workspace: workspace.clone(),
             key,
@@ -335,6 +337,7 @@ impl RunBuilder {
             is_new,
             writer: Forkable::new(background),
             capture: Forkable::new(capture),
+            quota: Forkable::new(quota),
         };
         let run = Run { shared: Arc::new(shared), finished: AtomicBool::new(false) };
         run.tell(findings)?;

@@ -11,6 +11,7 @@ mod meet;
 mod metric_names;
 mod names;
 mod own_series;
+mod quota;
 mod redaction;
 pub(crate) mod registry;
 mod ring;
@@ -41,6 +42,7 @@ use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Json, Result, Value, Workspace};
 use background::{Background, Role};
 use journal_file::JournalKey;
+use quota::QuotaWatch;
 use writer::{Place, Writer, WriterOptions};
 
 /// A run that is being recorded. Usable from many threads at once, and from forked children, each of which becomes
@@ -69,6 +71,7 @@ struct Shared {
     writer: Forkable<Background>,
     /// What records the surroundings; a forked child is a part of them and has none.
     capture: Forkable<Capture>,
+    quota: Forkable<QuotaWatch>,
 }
 
 impl std::fmt::Debug for Run {
@@ -442,6 +445,9 @@ impl Run {
         }
         if let Some(text) = self.redacted_message().filter(|_| background.is_original()) {
             shared.inner().monitor.note(&format!("run {}: {text}", self.id()));
+        }
+        if let Some(quota) = shared.quota.own() {
+            quota.finish(&shared.workspace, self.project());
         }
         shared.inner().flush_mirror();
         outcome

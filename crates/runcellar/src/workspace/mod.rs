@@ -5,6 +5,7 @@ mod diagnose;
 mod mirror;
 mod network;
 mod open;
+mod quota;
 pub(crate) mod settings;
 mod slots;
 mod turn;
@@ -17,6 +18,8 @@ pub use diagnose::{Diagnosis, FORMAT_VERSION, FileFacts, FileSystemUse, MirrorFa
 pub use network::FileSystemMode;
 pub(crate) use network::Writing;
 pub use open::OpenOptions;
+pub(crate) use quota::Occasion;
+pub use quota::QuotaUse;
 pub use settings::{SETTINGS, SettingInfo, setting};
 pub use slots::KeySlot;
 pub use usage::{DiskUsage, ProjectUsage, RunUsage, Usage, UsageKind};
@@ -68,6 +71,8 @@ pub(crate) struct Inner {
     place: network::Place,
     /// Shows the workspace as it was at this time, microseconds UTC since 1970.
     pub(crate) as_of: Option<i64>,
+    /// What was measured for quotas, and told of them.
+    quotas: Mutex<quota::Known>,
     state: Forkable<State>,
 }
 
@@ -150,6 +155,7 @@ impl Workspace {
             may_write: false,
             place: inner.place.clone(),
             as_of: Some(time_us),
+            quotas: Mutex::default(),
             state: Forkable::new(inner.opened_again(inner.state()?)?),
         };
         Ok(Workspace { inner: Arc::new(inner) })

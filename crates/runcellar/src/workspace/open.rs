@@ -95,6 +95,7 @@ impl OpenOptions {
             may_write,
             place,
             as_of: None,
+            quotas: Mutex::default(),
             state: Forkable::new(state),
         };
         create::restore_directories(&*inner.io, path);

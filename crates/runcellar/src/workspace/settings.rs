@@ -27,10 +27,31 @@ enum Values {
     Days,
     Text,
     Findings,
+    Bytes,
 }
 
 /// The most ids of findings that may be allowed.
 const ALLOWED_MAX: usize = 1000;
+
+/// The most settings of projects.
+const OF_PROJECTS_MAX: usize = 1000;
+/// Units of sizes, with their factors; as elsewhere in computing, `k` alone is 1024.
+const UNITS: [(&str, f64); 14] = [
+    ("", 1.0),
+    ("b", 1.0),
+    ("kb", 1e3),
+    ("mb", 1e6),
+    ("gb", 1e9),
+    ("tb", 1e12),
+    ("k", 1024.0),
+    ("kib", 1024.0),
+    ("m", 1_048_576.0),
+    ("mib", 1_048_576.0),
+    ("g", 1_073_741_824.0),
+    ("gib", 1_073_741_824.0),
+    ("t", 1_099_511_627_776.0),
+    ("tib", 1_099_511_627_776.0),
+];
 
 /// All settings.
 pub const SETTINGS: &[SettingInfo] = &[
@@ -60,6 +81,12 @@ pub const SETTINGS: &[SettingInfo] = &[
         about: "remove runs after so many days; 0 keeps them",
         default: "0",
         values: Values::Days,
+    },
+    SettingInfo {
+        name: super::quota::QUOTA,
+        about: "warn beyond so many bytes, such as 50GB; 0: never; quota.bytes:PROJECT is a project's",
+        default: "0",
+        values: Values::Bytes,
     },
     SettingInfo {
         name: "project.default",
@@ -94,6 +121,7 @@ impl SettingInfo {
                 Ok(days) if (0..=36_500).contains(&days) => Ok(Json::Int(days)),
                 _ => Err(expected("a number of days from 0 to 36500")),
             },
+            Values::Bytes => bytes(text).map(Json::Int).ok_or_else(|| expected("a size, such as 50GB or 1.5 TiB")),
             Values::Findings => {
                 let ids: Vec<&str> = text.split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
                 match ids.iter().all(|id| is_finding_id(id)) && ids.len() <= ALLOWED_MAX {
@@ -108,20 +136,51 @@ impl SettingInfo {
         }
     }
 
+    /// Returns true if projects may have values of their own: its name, a colon and the project.
+    #[must_use]
+    pub fn is_of_projects(&self) -> bool {
+        matches!(self.values, Values::Bytes)
+    }
+
     fn default_value(&self) -> Result<Json> {
         self.parse(self.default)
     }
 }
 
-/// Finds a setting by name.
+/// Reads a size: a number, and a unit in any case.
+fn bytes(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let unit_at = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(unit_at)?;
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    // Whole numbers of bytes stay exact.
+    if let Ok(count) = number.parse::<i64>()
+        && *factor == 1.0
+    {
+        return Some(count);
+    }
+    let size = number.parse::<f64>().ok()? * factor;
+    (size < i64::MAX as f64).then_some(size.round() as i64)
+}
+
+/// Finds a setting by name, also that of a project: `NAME:PROJECT`.
 ///
 /// # Errors
 /// [`crate::ErrorKind::InvalidArgument`] with the names there are.
 pub fn setting(name: &str) -> Result<&'static SettingInfo> {
-    SETTINGS.iter().find(|info| info.name == name).ok_or_else(|| {
+    let (base, project) = name.split_once(':').map_or((name, None), |(base, project)| (base, Some(project)));
+    let info = SETTINGS.iter().find(|info| info.name == base).ok_or_else(|| {
         let names: Vec<&str> = SETTINGS.iter().map(|info| info.name).collect();
         Error::invalid(format!("no setting {name:?}; there are {}", names.join(", ")))
-    })
+    })?;
+    if let Some(project) = project {
+        if !info.is_of_projects() {
+            return Err(Error::invalid(format!("setting {base}: holds for all projects, and cannot be set for one")));
+        }
+        crate::run::checked_name("project", project.to_owned(), &[':', '#', '?'])?;
+    }
+    Ok(info)
 }
 
 impl Workspace {
@@ -130,8 +189,28 @@ impl Workspace {
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] for an unknown name, or a failed read.
     pub fn setting(&self, name: &str) -> Result<Json> {
-        let info = setting(name)?;
-        value(&self.inner.read(load)?, info.name)
+        setting(name)?;
+        value(&self.inner.read(load)?, name)
+    }
+
+    /// Lists all settings with their values: those of the workspace, each followed by what is set for projects.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn settings(&self) -> Result<Vec<(String, &'static SettingInfo, Json)>> {
+        let settings = self.inner.read(load)?;
+        let mut all = Vec::new();
+        for info in SETTINGS {
+            all.push((info.name.to_owned(), info, value(&settings, info.name)?));
+            let is_own = |name: &str| info.is_of_projects() && name.starts_with(&format!("{}:", info.name));
+            let mut own: Vec<&String> =
+                settings.values.iter().map(|(name, _)| name).filter(|name| is_own(name)).collect();
+            own.sort_unstable();
+            for name in own {
+                all.push((name.clone(), info, value(&settings, name)?));
+            }
+        }
+        Ok(all)
     }
 
     /// Sets a setting from its text; `None` brings the default back.
@@ -145,6 +224,11 @@ impl Workspace {
             let change = FieldChange::new(FieldId::Setting, name, &value.clone().unwrap_or(Json::Null));
             let change = change.map_err(|cause| Error::format(name, cause))?;
             let tokens = change.tokens().clone();
+            let of_projects = |(known, _): &&(String, _)| known.contains(':') && known != name;
+            let is_full = load(tx, tx.keyring)?.values.iter().filter(of_projects).count() >= OF_PROJECTS_MAX;
+            if is_full && value.is_some() && name.contains(':') {
+                return Err(Error::invalid(format!("setting {name}: {OF_PROJECTS_MAX} are set for projects already")));
+            }
             update(tx, vec![change], |settings, clock| {
                 settings.values.retain(|(key, _)| key != name);
                 if value.is_some() {

@@ -1,8 +1,10 @@
 //! `artifact tag` and `artifact link`: names of a version that come after it was put.
 
+use clap_complete::engine::ArgValueCompleter;
 use runcellar::ArtifactVersion;
 
 use super::shapes::VersionShape;
+use crate::complete;
 use crate::failure::{Failure, listed};
 use crate::render::visible;
 use crate::session::Session;
@@ -17,6 +19,7 @@ Examples:
   runcellar artifact tag weights:v3 --remove best")]
 pub(crate) struct TagArgs {
     /// The version: [PROJECT/]NAME[:vN|:ALIAS]
+    #[arg(add = ArgValueCompleter::new(complete::artifacts))]
     name: String,
     /// Aliases to add
     #[arg(value_name = "ALIAS", required_unless_present = "remove")]
@@ -36,8 +39,10 @@ Examples:
   runcellar artifact get registry/weights:production")]
 pub(crate) struct LinkArgs {
     /// The version: [PROJECT/]NAME[:vN|:ALIAS]
+    #[arg(add = ArgValueCompleter::new(complete::artifacts))]
     name: String,
     /// The collection: [PROJECT/]NAME; without PROJECT it is registry
+    #[arg(add = ArgValueCompleter::new(complete::artifacts))]
     collection: String,
     /// Let this alias name the link; may be repeated
     #[arg(long = "alias", value_name = "ALIAS")]

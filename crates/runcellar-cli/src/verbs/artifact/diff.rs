@@ -1,8 +1,10 @@
 //! `artifact diff`: what differs between two versions.
 
+use clap_complete::engine::ArgValueCompleter;
 use runcellar::artifacts::{Entry, VersionDiff};
 
 use super::shapes::DiffShape;
+use crate::complete;
 use crate::failure::Failure;
 use crate::render::number::bytes;
 use crate::render::{Style, visible};
@@ -16,10 +18,10 @@ Examples:
   runcellar artifact diff data:best data --json")]
 pub(crate) struct Args {
     /// The older version: [PROJECT/]NAME[:vN|:ALIAS]
-    #[arg(value_name = "OLD")]
+    #[arg(value_name = "OLD", add = ArgValueCompleter::new(complete::artifacts))]
     old: String,
     /// The newer version
-    #[arg(value_name = "NEW")]
+    #[arg(value_name = "NEW", add = ArgValueCompleter::new(complete::artifacts))]
     new: String,
 }
 

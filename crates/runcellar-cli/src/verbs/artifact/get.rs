@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap_complete::engine::ArgValueCompleter;
 use runcellar::ArtifactVersion;
 use runcellar::artifacts::{ArtifactName, Download, DownloadOptions};
 
 use super::shapes::{HurtShape, VersionName};
+use crate::complete;
 use crate::failure::{Code, Failure};
 use crate::interrupt::Guard;
 use crate::render::number::bytes;
@@ -23,6 +25,7 @@ Examples:
   runcellar artifact get digits/data:v2 -o data --path 'train/**'")]
 pub(crate) struct GetArgs {
     /// The version: [PROJECT/]NAME[:vN|:ALIAS]
+    #[arg(add = ArgValueCompleter::new(complete::artifacts))]
     name: String,
     /// The folder to write to [default: ./NAME]
     #[arg(short, long = "output", value_name = "DIR")]
@@ -41,6 +44,7 @@ Examples:
   runcellar artifact verify weights:v3")]
 pub(crate) struct VerifyArgs {
     /// The version: [PROJECT/]NAME[:vN|:ALIAS]
+    #[arg(add = ArgValueCompleter::new(complete::artifacts))]
     name: String,
 }
 

@@ -1,9 +1,11 @@
 //! `artifact ls`: lists versions, or what one holds.
 
+use clap_complete::engine::ArgValueCompleter;
 use runcellar::ArtifactVersion;
 use runcellar::artifacts::{Entry, EntryKind};
 
 use super::shapes::{EntryShape, VersionShape};
+use crate::complete;
 use crate::failure::{Failure, listed};
 use crate::render::Style;
 use crate::render::number::bytes;
@@ -25,6 +27,7 @@ Examples:
   runcellar artifact ls digits/data:v2 --files --path 'train/**'")]
 pub(crate) struct Args {
     /// Only versions of this artifact: [PROJECT/]NAME, with --files also [PROJECT/]NAME:vN
+    #[arg(add = ArgValueCompleter::new(complete::artifacts))]
     name: Option<String>,
     /// Only this project
     #[arg(long, conflicts_with = "name")]

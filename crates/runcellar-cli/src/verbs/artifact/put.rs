@@ -25,6 +25,7 @@ Examples:
   runcellar artifact put digits/data train/ --run brave-otter-12")]
 pub(crate) struct Args {
     /// The artifact: NAME or PROJECT/NAME
+    #[arg(add = ArgValueCompleter::new(complete::artifacts))]
     name: String,
     /// Files and folders
     #[arg(required = true, value_name = "PATH")]

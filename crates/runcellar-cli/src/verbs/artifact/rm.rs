@@ -1,9 +1,11 @@
 //! `artifact rm`: removes versions, after it has said which.
 
+use clap_complete::engine::ArgValueCompleter;
 use runcellar::artifacts::{ArtifactName, RemoveOptions};
 use runcellar::{ArtifactVersion, Workspace};
 
 use super::shapes::VersionName;
+use crate::complete;
 use crate::failure::{Code, Failure, listed};
 use crate::prompt;
 use crate::render::number::bytes;
@@ -22,7 +24,7 @@ Examples:
   runcellar artifact rm old-data --all --yes")]
 pub(crate) struct Args {
     /// The versions: [PROJECT/]NAME:vN or :ALIAS
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = ArgValueCompleter::new(complete::artifacts))]
     names: Vec<String>,
     /// All versions of the artifacts that are named without a version
     #[arg(long)]

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use clap_complete::engine::ArgValueCompleter;
 use runcellar::artifacts::{AliasChange, Entry, GraphStart, VersionRuns};
 use runcellar::{ArtifactVersion, Json, RunInfo};
 
 use super::ls::of_entries;
 use super::put::size;
 use super::shapes::ShowShape;
+use crate::complete;
 use crate::failure::{Failure, listed};
 use crate::output;
 use crate::render::{Style, time, visible};
@@ -29,6 +31,7 @@ Examples:
   runcellar artifact show weights --dot | dot -Tsvg > lineage.svg")]
 pub(crate) struct Args {
     /// The version: [PROJECT/]NAME[:vN|:ALIAS]
+    #[arg(add = ArgValueCompleter::new(complete::artifacts))]
     name: String,
     /// Print the lineage in the language of Graphviz
     #[arg(long, conflicts_with = "json")]

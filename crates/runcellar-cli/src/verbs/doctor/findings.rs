@@ -1,7 +1,7 @@
 //! What `doctor` makes of the facts.
 
-use runcellar::Diagnosis;
 use runcellar::workspace::{FileFacts, FileSystemUse};
+use runcellar::{Diagnosis, QuotaUse};
 
 use super::{Finding, Status};
 use crate::failure::listed;
@@ -11,9 +11,9 @@ use crate::render::number::bytes;
 const FREE_BYTES_LOW: (u64, u64) = (2 << 30, 200 << 20);
 
 /// Judges the facts, one finding a topic.
-pub(super) fn of(facts: &Diagnosis) -> Vec<Finding> {
+pub(super) fn of(facts: &Diagnosis, quotas: &[QuotaUse]) -> Vec<Finding> {
     let one = |name, (status, message)| Finding { name, status, message };
-    vec![
+    let mut all = vec![
         one("version", (Status::Ok, format!("runcellar {}, format {}", env!("CARGO_PKG_VERSION"), facts.format))),
         one("opened by", opened_by(facts)),
         one("key file", key_file(facts)),
@@ -27,7 +27,10 @@ pub(super) fn of(facts: &Diagnosis) -> Vec<Finding> {
         one("sqlite", (Status::Ok, format!("{}, built in", facts.sqlite))),
         one("size", size(facts)),
         one("free space", free_space(facts)),
-    ]
+    ];
+    let status = |quota: &QuotaUse| if quota.is_over() { Status::Warning } else { Status::Ok };
+    all.extend(quotas.iter().map(|quota| one("quota", (status(quota), quota.to_string()))));
+    all
 }
 
 fn opened_by(facts: &Diagnosis) -> (Status, String) {

@@ -106,7 +106,7 @@ struct Sizes {
 pub(crate) fn run(session: &Session, _args: &Args) -> Result<(), Failure> {
     let workspace = session.open_with(false)?;
     let facts = workspace.diagnose()?;
-    let findings = findings::of(&facts);
+    let findings = findings::of(&facts, &workspace.quotas(None)?);
     let id = workspace.id();
     let errors = findings.iter().filter(|finding| finding.status == Status::Error).count();
     let opened_by = facts.slots.iter().find(|slot| slot.in_use);
