@@ -30,7 +30,7 @@ fn temporary_files_go_when_nobody_is_at_them() {
     assert_eq!(report["left"][0]["reason"], "recent");
     assert!(!old.exists() && new.exists());
     let text = home.ok(["repair"]);
-    assert_eq!(text, "left      tmp/young.copy: it was written to within ten minutes\nnothing was left to do\n");
+    assert_eq!(text, "left       tmp/young.copy: it was written to within ten minutes\nnothing was left to do\n");
 }
 
 /// A journal that is written by this process is at work for the command, also if it is named.

@@ -285,14 +285,20 @@ fn rows_that_come_fast_are_synced_all_the_same() {
 }
 
 /// A small file system in memory; unmounted at the end.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount(size: &str) -> Option<SmallDisk> {
+    pub(crate) fn mount(size: &str) -> Option<SmallDisk> {
         let at = tempfile::tempdir().expect("a temporary directory");
         let option = format!("size={size}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &option, "tmpfs"]).arg(at.path()).output();
         mounted.ok().filter(|output| output.status.success()).map(|_| SmallDisk(at))
+    }
+}
+
+impl SmallDisk {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 

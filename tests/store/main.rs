@@ -9,6 +9,8 @@ mod artifacts_lineage;
 mod artifacts_reading;
 mod as_of;
 mod blob_damage;
+mod blob_disks;
+mod blob_swaps;
 mod blobs;
 mod catalogue;
 mod code;

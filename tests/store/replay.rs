@@ -16,7 +16,7 @@ const TABLES: [(&str, &str); 4] =
     [("epoch", "number"), ("key", "id"), ("object", "kind, id, position"), ("block", "run, writer, number, part")];
 
 /// Makes a workspace with two runs and an artifact; `then` runs between the first and the second half of the work.
-fn recorded(place: &Place, then: impl FnOnce()) {
+pub(crate) fn recorded(place: &Place, then: impl FnOnce()) {
     let log = |steps: std::ops::Range<i64>, id: &str| {
         let workspace = place.open();
         let run = workspace.run("p").id(id).resume(runcellar::Resume::Allow).start().expect("starts");
@@ -43,7 +43,7 @@ fn recorded(place: &Place, then: impl FnOnce()) {
 }
 
 /// Returns whether the workspace reports that something is wrong with it.
-fn reports(place: &Place) -> bool {
+pub(crate) fn reports(place: &Place) -> bool {
     match place.try_open() {
         Ok(workspace) => {
             let report = workspace.check(CheckOptions { read_data: true });
@@ -56,7 +56,7 @@ fn reports(place: &Place) -> bool {
     }
 }
 
-fn rows(connection: &Connection, table: &str, key: &str) -> Vec<Vec<Value>> {
+pub(crate) fn rows(connection: &Connection, table: &str, key: &str) -> Vec<Vec<Value>> {
     let columns = key.split(", ").count();
     let mut statement = connection.prepare(&format!("SELECT {key} FROM {table} ORDER BY {key}")).expect("SQL");
     let row =
@@ -69,7 +69,7 @@ fn condition(key: &str) -> String {
 }
 
 /// Copies the pristine database over the one in use: same inode, so that it is no copy of the workspace.
-fn put_back(place: &Place, pristine: &Path) {
+pub(crate) fn put_back(place: &Place, pristine: &Path) {
     std::fs::copy(pristine, place.database()).expect("copies");
 }
 
@@ -80,6 +80,10 @@ fn every_deleted_row_is_reported() {
     assert!(!reports(&place), "whole before");
     let pristine = place.root().join("pristine.db");
     std::fs::copy(place.database(), &pristine).expect("copies");
+    let kinds = rows(&Connection::open(&pristine).expect("opens"), "object", "kind");
+    for kind in [13, 14, 18, 20, 23, 24] {
+        assert!(kinds.contains(&vec![Value::Integer(kind)]), "no row of kind {kind} to delete");
+    }
     let mut deleted = 0;
     for (table, key) in TABLES {
         let keys = rows(&Connection::open(&pristine).expect("opens"), table, key);

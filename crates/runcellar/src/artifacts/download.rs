@@ -79,7 +79,8 @@ impl ArtifactVersion {
             return Err(Error::new(crate::ErrorKind::NotFound, message));
         }
         let size = |entry: &Entry| if let EntryKind::File { size, .. } = entry.kind { size } else { 0 };
-        Ok(entries.iter().map(size).sum())
+        // Sizes are what a manifest claims.
+        Ok(entries.iter().map(size).fold(0, u64::saturating_add))
     }
 }
 
@@ -92,17 +93,62 @@ mod tests {
     use crate::{Keys, Workspace};
     use runcellar_format::record::{Body as _, Content, FileContent, Manifest, ManifestEntry};
 
+    fn opened(place: &Path) -> (Workspace, ArtifactVersion) {
+        let keys = Keys { directory: Some(place.join("keys")), ..Keys::default() };
+        let workspace = Workspace::open_or_create(place.join("w"), keys).expect("opens");
+        let mut draft = ArtifactDraft::new("data", "").expect("a name");
+        draft.add_bytes("good", Vec::new()).expect("adds");
+        draft.add_bytes("some", vec![7; 5000]).expect("adds");
+        let settings = PutSettings { project: "p".into(), ..PutSettings::default() };
+        let version = workspace.put_artifact(&draft, &settings).expect("puts").version;
+        (workspace, version)
+    }
+
+    /// Puts another manifest in the place of a version's.
+    fn replace_manifest(workspace: &Workspace, object: runcellar_format::ObjectId, manifest: &Manifest) {
+        let body = manifest.to_body().expect("encodes");
+        let replaced = workspace.inner.write(None, |tx| {
+            let key = tx.owner_key(tx.keyring, object, Purpose::Version)?.expect("has a key");
+            remove_manifest(tx, object, 0..1)?;
+            put_manifest(tx, &key, object, 0, &[body])
+        });
+        replaced.expect("writes");
+    }
+
+    #[test]
+    fn a_manifest_that_claims_more_than_its_chunks_have_hurts_those_files_alone() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (workspace, version) = opened(place.path());
+        let entries: Vec<_> = version.manifest().map(|entry| entry.expect("reads")).collect();
+        let packs = entries[0].packs.iter().map(|pack| pack.0).collect();
+        let of = |path: &str, size: u64| {
+            let mut entry = entries.last().expect("two entries").entry.clone();
+            entry.path = path.into();
+            if let Content::File(file) = &mut entry.content {
+                file.size = size;
+            }
+            entry
+        };
+        let entries = vec![of("huge", 1 << 60), of("most", u64::MAX), of("none", 0), of("some", 5000)];
+        replace_manifest(&workspace, version.object, &Manifest { packs, entries, ..Manifest::default() });
+        let to = place.path().join("to");
+        for glob in [None, Some("*".to_owned())] {
+            let options = DownloadOptions { glob, ..DownloadOptions::default() };
+            let got = version.download(&to, &options).expect("downloads");
+            let named: Vec<&str> = got.hurt.iter().map(|hurt| hurt.path.as_str()).collect();
+            assert_eq!(named, ["huge", "most", "none"]);
+            assert!(got.hurt.iter().all(|hurt| hurt.error.kind() == crate::ErrorKind::Damaged), "{:?}", got.hurt);
+            let there: Vec<_> = std::fs::read_dir(&to).expect("lists").map(|entry| entry.expect("reads")).collect();
+            assert_eq!(there.len(), 1);
+            assert_eq!(std::fs::read(to.join("some")).expect("reads"), vec![7; 5000]);
+        }
+    }
+
     /// A manifest under the right key may still be hostile: whoever has the key of a shared workspace can write one.
     #[test]
     fn paths_that_leave_the_target_are_named_and_not_written() {
         let place = tempfile::tempdir().expect("a directory");
-        let keys = Keys { directory: Some(place.path().join("keys")), ..Keys::default() };
-        let workspace = Workspace::open_or_create(place.path().join("w"), keys).expect("opens");
-        let mut draft = ArtifactDraft::new("data", "").expect("a name");
-        draft.add_bytes("good", Vec::new()).expect("adds");
-        let settings = PutSettings { project: "p".into(), ..PutSettings::default() };
-        let version = workspace.put_artifact(&draft, &settings).expect("puts").version;
-
+        let (workspace, version) = opened(place.path());
         let hostile = ["", "..", "../up", "/absolute", "a/../../up", "a//b", "a/./b", "link/through", "nul\0"];
         let empty = |path: &str| ManifestEntry {
             path: path.into(),
@@ -114,17 +160,7 @@ mod tests {
         let link =
             ManifestEntry { content: Content::Link(outside.as_os_str().as_encoded_bytes().to_vec()), ..empty("link") };
         let entries: Vec<_> = [link, empty("good")].into_iter().chain(hostile.map(empty)).collect();
-        let body = Manifest { entries, ..Manifest::default() }.to_body().expect("encodes");
-        let object = version.object;
-        workspace
-            .inner
-            .write(None, |tx| {
-                let key = tx.owner_key(tx.keyring, object, Purpose::Version)?.expect("has a key");
-                remove_manifest(tx, object, 0..1)?;
-                put_manifest(tx, &key, object, 0, &[body])
-            })
-            .expect("writes");
-
+        replace_manifest(&workspace, version.object, &Manifest { entries, ..Manifest::default() });
         let to = place.path().join("deep/er/to");
         let got = version.download(&to, &DownloadOptions::default()).expect("downloads");
         assert!(to.join("good").exists());
