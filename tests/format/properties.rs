@@ -267,8 +267,8 @@ proptest! {
         let mut bytes = keyslots.encode(&[&epoch_key]).expect("encodes");
         let read = Keyslots::decode(&bytes).expect("reads back");
         prop_assert_eq!(&read, &keyslots);
-        let keys = read.slots[0].open(workspace, &read.epochs, &Secret::new(secret)).expect("opens");
-        prop_assert_eq!(Keyslots::verify(&bytes, 1, 0, &keys[0]), Ok(()));
+        let keys = read.slots[0].open(workspace, &read.epochs, &slot_secret).expect("opens");
+        prop_assert_eq!(Keyslots::verify(&bytes, 1, 0, &keys[0].1), Ok(()));
         let at = at % (bytes.len() * 8);
         bytes[at / 8] ^= 1 << (at % 8);
         prop_assert!(Keyslots::decode(&bytes).is_err());

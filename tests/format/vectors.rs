@@ -141,11 +141,16 @@ fn keyslots(vector: &Vector) -> Result<String, FormatError> {
         }
         None => SlotSecret::key_file(secret(vector, "secret")),
     };
-    let keys = slot.open(read.workspace, &read.epochs, slot_secret.secret())?;
-    for (index, key) in keys.iter().enumerate() {
+    let slot_secret = match vector.all("key").next() {
+        Some(_) => slot_secret.with_key(secret(vector, "key")),
+        None => slot_secret,
+    };
+    let keys = slot.open(read.workspace, &read.epochs, &slot_secret)?;
+    for (id, key) in &keys {
+        let index = read.epochs.iter().position(|epoch| epoch.id == *id).expect("an epoch of the file");
         Keyslots::verify(&bytes, read.epochs.len(), index, key)?;
     }
-    let keys: Vec<String> = keys.iter().map(|key| hex(key.expose())).collect();
+    let keys: Vec<String> = keys.iter().map(|(_, key)| hex(key.expose())).collect();
     let slots: Vec<String> = read
         .slots
         .iter()

@@ -12,7 +12,7 @@ use crate::catalogue::{BlockMain, Shape, from_exact, to_exact};
 use crate::error::Result;
 use crate::id::{DeviceId, JournalId, KeyId, ObjectId, WorkspaceId, WriterId};
 use crate::journal::{Found, FrameKey, Header, Records, Shapes, push_record, scan};
-use crate::keyslots::{KeyFile, Keyslots, format_recovery_code, parse_recovery_code};
+use crate::keyslots::{KeyFile, Keyslots, SlotSecret, format_recovery_code, parse_recovery_code};
 use crate::mirror::Mirror;
 use crate::overview::Overview;
 use crate::pair::Pair;
@@ -144,7 +144,7 @@ pub fn keyslots(data: &[u8]) {
     let body = data.len() - 32 * (1 + read.epochs.len());
     assert_eq!(written.get(..body), data.get(..body));
     for slot in read.slots.iter().take(2) {
-        let _ = slot.open(read.workspace, &read.epochs, &Secret::new([3; 32]));
+        let _ = slot.open(read.workspace, &read.epochs, &SlotSecret::key_file(Secret::new([3; 32])));
     }
     let _ = Keyslots::verify(data, read.epochs.len(), 0, &Secret::new([2; 32]));
 }

@@ -12,7 +12,7 @@ use runcellar_format::{EpochId, LineageId, Secret, SlotId, WorkspaceId, fuzz};
 use super::bodies::{all_bodies, change, fields, start};
 use super::groups::{columns, encoded};
 use super::journals::{ingest_journal, rows, sealed_frames};
-use super::keys::sample;
+use super::keys::{replacing, sample};
 use super::{joined, write};
 
 /// A block of three rows with a column of every kind.
@@ -37,6 +37,7 @@ pub(super) fn corpus() {
     put("seal", "text", fuzz::key().seal([7; 24], &fuzz::place(), b"learning rate").as_bytes());
     put("keyslots", "all_kinds", &sample(1).bytes());
     put("keyslots", "two_epochs", &sample(2).bytes());
+    put("keyslots", "replacing", &replacing().bytes());
     let entry = KeyFileEntry {
         workspace: WorkspaceId([1; 16]),
         slot: SlotId([2; 16]),

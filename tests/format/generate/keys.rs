@@ -36,7 +36,7 @@ pub(super) fn sample(epochs: u8) -> Sample {
             Slot::new(workspace, SlotId([id; 16]), kind, secret, epoch, [0x60 + id + index as u8; 32]).expect("seals")
         };
         let mut slot = one(0);
-        slot.sealed.extend((1..list.len()).flat_map(|index| one(index).sealed));
+        slot.halves.extend((1..list.len()).flat_map(|index| one(index).halves));
         slot
     };
     let slots = vec![
@@ -51,6 +51,27 @@ pub(super) fn sample(epochs: u8) -> Sample {
     let keyslots =
         Keyslots { workspace, version: 7, epochs: list, ingest, devices: vec![device(0x30), device(0x31)], slots };
     Sample { keyslots, keys }
+}
+
+/// A file in which a root key is being replaced: a key file with a secret for each epoch, two factors with a new one of
+/// their key file, and a recovery code that does not open the new epoch.
+pub(super) fn replacing() -> Sample {
+    let mut sample = sample(2);
+    let Sample { keyslots, keys } = &mut sample;
+    let (workspace, old, new) = (keyslots.workspace, keyslots.epochs[0].id, keyslots.epochs[1].id);
+    let params = keyslots.slots[1].argon2.expect("a passphrase");
+    let both = SlotSecret::two_factor("correct horse".as_bytes(), params, Secret::new([3; 32])).expect("in bounds");
+    let two = Slot::new(workspace, SlotId([9; 16]), SlotKind::TwoFactor, &both, (old, &keys[0]), [0x69; 32]);
+    keyslots.slots.push(two.expect("seals"));
+    for slot in &mut keyslots.slots {
+        slot.halves.truncate(1);
+        let new_key = slot.kind.has_key_file().then(|| Secret::new([0x0d; 32]));
+        match slot.kind {
+            SlotKind::Recovery => slot.halves.push(None),
+            _ => slot.add_epoch(workspace, new_key.as_ref(), (new, &keys[1]), [0x70; 32]).expect("seals"),
+        }
+    }
+    sample
 }
 
 impl Sample {
@@ -79,6 +100,27 @@ pub(super) fn keyslots(maker: &mut Maker) -> &'static str {
     maker.accepted(vector("two epochs, during a purge", &sample(2).bytes()));
     maker.accepted(vector("no device", &small(&|keyslots| keyslots.devices.clear()).bytes()));
 
+    let replacing = replacing().bytes();
+    let opened_by = |name: &str, slot: &str, fill: u8| {
+        Vector::named(name).bytes("bytes", &replacing).with("slot", slot).bytes("secret", &[fill; 32])
+    };
+    let both_by = |name: &str, passphrase: &str, fill: u8| {
+        let vector = Vector::named(name).bytes("bytes", &replacing).with("slot", "4");
+        vector.with("passphrase", passphrase).bytes("key", &[fill; 32])
+    };
+    maker.accepted(opened_by("the old secret of a key file opens the old epoch", "0", 3));
+    maker.accepted(opened_by("the new secret of a key file opens the new epoch", "0", 0x0d));
+    maker.accepted(opened_by("a recovery code that does not open the new epoch", "2", 3));
+    maker.accepted(both_by("two factors open the old epoch", "correct horse", 3));
+    maker.accepted(both_by("two factors open the new epoch", "correct horse", 0x0d));
+    maker.refused("wrong key", both_by("two factors, another passphrase", "incorrect horse", 3));
+    maker.refused("wrong key", both_by("two factors, another key file", "correct horse", 4));
+    maker.refused("wrong key", opened_by("another secret for two epochs", "0", 4));
+    let mut alone = Vector::named("two factors without the key file").bytes("bytes", &replacing).with("slot", "4");
+    alone = alone.with("passphrase", "correct horse");
+    maker.refused("wrong key", alone);
+    maker.refused("malformed", vector("version 2 for what version 1 can say", &as_version_2(&small(&|_| ()))));
+
     // Offsets in the file with one slot and one device.
     let (epoch_count, ingest, device_count) = (36, 37 + 40, 37 + 40 + 36);
     let (slot_count, slot_len, slot) = (device_count + 4 + 64, device_count + 4 + 64 + 4, device_count + 4 + 64 + 8);
@@ -91,7 +133,7 @@ pub(super) fn keyslots(maker: &mut Maker) -> &'static str {
     };
     maker.refused("malformed", vector("other magic", &summed(&flip(&good, 0))));
     maker.refused("malformed", vector("version 0", &summed(&set(&good, 8, &[0, 0]))));
-    maker.refused("newer", vector("version 2", &summed(&set(&good, 8, &[2, 0]))));
+    maker.refused("newer", vector("version 3", &summed(&set(&good, 8, &[3, 0]))));
     maker.refused("malformed", vector("a reserved bit", &summed(&set(&good, 11, &[0x80]))));
     maker.refused("damaged", vector("a wrong checksum", &flip(&good, good.len() - 1)));
     maker.refused("damaged", vector("a flipped bit", &flip(&good, 20)));
@@ -167,6 +209,17 @@ pub(super) fn keyslots(maker: &mut Maker) -> &'static str {
     maker.refused("truncated", vector("no room for a checksum", &good[..30]));
     "keyslots files, each opened by the slot of a number and a secret (32 bytes) or passphrase, and its MACs checked.\n\
      Checksums of refused files are right where it is not the checksum that they are refused for."
+}
+
+/// The file with one key-file slot and one epoch in the form of version 2.
+fn as_version_2(small: &Sample) -> Vec<u8> {
+    let (good, slot) = (small.bytes(), &small.keyslots.slots[0]);
+    let half = slot.halves[0].as_ref().expect("sealed");
+    let mut body = joined(&[&slot.id.0, &[1, 1, 0, 0, 0, 0], &[1], &half.public.0, &half.sealed]);
+    body.extend_from_slice(&checksum(&body)[..8]);
+    let (slot_len, mac) = (37 + 40 + 36 + 4 + 64 + 4, good.len() - 64);
+    let len = (body.len() as u32).to_le_bytes();
+    summed(&joined(&[&set(&good[..slot_len], 8, &[2]), &len, &body, &good[mac..]]))
 }
 
 pub(super) fn key_file(maker: &mut Maker) -> &'static str {

@@ -6,21 +6,25 @@
 
 mod keyfile;
 mod secret;
+mod slot;
 
 pub use keyfile::{KeyFile, KeyFileEntry};
 pub use secret::{Argon2Params, SlotSecret, format_recovery_code, parse_recovery_code};
+pub use slot::{Half, Slot, SlotKind};
 
 use crate::codec::{Reader, Writer};
 use crate::error::{FormatError, Result};
 use crate::id::{DeviceId, EpochId, SlotId, WorkspaceId};
-use crate::pair::{PAIR_SUITE, Pair, PublicHalf, SEAL_BYTES};
+use crate::pair::PublicHalf;
 use crate::seal::{checksum, constant_time_eq};
 use crate::secret::Secret;
 
 const WHAT: &str = "keyslots";
 const MAGIC: [u8; 8] = *b"rckeyslt";
-const VERSION: u16 = 1;
-const SEAL_LABEL: &[u8] = b"runcellar 1 slot";
+/// Each slot opens all epochs of the file with one pair.
+const VERSION_PLAIN: u16 = 1;
+/// Each slot says for each epoch whether it opens it, and with which pair.
+const VERSION_BY_EPOCH: u16 = 2;
 const MAC_CONTEXT: &str = "runcellar 1 keyslots mac";
 /// Slots of one workspace: one a device and a few for people; the limit bounds what an opener tries.
 pub const SLOTS_MAX: usize = 256;
@@ -28,53 +32,7 @@ pub const SLOTS_MAX: usize = 256;
 pub const DEVICES_MAX: usize = 256;
 /// The longest `keyslots` file that is read.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
-const PARAMS_BYTES_MAX: u32 = 64;
 const SLOT_BYTES_MAX: u32 = 1024;
-
-/// How a slot is unlocked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum SlotKind {
-    /// A key file on this machine.
-    KeyFile = 1,
-    /// A passphrase.
-    Passphrase = 2,
-    /// A passphrase and a key file, both needed.
-    TwoFactor = 3,
-    /// A recovery code on paper.
-    Recovery = 4,
-    /// A secret in the keychain of the operating system.
-    Keychain = 5,
-    /// Another device.
-    Device = 6,
-}
-
-impl SlotKind {
-    /// Returns the word that users see.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            SlotKind::KeyFile => "key-file",
-            SlotKind::Passphrase => "passphrase",
-            SlotKind::TwoFactor => "two-factor",
-            SlotKind::Recovery => "recovery",
-            SlotKind::Keychain => "keychain",
-            SlotKind::Device => "device",
-        }
-    }
-
-    /// Returns the length of a sealed epoch key: two factors seal it twice.
-    fn sealed_bytes(self) -> u32 {
-        let layers = if self == SlotKind::TwoFactor { 2 } else { 1 };
-        32 + layers * SEAL_BYTES as u32
-    }
-
-    fn from_u8(kind: u8) -> Option<Self> {
-        [Self::KeyFile, Self::Passphrase, Self::TwoFactor, Self::Recovery, Self::Keychain, Self::Device]
-            .into_iter()
-            .find(|known| *known as u8 == kind)
-    }
-}
 
 /// One generation of the root key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,23 +65,6 @@ pub struct Device {
     pub signing: [u8; 32],
 }
 
-/// One way to unlock the workspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
-    /// Random id.
-    pub id: SlotId,
-    /// How it is unlocked.
-    pub kind: SlotKind,
-    /// Salt and cost of a passphrase; empty for other kinds.
-    pub argon2: Option<Argon2Params>,
-    /// Public half; for two factors that of the passphrase, the outer one.
-    pub public: PublicHalf,
-    /// For two factors the public half of the key file's secret, the inner one.
-    pub inner: Option<PublicHalf>,
-    /// The epoch keys sealed to the public half, in the order of [`Keyslots::epochs`].
-    pub sealed: Vec<Vec<u8>>,
-}
-
 /// The content of a `keyslots` file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyslots {
@@ -131,7 +72,7 @@ pub struct Keyslots {
     pub workspace: WorkspaceId,
     /// Rises with every rewrite.
     pub version: u64,
-    /// The live epoch, or two of them during a purge.
+    /// The live epoch, or two of them while the root key is replaced: first the old one, then the new.
     pub epochs: Vec<Epoch>,
     /// The ingest public key.
     pub ingest: IngestPublic,
@@ -139,100 +80,6 @@ pub struct Keyslots {
     pub devices: Vec<Device>,
     /// Slots.
     pub slots: Vec<Slot>,
-}
-
-impl Slot {
-    /// Makes a slot that opens with `secret`, with the epoch key sealed in it. `ephemeral` is fresh random bytes.
-    ///
-    /// # Errors
-    /// [`FormatError`] never in practice: a derived public half is always valid.
-    pub fn new(
-        workspace: WorkspaceId,
-        id: SlotId,
-        kind: SlotKind,
-        secret: &SlotSecret,
-        epoch: (EpochId, &Secret),
-        ephemeral: [u8; 32],
-    ) -> Result<Slot> {
-        let public = Pair::derive(secret.secret(), &id.0).public();
-        let place = slot_place(workspace, id, kind, epoch.0);
-        let sealed = public.seal(WHAT, SEAL_LABEL, &place, epoch.1.expose(), ephemeral)?;
-        Ok(Slot { id, kind, argon2: secret.argon2(), public, inner: None, sealed: vec![sealed] })
-    }
-
-    /// Opens the epoch keys with a secret.
-    ///
-    /// # Errors
-    /// [`FormatError::WrongKey`] if the secret is not this slot's; [`FormatError::Damaged`] if it is, and the sealed
-    /// key does not open.
-    pub fn open(&self, workspace: WorkspaceId, epochs: &[Epoch], secret: &Secret) -> Result<Vec<Secret>> {
-        let pair = Pair::derive(secret, &self.id.0);
-        if !constant_time_eq(&pair.public().0, &self.public.0) {
-            return Err(FormatError::WrongKey { what: "slot" });
-        }
-        let open = |(epoch, sealed): (&Epoch, &Vec<u8>)| {
-            let place = slot_place(workspace, self.id, self.kind, epoch.id);
-            let key = zeroize::Zeroizing::new(pair.open("slot", SEAL_LABEL, &place, sealed)?);
-            Secret::from_slice(&key).ok_or(FormatError::Damaged { what: "slot" })
-        };
-        epochs.iter().zip(&self.sealed).map(open).collect()
-    }
-
-    fn encode(&self) -> Result<Vec<u8>> {
-        let mut out = Writer::with_capacity(256);
-        out.raw(&self.id.0).u8(self.kind as u8).u8(PAIR_SUITE);
-        let params = self.argon2.map_or_else(Vec::new, |params| params.encode());
-        out.bytes(WHAT, &params, PARAMS_BYTES_MAX)?;
-        out.raw(&self.public.0).u8(u8::from(self.inner.is_some()));
-        if let Some(inner) = self.inner {
-            out.raw(&inner.0);
-        }
-        for sealed in &self.sealed {
-            out.bytes(WHAT, sealed, self.kind.sealed_bytes())?;
-        }
-        let checksum = checksum(out.as_slice());
-        out.raw(&checksum[..8]);
-        Ok(out.into_vec())
-    }
-
-    fn decode(bytes: &[u8], epochs: usize) -> Result<Slot> {
-        let damaged = FormatError::Damaged { what: "slot" };
-        let (body, sum) = bytes.split_at_checked(bytes.len().saturating_sub(8)).ok_or(damaged.clone())?;
-        if checksum(body).get(..8) != Some(sum) {
-            return Err(damaged);
-        }
-        let mut reader = Reader::new("slot", body);
-        let id = SlotId(reader.array()?);
-        let kind = SlotKind::from_u8(reader.u8()?).ok_or_else(|| reader.malformed("unknown kind"))?;
-        let suite = reader.u8()?;
-        if suite != PAIR_SUITE {
-            return Err(FormatError::UnknownSuite { what: "slot", found: suite });
-        }
-        let params = reader.bytes(PARAMS_BYTES_MAX)?;
-        let argon2 = match kind {
-            SlotKind::Passphrase | SlotKind::TwoFactor => Some(Argon2Params::decode(params)?),
-            _ if params.is_empty() => None,
-            _ => return Err(reader.malformed("unexpected parameters")),
-        };
-        let public = PublicHalf(reader.array()?);
-        let inner = match (reader.u8()?, kind) {
-            (1, SlotKind::TwoFactor) => Some(PublicHalf(reader.array()?)),
-            (0, kind) if kind != SlotKind::TwoFactor => None,
-            _ => return Err(reader.malformed("inner public half")),
-        };
-        let sealed = |_| {
-            let sealed = reader.bytes(kind.sealed_bytes())?;
-            let whole = u32::try_from(sealed.len()) == Ok(kind.sealed_bytes());
-            if whole { Ok(sealed.to_vec()) } else { Err(reader.malformed("sealed epoch key of another length")) }
-        };
-        let sealed = (0..epochs).map(sealed).collect::<Result<_>>()?;
-        reader.finish()?;
-        Ok(Slot { id, kind, argon2, public, inner, sealed })
-    }
-}
-
-fn slot_place(workspace: WorkspaceId, slot: SlotId, kind: SlotKind, epoch: EpochId) -> Vec<u8> {
-    [&workspace.0[..], &slot.0, &[kind as u8], &epoch.0].concat()
 }
 
 fn mac(epoch_key: &Secret, body: &[u8]) -> [u8; 32] {
@@ -248,12 +95,13 @@ impl Keyslots {
     /// [`Keyslots::decode`] would refuse.
     pub fn encode(&self, epoch_keys: &[&Secret]) -> Result<Vec<u8>> {
         self.check()?;
-        let whole = |slot: &Slot| slot.sealed.len() == self.epochs.len();
+        let whole = |slot: &Slot| slot.halves.len() == self.epochs.len();
         if epoch_keys.len() != self.epochs.len() || !self.slots.iter().all(whole) {
             return Err(FormatError::Malformed { what: WHAT, reason: "not one key for each epoch" });
         }
         let mut out = Writer::with_capacity(1024);
-        out.raw(&MAGIC).u16(VERSION).u16(0).raw(&self.workspace.0).u64(self.version);
+        let version = if self.slots.iter().all(Slot::is_plain) { VERSION_PLAIN } else { VERSION_BY_EPOCH };
+        out.raw(&MAGIC).u16(version).u16(0).raw(&self.workspace.0).u64(self.version);
         out.u8(self.epochs.len() as u8);
         for epoch in &self.epochs {
             out.u64(epoch.number).raw(&epoch.id.0).raw(&epoch.parent.0);
@@ -265,7 +113,7 @@ impl Keyslots {
         }
         out.count(WHAT, self.slots.len(), SLOTS_MAX as u32)?;
         for slot in &self.slots {
-            out.bytes(WHAT, &slot.encode()?, SLOT_BYTES_MAX)?;
+            out.bytes(WHAT, &slot.encode(version == VERSION_PLAIN)?, SLOT_BYTES_MAX)?;
         }
         let body_bytes = out.as_slice().len();
         for key in epoch_keys {
@@ -287,8 +135,8 @@ impl Keyslots {
         if reader.array()? != MAGIC {
             return Err(reader.malformed("not a keyslots file"));
         }
-        let version = reader.u16()?;
-        reader.version(version.into(), VERSION.into())?;
+        let format = reader.u16()?;
+        reader.version(format.into(), VERSION_BY_EPOCH.into())?;
         check_len(bytes.len())?;
         let (body, sum) = bytes
             .split_at_checked(bytes.len().saturating_sub(32))
@@ -319,8 +167,12 @@ impl Keyslots {
         };
         let devices = (0..device_total).map(|_| device(&mut reader)).collect::<Result<Vec<_>>>()?;
         let slot_total = reader.count(SLOTS_MAX as u32)?;
-        let slot = |_| Slot::decode(reader.bytes(SLOT_BYTES_MAX)?, epoch_total);
+        let plain = format == VERSION_PLAIN;
+        let slot = |_| Slot::decode(reader.bytes(SLOT_BYTES_MAX)?, epoch_total, plain);
         let slots = (0..slot_total).map(slot).collect::<Result<Vec<_>>>()?;
+        if !plain && slots.iter().all(Slot::is_plain) {
+            return Err(reader.malformed("version 2 for what version 1 can say"));
+        }
         reader.take(32 * epoch_total)?;
         reader.finish()?;
         let keyslots = Keyslots { workspace, version, epochs, ingest, devices, slots };
@@ -334,6 +186,9 @@ impl Keyslots {
         check_epochs(self.epochs.len())?;
         if self.slots.is_empty() {
             return malformed("no slot");
+        }
+        if self.slots.iter().any(|slot| slot.halves.iter().all(Option::is_none)) {
+            return malformed("a slot that opens no epoch");
         }
         if has_twice(self.epochs.iter().map(|epoch| epoch.id.0))
             || has_twice(self.devices.iter().map(|device| device.id.0))
@@ -399,19 +254,19 @@ mod tests {
         let bytes = keyslots.encode(&[&epoch_key]).expect("encodes");
         let read = Keyslots::decode(&bytes).expect("reads");
         assert_eq!(read, keyslots);
-        let opened = read.slots[0].open(read.workspace, &read.epochs, secret.secret()).expect("opens");
-        assert_eq!(opened[0].expose(), epoch_key.expose());
-        Keyslots::verify(&bytes, 1, 0, &opened[0]).expect("authentic");
+        let opened = read.slots[0].open(read.workspace, &read.epochs, &secret).expect("opens");
+        assert_eq!(opened[0].1.expose(), epoch_key.expose());
+        Keyslots::verify(&bytes, 1, 0, &opened[0].1).expect("authentic");
         assert!(Keyslots::verify(&bytes, 1, 0, &Secret::new([9; 32])).is_err());
     }
 
     #[test]
     fn a_wrong_secret_and_a_damaged_slot_are_different_errors() {
         let (mut keyslots, epoch_key, secret) = sample();
-        let wrong = keyslots.slots[0].open(keyslots.workspace, &keyslots.epochs, &Secret::new([9; 32]));
+        let wrong = keyslots.slots[0].open(keyslots.workspace, &keyslots.epochs, &SlotSecret::key_file(Secret::new([9; 32])));
         assert_eq!(wrong.err(), Some(FormatError::WrongKey { what: "slot" }));
-        keyslots.slots[0].sealed[0][40] ^= 1;
-        let damaged = keyslots.slots[0].open(keyslots.workspace, &keyslots.epochs, secret.secret());
+        keyslots.slots[0].halves[0].as_mut().expect("sealed").sealed[40] ^= 1;
+        let damaged = keyslots.slots[0].open(keyslots.workspace, &keyslots.epochs, &secret);
         assert_eq!(damaged.err(), Some(FormatError::Damaged { what: "slot" }));
         assert!(keyslots.encode(&[&epoch_key]).is_ok());
     }

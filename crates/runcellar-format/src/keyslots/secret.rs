@@ -70,6 +70,8 @@ impl Argon2Params {
 /// The secret of a slot, ready to derive its pair.
 pub struct SlotSecret {
     secret: Secret,
+    /// The secret of the key file, of two factors.
+    key: Option<Secret>,
     argon2: Option<Argon2Params>,
 }
 
@@ -77,7 +79,21 @@ impl SlotSecret {
     /// Takes the 32 bytes of a key file.
     #[must_use]
     pub fn key_file(secret: Secret) -> Self {
-        SlotSecret { secret, argon2: None }
+        SlotSecret { secret, key: None, argon2: None }
+    }
+
+    /// Takes a passphrase and the 32 bytes of a key file, which only open together. As [`SlotSecret::passphrase`].
+    ///
+    /// # Errors
+    /// As [`SlotSecret::passphrase`].
+    pub fn two_factor(passphrase: &[u8], params: Argon2Params, key: Secret) -> Result<Self> {
+        Ok(SlotSecret { key: Some(key), ..Self::passphrase(passphrase, params)? })
+    }
+
+    /// Returns the same with the secret of another key file.
+    #[must_use]
+    pub fn with_key(&self, key: Secret) -> Self {
+        SlotSecret { secret: self.secret.duplicate(), key: Some(key), argon2: self.argon2 }
     }
 
     /// Stretches a passphrase, which the caller has brought to Unicode NFC. Takes the memory and time that `params`
@@ -90,22 +106,28 @@ impl SlotSecret {
         let malformed = |_| FormatError::Malformed { what: WHAT, reason: "refused by Argon2" };
         let cost = argon2::Params::new(params.memory_kib, params.passes, params.lanes, Some(32)).map_err(malformed)?;
         let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost);
-        let mut out = [0; 32];
-        argon2.hash_password_into(passphrase, &params.salt, &mut out).map_err(malformed)?;
-        Ok(SlotSecret { secret: Secret::new(out), argon2: Some(params) })
+        let mut out = zeroize::Zeroizing::new([0; 32]);
+        argon2.hash_password_into(passphrase, &params.salt, &mut *out).map_err(malformed)?;
+        Ok(SlotSecret { secret: Secret::new(*out), key: None, argon2: Some(params) })
     }
 
     /// Takes the 160 random bits of a recovery code.
     #[must_use]
     pub fn recovery(code: &[u8; 20]) -> Self {
-        let secret = blake3::derive_key("runcellar 1 recovery code", code);
-        SlotSecret { secret: Secret::new(secret), argon2: None }
+        let secret = zeroize::Zeroizing::new(blake3::derive_key("runcellar 1 recovery code", code));
+        SlotSecret { secret: Secret::new(*secret), key: None, argon2: None }
     }
 
     /// Returns the secret from which the slot's pair is derived.
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.secret
+    }
+
+    /// Returns the secret of the key file, of two factors.
+    #[must_use]
+    pub fn key_of_two(&self) -> Option<&Secret> {
+        self.key.as_ref()
     }
 
     pub(super) fn argon2(&self) -> Option<Argon2Params> {
