@@ -241,7 +241,7 @@ fn a_newer_format_is_named_and_left_alone() {
     let keyslots = place.workspace().join("keyslots");
     let whole = std::fs::read(&keyslots).expect("reads");
     let mut newer = whole.clone();
-    newer[8] = 2;
+    newer[8] = 3;
     std::fs::write(&keyslots, &newer).expect("writes");
     assert_refused(&place, place.keys(), ErrorKind::NewerFormat, "keyslots");
     std::fs::write(&keyslots, &whole).expect("writes");

@@ -35,6 +35,7 @@ mod quotas;
 mod ranks;
 mod reading;
 mod replay;
+mod rotation;
 mod secrets;
 mod source;
 mod support;

@@ -52,6 +52,7 @@ const ROLES: &[(&str, Role)] = &[
     ("logs_without_permission", crate::faults::logs_without_permission),
     ("dies_after_rows", crate::values::dies_after_rows),
     ("dies_on_a_network", crate::network::dies_on_a_network),
+    ("dies_rotating", crate::rotation::dies_rotating),
     ("dies_ingesting", crate::network::dies_ingesting),
     ("records_some", crate::network::records_some),
     ("stops_in_its_turn", crate::network::stops_in_its_turn),

@@ -263,7 +263,8 @@ mod tests {
     #[test]
     fn a_wrong_secret_and_a_damaged_slot_are_different_errors() {
         let (mut keyslots, epoch_key, secret) = sample();
-        let wrong = keyslots.slots[0].open(keyslots.workspace, &keyslots.epochs, &SlotSecret::key_file(Secret::new([9; 32])));
+        let wrong =
+            keyslots.slots[0].open(keyslots.workspace, &keyslots.epochs, &SlotSecret::key_file(Secret::new([9; 32])));
         assert_eq!(wrong.err(), Some(FormatError::WrongKey { what: "slot" }));
         keyslots.slots[0].halves[0].as_mut().expect("sealed").sealed[40] ^= 1;
         let damaged = keyslots.slots[0].open(keyslots.workspace, &keyslots.epochs, &secret);

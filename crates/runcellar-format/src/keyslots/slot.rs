@@ -191,9 +191,8 @@ impl Slot {
                 continue;
             }
             let place = self.place(workspace, epoch.id);
-            let open = |pair: &Pair, sealed: &[u8]| {
-                pair.open(WHAT, SEAL_LABEL, &place, sealed).map(zeroize::Zeroizing::new)
-            };
+            let open =
+                |pair: &Pair, sealed: &[u8]| pair.open(WHAT, SEAL_LABEL, &place, sealed).map(zeroize::Zeroizing::new);
             let mut key = open(&pairs.outer, &half.sealed)?;
             if let Some(inner) = &pairs.inner {
                 key = open(inner, &key)?;
@@ -374,8 +373,8 @@ mod tests {
         let secret = |fill| SlotSecret::key_file(Secret::new([fill; 32]));
         let [old, new] = epochs().map(|epoch| epoch.id);
         let (first, second) = (Secret::new([7; 32]), Secret::new([8; 32]));
-        let mut slot =
-            Slot::new(WORKSPACE, SlotId([5; 16]), SlotKind::KeyFile, &secret(3), (old, &first), [6; 32]).expect("seals");
+        let mut slot = Slot::new(WORKSPACE, SlotId([5; 16]), SlotKind::KeyFile, &secret(3), (old, &first), [6; 32])
+            .expect("seals");
         let mut same = slot.clone();
         same.add_epoch(WORKSPACE, None, (new, &second), [4; 32]).expect("seals");
         assert_eq!((same.is_plain(), keys_of(&same, &secret(3))), (true, Ok(vec![7, 8])));

@@ -5,6 +5,7 @@
 //! row can change without it. docs/FORMAT.md, "cellar.db".
 
 mod copy;
+mod epoch;
 mod fork;
 mod packing;
 mod published;
@@ -21,6 +22,7 @@ pub(crate) use rows::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow, Summed
 pub(crate) use schema::create;
 pub(crate) use usage::{Pages, Stored};
 pub(crate) use write::{Cover, WORKSPACE_OWNER, WriteTx};
+use write::{insert_epoch, insert_key};
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};

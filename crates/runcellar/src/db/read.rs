@@ -33,7 +33,7 @@ fn object_from(row: &Row<'_>, kind: Kind) -> rusqlite::Result<ObjectRow> {
     })
 }
 
-fn key_from(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
+pub(super) fn key_from(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
     Ok(KeyRow {
         id: KeyId(array(row, 0)?),
         owner: ObjectId(array(row, 1)?),
@@ -43,7 +43,7 @@ fn key_from(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
     })
 }
 
-const KEY_COLUMNS: &str = "SELECT id, owner, purpose, epoch, wrap FROM key";
+pub(super) const KEY_COLUMNS: &str = "SELECT id, owner, purpose, epoch, wrap FROM key";
 const OBJECT_COLUMNS: &str = "SELECT id, position, device, seq, tag, body FROM object";
 
 impl<'a> ReadTx<'a> {
@@ -68,6 +68,10 @@ impl<'a> ReadTx<'a> {
     /// Returns the live epoch.
     pub(crate) fn epoch(&self) -> EpochRow {
         self.epoch
+    }
+
+    pub(super) fn set_epoch(&mut self, epoch: EpochRow) {
+        self.epoch = epoch;
     }
 
     /// Returns one sealed record.
@@ -266,7 +270,7 @@ impl<'a> ReadTx<'a> {
         let noun = || format!("key {} of object {}", row.id, row.owner);
         let wrapping = Envelope::parse("wrapped key", &row.wrap).map_err(|cause| Error::format(noun(), cause))?.key;
         if wrapping.0 == row.epoch.0 {
-            return keyring.open(row, &keyring.epoch_key(row.epoch)?);
+            return keyring.open(row, &*keyring.epoch_key(row.epoch)?);
         }
         if wrapping == row.id {
             return Err(Error::damaged(format!("{}: wrapped under itself", noun())));
@@ -274,7 +278,7 @@ impl<'a> ReadTx<'a> {
         let parent = self.key_row(wrapping)?;
         match parent.filter(|parent| parent.purpose == Purpose::ProjectEpoch as u8) {
             // A project's epoch key hangs from the root epoch, so this goes one step further at most.
-            Some(parent) => keyring.open(row, &*keyring.open(&parent, &keyring.epoch_key(parent.epoch)?)?),
+            Some(parent) => keyring.open(row, &*keyring.open(&parent, &*keyring.epoch_key(parent.epoch)?)?),
             None => Err(Error::new(ErrorKind::Damaged, format!("{}: its wrapping key {wrapping} is missing", noun()))),
         }
     }

@@ -98,6 +98,23 @@ impl<'a> WriteTx<'a> {
         Ok(self.root)
     }
 
+    pub(super) fn integrity(&self) -> &Arc<OwnerKey> {
+        &self.integrity
+    }
+
+    pub(super) fn add_to_sum(&mut self, row: &[u8; 32]) {
+        self.sum.add(row);
+    }
+
+    pub(super) fn remove_from_sum(&mut self, row: &[u8; 32]) {
+        self.sum.remove(row);
+    }
+
+    /// Makes an epoch the live one of this transaction.
+    pub(super) fn set_epoch(&mut self, epoch: EpochRow) {
+        self.read.set_epoch(epoch);
+    }
+
     /// Returns the root row as this transaction will leave it.
     pub(crate) fn root(&self) -> &RootRow {
         &self.root
@@ -350,13 +367,13 @@ pub(crate) const COVERED: [Kind; 13] = [
     Kind::Version,
 ];
 
-fn insert_epoch(transaction: &Transaction<'_>, epoch: EpochRow) -> Result<()> {
+pub(super) fn insert_epoch(transaction: &Transaction<'_>, epoch: EpochRow) -> Result<()> {
     let sql = "INSERT INTO epoch (number, id, parent) VALUES (?1, ?2, ?3)";
     transaction.execute(sql, params![epoch.number.cast_signed(), epoch.id.0, epoch.parent.0])?;
     Ok(())
 }
 
-fn insert_key(transaction: &Transaction<'_>, row: &KeyRow) -> Result<()> {
+pub(super) fn insert_key(transaction: &Transaction<'_>, row: &KeyRow) -> Result<()> {
     let sql = "INSERT INTO key (id, owner, purpose, epoch, wrap) VALUES (?1, ?2, ?3, ?4, ?5)";
     let values = params![row.id.0, row.owner.0, row.purpose, row.epoch.0, row.wrap];
     transaction.prepare_cached(sql)?.execute(values)?;

@@ -1,13 +1,16 @@
 //! Reading and replacing key files.
 
+use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use runcellar_format::keyslots::{KeyFile, KeyFileEntry};
-use runcellar_format::{SlotId, WorkspaceId};
+use runcellar_format::{EpochId, Secret, SlotId, WorkspaceId};
 use zeroize::Zeroizing;
 
 use crate::io::{self, Io};
+use crate::os::Forkable;
 use crate::{Error, ErrorKind, Result};
 
 /// The longest key file that is read: some thousand entries.
@@ -44,15 +47,18 @@ pub(super) fn read(io: &dyn Io, path: &Path) -> Result<Option<KeyFile>> {
 }
 
 /// Adds an entry to a key file, making file and directory if they are missing.
-pub(crate) fn add_entry(io: &dyn Io, path: &Path, entry: KeyFileEntry) -> Result<()> {
+fn add_entry(io: &dyn Io, path: &Path, entry: KeyFileEntry) -> Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         io::create_dir_durable(io, directory).map_err(|cause| Error::io("create key directory", directory, cause))?;
     }
-    change(io, path, |file| file.entries.push(entry))
+    change(io, path, |entries| {
+        entries.push(entry);
+        Ok(true)
+    })
 }
 
 /// Writes a key file of its own for one slot of one workspace: the name is random, so nobody else writes it.
-pub(crate) fn write_own(io: &dyn Io, path: &Path, entry: KeyFileEntry) -> Result<()> {
+fn write_own(io: &dyn Io, path: &Path, entry: KeyFileEntry) -> Result<()> {
     let failed = |cause| Error::io("write key file", path, cause);
     let directory = path.parent().unwrap_or(Path::new("."));
     io::create_dir_durable(io, directory).map_err(|cause| Error::io("create key directory", directory, cause))?;
@@ -63,30 +69,99 @@ pub(crate) fn write_own(io: &dyn Io, path: &Path, entry: KeyFileEntry) -> Result
 
 /// Removes the entry of one slot; a file without entries goes.
 pub(crate) fn remove_entry(io: &dyn Io, path: &Path, slot: SlotId) -> Result<()> {
-    change(io, path, |file| file.entries.retain(|entry| entry.slot != slot))
+    change(io, path, |entries| {
+        entries.retain(|entry| entry.slot != slot);
+        Ok(true)
+    })
+}
+
+/// A secret on its way into a key file.
+pub(crate) struct NewEntry {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) slot: SlotId,
+    pub(crate) epoch: EpochId,
+    pub(crate) secret: Secret,
+}
+
+impl NewEntry {
+    /// Puts the secret into the file that is named, or into one of its own in the directory; returns the file.
+    pub(crate) fn write(self, io: &dyn Io, named: Option<&Path>, directory: Option<&Path>) -> Result<PathBuf> {
+        let NewEntry { workspace, slot, epoch, secret } = self;
+        let entry = KeyFileEntry { workspace, slot, epoch, secret };
+        if let Some(named) = named {
+            add_entry(io, named, entry)?;
+            return Ok(named.to_owned());
+        }
+        let directory = directory.ok_or_else(|| {
+            let message = "no home directory to keep the key file in: set RUNCELLAR_KEY_FILE or RUNCELLAR_CONFIG_DIR";
+            Error::new(ErrorKind::Locked, message)
+        })?;
+        let path = directory.join(key_file_name(workspace, slot));
+        write_own(io, &path, entry)?;
+        Ok(path)
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Replaces a key file whole, under the lock of `<file>.lock`, re-read inside the lock: several processes may serve
-/// several workspaces from one file. The lock file stays, as removing it would let two processes hold locks on two
-/// files of that name.
-fn change(io: &dyn Io, path: &Path, edit: impl FnOnce(&mut KeyFile)) -> Result<()> {
+/// several workspaces from one file. `edit` returns whether it changed anything. The lock file stays, as removing it
+/// would let two processes hold locks on two files of that name.
+pub(crate) fn change(
+    io: &dyn Io,
+    path: &Path,
+    edit: impl FnOnce(&mut Vec<KeyFileEntry>) -> Result<bool>,
+) -> Result<()> {
+    // Through a link the file behind it is replaced, not the link.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let failed = |doing| move |cause| Error::io(doing, path, cause);
-    let beside = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let lock_path = beside(".lock");
-    let lock = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+    // First: closing another descriptor of the lock file would drop this process's lock on it.
+    let _of_this_process = threads();
+    let lock = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(beside(&target, ".lock"));
     let lock = lock.map_err(failed("lock key file"))?;
     crate::os::lock_wait(&lock).map_err(failed("lock key file"))?;
     let mut file = read(io, path)?.unwrap_or_default();
-    edit(&mut file);
+    if !edit(&mut file.entries)? {
+        return Ok(());
+    }
+    remove_leftovers(io, &target);
+    let directory = target.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if file.entries.is_empty() {
-        io.remove(path).map_err(failed("remove key file"))
+        io.remove(&target).and_then(|()| io.sync_dir(directory)).map_err(failed("remove key file"))
     } else {
         let bytes = file.encode().map_err(|cause| Error::format(path.display(), cause))?;
-        let temporary = beside(&format!(".{}.tmp", runcellar_format::KeyId(io::random(io)?)));
-        io::replace(io, path, &temporary, &bytes).map_err(failed("write key file"))
+        let temporary = beside(&target, &format!(".{}.tmp", runcellar_format::KeyId(io::random(io)?)));
+        let replaced = io::replace(io, &target, &temporary, &bytes);
+        if replaced.is_err() {
+            // What could not be put in place holds secrets; the next change removes one that stays.
+            let _ = io.remove(&temporary);
+        }
+        replaced.map_err(failed("write key file"))
+    }
+}
+
+/// Keeps the threads of this process apart, which a record lock does not.
+fn threads() -> MutexGuard<'static, ()> {
+    static THREADS: OnceLock<Forkable<Mutex<()>>> = OnceLock::new();
+    match THREADS.get_or_init(|| Forkable::new(Mutex::default())).get(|_| Ok::<_, Infallible>(Mutex::default())) {
+        Ok(mutex) => mutex.lock().unwrap_or_else(PoisonError::into_inner),
+        Err(never) => match never {},
+    }
+}
+
+/// Removes what changes that were cut off left beside a key file: it holds secrets. Called with the lock held, so nobody
+/// else is writing one.
+fn remove_leftovers(io: &dyn Io, path: &Path) {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let start = format!("{}.", name.to_string_lossy());
+    for found in io.list(directory).unwrap_or_default() {
+        let text = found.to_string_lossy();
+        if text.strip_prefix(&start).is_some_and(|rest| rest.len() == 36 && rest.ends_with(".tmp")) {
+            let _ = io.remove(&directory.join(&found));
+        }
     }
 }

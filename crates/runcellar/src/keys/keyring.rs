@@ -9,8 +9,10 @@ use runcellar_format::keyslots::{Keyslots, Slot, SlotKind, SlotSecret};
 use runcellar_format::seal::{Kind, OwnerKey, Place, Sealed};
 use runcellar_format::{EpochId, KeyId, ObjectId, Secret, SlotId, WorkspaceId};
 
+use super::source::Source;
+use super::unlock::EpochKeys;
 use crate::io::{self, Io};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What a key is for. With its owner it names a key's place; docs/FORMAT.md, "Key table".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,18 +67,45 @@ pub(crate) struct KeyRow {
 /// Epoch keys, and the owner keys opened so far.
 pub(crate) struct Keyring {
     workspace: WorkspaceId,
-    epochs: Vec<(EpochId, Arc<Secret>)>,
+    /// None for a workspace in the making.
+    source: Option<Arc<Source>>,
+    epochs: Mutex<Vec<Arc<OwnerKey>>>,
     opened: Mutex<HashMap<KeyId, Arc<OwnerKey>>>,
 }
 
 impl Keyring {
-    pub(crate) fn new(workspace: WorkspaceId, epochs: Vec<(EpochId, Arc<Secret>)>) -> Self {
-        Keyring { workspace, epochs, opened: Mutex::default() }
+    pub(crate) fn new(workspace: WorkspaceId, epochs: EpochKeys, source: Option<Arc<Source>>) -> Self {
+        let keyring = Keyring { workspace, source, epochs: Mutex::default(), opened: Mutex::default() };
+        keyring.learn(epochs);
+        keyring
     }
 
-    /// Makes a keyring of the same epoch keys for a forked child, without touching this one's lock.
+    /// Makes a keyring of the same epoch keys for a forked child, without waiting for this one's locks: if a thread of
+    /// the parent was just at them, the child reads the keys again.
     pub(crate) fn for_child(&self) -> Self {
-        Keyring::new(self.workspace, self.epochs.clone())
+        let epochs = self.epochs.try_lock().map(|epochs| epochs.clone()).unwrap_or_default();
+        let source = self.source.clone();
+        Keyring { workspace: self.workspace, source, epochs: Mutex::new(epochs), opened: Mutex::default() }
+    }
+
+    /// Takes in the keys of epochs.
+    pub(crate) fn learn(&self, keys: EpochKeys) {
+        let mut epochs = self.epochs();
+        for (id, secret) in keys {
+            if epochs.iter().all(|known| known.id().0 != id.0) {
+                epochs.push(Arc::new(OwnerKey::new(KeyId(id.0), secret)));
+            }
+        }
+    }
+
+    /// Forgets the keys of all epochs but one.
+    pub(crate) fn keep_epoch(&self, epoch: EpochId) {
+        self.epochs().retain(|known| known.id().0 == epoch.0);
+    }
+
+    fn epochs(&self) -> MutexGuard<'_, Vec<Arc<OwnerKey>>> {
+        // A panic elsewhere leaves the list whole.
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn workspace(&self) -> WorkspaceId {
@@ -98,17 +127,35 @@ impl Keyring {
         self.cache().get(&id).cloned()
     }
 
-    /// Returns the live epoch key as a wrapping key, named by the epoch's id.
-    pub(crate) fn epoch_key(&self, epoch: EpochId) -> Result<OwnerKey> {
-        let (id, secret) = self.epoch(epoch)?;
-        Ok(OwnerKey::new(KeyId(id.0), secret.duplicate()))
+    /// Returns the key of an epoch as a wrapping key, named by the epoch's id. One that is not known is looked for: others
+    /// may have replaced the keys since this handle was opened.
+    pub(crate) fn epoch_key(&self, epoch: EpochId) -> Result<Arc<OwnerKey>> {
+        if let Some(known) = self.known_epoch(epoch) {
+            return Ok(known);
+        }
+        let not_at_hand = || Error::new(ErrorKind::Locked, "the workspace's keys were replaced: open it again");
+        let read = self.source.as_ref().ok_or_else(not_at_hand)?.read();
+        self.learn(read.map_err(|cause| match cause.kind() {
+            ErrorKind::Locked => not_at_hand().with_cause(cause),
+            _ => cause,
+        })?);
+        self.known_epoch(epoch).ok_or_else(not_at_hand)
     }
 
-    /// Checks the MACs of a `keyslots` file, whose epochs must be those of this keyring.
+    /// Returns the key of an epoch if it is at hand.
+    pub(crate) fn known_epoch(&self, epoch: EpochId) -> Option<Arc<OwnerKey>> {
+        self.epochs().iter().find(|known| known.id().0 == epoch.0).cloned()
+    }
+
+    /// Checks the MACs of a `keyslots` file: that of each epoch whose key is at hand, and of one at least.
     pub(crate) fn verify_keyslots(&self, keyslots: &Keyslots, bytes: &[u8]) -> Result<()> {
+        let newest = keyslots.epochs.last().map_or(EpochId::NIL, |epoch| epoch.id);
+        if keyslots.epochs.iter().all(|epoch| self.known_epoch(epoch.id).is_none()) {
+            self.epoch_key(newest)?;
+        }
         for (index, epoch) in keyslots.epochs.iter().enumerate() {
-            let (_, key) = self.epoch(epoch.id)?;
-            Keyslots::verify(bytes, keyslots.epochs.len(), index, key)
+            let Some(key) = self.known_epoch(epoch.id) else { continue };
+            Keyslots::verify(bytes, keyslots.epochs.len(), index, key.secret())
                 .map_err(|cause| Error::format("keyslots", cause))?;
         }
         Ok(())
@@ -116,33 +163,23 @@ impl Keyring {
 
     /// Returns the bytes of a `keyslots` file, authenticated under its epoch keys.
     pub(crate) fn encode_keyslots(&self, keyslots: &Keyslots) -> Result<Vec<u8>> {
-        let keys = keyslots.epochs.iter().map(|epoch| self.epoch(epoch.id).map(|(_, key)| &**key));
-        let keys = keys.collect::<Result<Vec<&Secret>>>()?;
+        let keys = keyslots.epochs.iter().map(|epoch| self.epoch_key(epoch.id)).collect::<Result<Vec<_>>>()?;
+        let keys: Vec<&Secret> = keys.iter().map(|key| key.secret()).collect();
         keyslots.encode(&keys).map_err(|cause| Error::format("keyslots", cause))
     }
 
-    /// Makes a slot for a `keyslots` file, with its epoch key sealed in it.
+    /// Makes a slot for a `keyslots` file of one epoch, with the epoch key sealed in it.
     pub(crate) fn new_slot(
         &self,
-        keyslots: &Keyslots,
+        epoch: EpochId,
         id: SlotId,
         kind: SlotKind,
         secret: &SlotSecret,
         ephemeral: [u8; 32],
     ) -> Result<Slot> {
-        let [epoch] = keyslots.epochs.as_slice() else {
-            return Err(Error::new(crate::ErrorKind::Busy, "keyslots: a purge is under way"));
-        };
-        let (id_of_epoch, key) = self.epoch(epoch.id)?;
-        Slot::new(self.workspace, id, kind, secret, (*id_of_epoch, key), ephemeral)
+        let key = self.epoch_key(epoch)?;
+        Slot::new(self.workspace, id, kind, secret, (epoch, key.secret()), ephemeral)
             .map_err(|cause| Error::format("slot", cause))
-    }
-
-    fn epoch(&self, epoch: EpochId) -> Result<&(EpochId, Arc<Secret>)> {
-        self.epochs
-            .iter()
-            .find(|(id, _)| *id == epoch)
-            .ok_or_else(|| Error::new(crate::ErrorKind::Locked, format!("epoch {epoch}: its key is not at hand")))
     }
 
     /// Draws a key, wraps it under `wrapping`, and keeps it opened.
@@ -176,6 +213,24 @@ impl Keyring {
         let key = Arc::new(OwnerKey::new(row.id, secret));
         self.cache().insert(row.id, key.clone());
         Ok(key)
+    }
+
+    /// Opens a row of the key table with its wrapping key, without keeping it, and wraps it anew for another epoch.
+    pub(crate) fn rewrap(
+        &self,
+        io: &dyn Io,
+        row: &KeyRow,
+        from: &OwnerKey,
+        to: &OwnerKey,
+        epoch: EpochId,
+    ) -> Result<KeyRow> {
+        let old = self.place(row.id, row.owner, row.purpose, row.epoch);
+        let secret = from.open(&old, &row.wrap);
+        let secret =
+            secret.map_err(|cause| Error::format(format_args!("key {} of object {}", row.id, row.owner), cause))?;
+        let secret = zeroize::Zeroizing::new(secret);
+        let place = self.place(row.id, row.owner, row.purpose, epoch);
+        Ok(KeyRow { epoch, wrap: to.seal(io::random(io)?, &place, &secret).into_bytes(), ..*row })
     }
 
     fn place(&self, id: KeyId, owner: ObjectId, purpose: u8, epoch: EpochId) -> Place {

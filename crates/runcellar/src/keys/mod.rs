@@ -1,13 +1,17 @@
 //! Keys: finding the secret that opens a workspace, and the keys below it.
 //!
-//! [`Keys`] says where secrets are, [`unlock`] turns one into the root epoch key, and the [`Keyring`] opens the keys
-//! of the key table that hang from it. Nothing here knows runs or series.
+//! [`Keys`] says where secrets are, a [`Search`] turns one into the root epoch key, the [`Source`] keeps how, and the
+//! [`Keyring`] opens the keys of the key table that hang from it. Nothing here knows runs or series.
 
 mod key_file;
 mod keyring;
+mod source;
+mod stretch;
 mod unlock;
 
-pub(crate) use key_file::{add_entry, key_file_name, remove_entry, write_own};
+pub(crate) use key_file::{NewEntry, change, key_file_name, remove_entry};
 pub(crate) use keyring::{KeyRow, Keyring, Purpose};
+pub(crate) use source::Source;
+pub(crate) use stretch::stretch;
+pub(crate) use unlock::{EpochKeys, Opened, Search};
 pub use unlock::{Keys, Passphrase, PassphrasePrompt};
-pub(crate) use unlock::{Unlocked, unlock};

@@ -5,11 +5,9 @@
 //! without cellar.db and the temporary database of that workspace finishes this. docs/ARCHITECTURE.md, "Creation".
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use runcellar_format::keyslots::{
-    Device, Epoch, FILE_BYTES_MAX, IngestPublic, KeyFileEntry, Keyslots, Slot, SlotKind, SlotSecret,
-    format_recovery_code,
+    Device, Epoch, FILE_BYTES_MAX, IngestPublic, Keyslots, Slot, SlotKind, SlotSecret, format_recovery_code,
 };
 use runcellar_format::pair::Pair;
 use runcellar_format::record::{Body, RootRow, Settings, SlotInfo};
@@ -20,7 +18,7 @@ use zeroize::Zeroizing;
 use super::{JOURNALS, KEYSLOTS, PACKS, TMP};
 use crate::db::{self, Access, Cover, EpochRow, ObjectKey, WORKSPACE_OWNER, WriteTx};
 use crate::io::{self, Io};
-use crate::keys::{self, Keyring, Keys, Purpose};
+use crate::keys::{self, Keyring, Keys, NewEntry, Purpose};
 use crate::os::{self, FileSystem};
 use crate::{Error, ErrorKind, Result};
 
@@ -188,7 +186,7 @@ fn is_free(io: &dyn Io, path: &Path) -> Result<bool> {
 struct NewWorkspace {
     keyslots: Keyslots,
     slot: SlotId,
-    epoch_key: Arc<Secret>,
+    epoch_key: Secret,
     /// Wiped once it is in the key file.
     secret: Secret,
     slots: Vec<SlotInfo>,
@@ -199,14 +197,14 @@ impl NewWorkspace {
     fn draw(io: &dyn Io) -> Result<Self> {
         let workspace = WorkspaceId(io::random(io)?);
         let epoch = Epoch { number: 1, id: EpochId(io::random(io)?), parent: EpochId::NIL };
-        let epoch_key = Arc::new(Secret::new(io::random(io)?));
+        let epoch_key = Secret::new(io::random(io)?);
         let slot = SlotId(io::random(io)?);
         let secret = Secret::new(io::random(io)?);
         let slot_secret = SlotSecret::key_file(secret.duplicate());
         let sealed =
             Slot::new(workspace, slot, SlotKind::KeyFile, &slot_secret, (epoch.id, &epoch_key), io::random(io)?)
                 .map_err(|cause| Error::format("slot", cause))?;
-        let keyring = Keyring::new(workspace, vec![(epoch.id, epoch_key.clone())]);
+        let keyring = Keyring::new(workspace, vec![(epoch.id, epoch_key.duplicate())], None);
         let wrapping = keyring.epoch_key(epoch.id)?;
         let (row, key) = keyring.draw(io, WORKSPACE_OWNER, Purpose::Ingest, epoch.id, &wrapping)?;
         let ingest = IngestPublic { generation: 1, public: Pair::derive(key.secret(), &key.id().0).public() };
@@ -234,18 +232,8 @@ impl NewWorkspace {
     fn write_key_file(&self, io: &dyn Io, keys: &Keys) -> Result<PathBuf> {
         let (workspace, slot) = (self.keyslots.workspace, self.slot);
         let epoch = self.keyslots.epochs[0].id;
-        let entry = KeyFileEntry { workspace, slot, epoch, secret: self.secret.duplicate() };
-        if let Some(named) = &keys.file {
-            keys::add_entry(io, named, entry)?;
-            return Ok(named.clone());
-        }
-        let directory = keys.directory.as_ref().ok_or_else(|| {
-            let message = "no home directory to keep the key file in: set RUNCELLAR_KEY_FILE or RUNCELLAR_CONFIG_DIR";
-            Error::new(ErrorKind::Locked, message)
-        })?;
-        let path = directory.join(keys::key_file_name(workspace, slot));
-        keys::write_own(io, &path, entry)?;
-        Ok(path)
+        let entry = NewEntry { workspace, slot, epoch, secret: self.secret.duplicate() };
+        entry.write(io, keys.file.as_deref(), keys.directory.as_deref())
     }
 
     fn fill(&self, io: &dyn Io, transaction: &rusqlite::Transaction<'_>, keyslots: &[u8]) -> Result<()> {

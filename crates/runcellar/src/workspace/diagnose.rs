@@ -107,7 +107,7 @@ impl Workspace {
             format: FORMAT_VERSION,
             device: runcellar_format::DeviceId(root.device).to_string(),
             slots: self.slots()?,
-            key_file: inner.key_file.as_deref().map(facts).transpose()?,
+            key_file: inner.source.opened().key_file.as_deref().map(facts).transpose()?,
             directory: facts(&inner.path)?,
             mirror: mirror.map(|mirror| MirrorFacts { problem, ..mirror }),
             journals_live,

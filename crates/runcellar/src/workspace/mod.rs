@@ -2,11 +2,14 @@
 
 mod create;
 mod diagnose;
+pub(crate) mod epoch;
+mod keyslots;
 mod mirror;
 mod network;
 mod open;
 mod quota;
 pub(crate) mod settings;
+mod settle;
 mod slots;
 mod turn;
 mod usage;
@@ -21,20 +24,20 @@ pub use open::OpenOptions;
 pub(crate) use quota::Occasion;
 pub use quota::QuotaUse;
 pub use settings::{SETTINGS, SettingInfo, setting};
-pub use slots::KeySlot;
+pub use slots::{KeySlot, KeysReplaced};
 pub use usage::{DiskUsage, ProjectUsage, RunUsage, Usage, UsageKind};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runcellar_format::keyslots::Keyslots;
-use runcellar_format::{SlotId, WorkspaceId, WriterId};
+use runcellar_format::{WorkspaceId, WriterId};
 
 use crate::Result;
 use crate::catalogue::{Cache, Known};
 use crate::db::{Db, ReadTx};
 use crate::io::Io;
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Source};
 use crate::monitor::Monitor;
 use crate::os::Forkable;
 use crate::query::ReadCache;
@@ -61,9 +64,8 @@ pub(crate) struct Inner {
     pub(crate) monitor: Arc<dyn Monitor>,
     pub(crate) path: PathBuf,
     pub(crate) id: WorkspaceId,
-    pub(crate) key_file: Option<PathBuf>,
-    /// The slot that opened it.
-    slot: SlotId,
+    /// What opened it, and opens it again.
+    source: Arc<Source>,
     creation: Option<Creation>,
     keyslots: Keyslots,
     /// Off for handles that must not write.
@@ -126,7 +128,7 @@ impl Workspace {
     /// Returns the key file that opened the workspace, if one did.
     #[must_use]
     pub fn key_file(&self) -> Option<&Path> {
-        self.inner.key_file.as_deref()
+        self.inner.source.opened().key_file.as_deref()
     }
 
     /// Returns what was made, if opening this handle made the workspace.
@@ -148,8 +150,7 @@ impl Workspace {
             monitor: inner.monitor.clone(),
             path: inner.path.clone(),
             id: inner.id,
-            key_file: inner.key_file.clone(),
-            slot: inner.slot,
+            source: inner.source.clone(),
             creation: None,
             keyslots: inner.keyslots.clone(),
             may_write: false,

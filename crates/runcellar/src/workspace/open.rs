@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use runcellar_format::WorkspaceId;
-use runcellar_format::record::RootRow;
 
+use super::keyslots::{self, KeyslotsFile, settle_file};
 use super::mirror::Mirror;
 use super::network::{FileSystemMode, Place};
-use super::slots::{self, KeyslotsFile};
+use super::settle::settle;
 use super::turn::Turn;
-use super::{Inner, KEYSLOTS, State, Workspace, create};
+use super::{Inner, KEYSLOTS, State, Workspace, create, epoch};
 use crate::catalogue::Cache;
 use crate::db::{self, Db, FILE_NAME};
-use crate::io::{self, Io, SystemIo};
-use crate::keys::{Keyring, Keys, Unlocked, unlock};
+use crate::io::{Io, SystemIo};
+use crate::keys::{EpochKeys, Keyring, Keys, Opened, Search, Source};
 use crate::monitor::{Monitor, Silent};
 use crate::os::{self, Forkable};
 use crate::query::ReadCache;
@@ -71,14 +71,15 @@ impl OpenOptions {
             creation = create::create(&*self.io, path, &self.keys, self.homeless, self.recovery_code, place.access())?;
         }
         owned(path)?;
-        let file = KeyslotsFile::read(&*self.io, path)?;
-        let Unlocked { epochs, slot, key_file } = unlock(&*self.io, &file.keyslots, file.bytes(), &self.keys)?;
+        let (file, opened, epochs) = unlock(&*self.io, path, &self.keys)?;
         create::finish(&*self.io, path, file.keyslots.workspace, place.access())?;
-        let keyring = Keyring::new(file.keyslots.workspace, epochs);
+        let directory = opened.key_file.as_deref().and_then(Path::parent).or(self.keys.directory.as_deref());
+        let directory = directory.map(Path::to_owned);
+        let source = Arc::new(Source::new(self.io.clone(), path.join(KEYSLOTS), &self.keys, opened));
+        let keyring = Keyring::new(file.keyslots.workspace, epochs, Some(source.clone()));
         let db = open_database(&self.io, path, &place, file.keyslots.workspace)?;
-        let (file, root, unfinished) = slots::settle_file(&*self.io, path, &keyring, &db, file)?;
+        let (file, root, unfinished) = settle_file(&*self.io, path, &keyring, &db, file)?;
         let keyslots = file.keyslots;
-        let directory = key_file.as_deref().and_then(Path::parent).map(Path::to_owned).or(self.keys.directory);
         let mirror = Mirror::new(directory, keyslots.workspace);
         let may_write = self.recover && !db.is_read_only();
         let caches = (Cache::default(), ReadCache::default());
@@ -88,8 +89,7 @@ impl OpenOptions {
             monitor: self.monitor,
             path: path.to_owned(),
             id: keyslots.workspace,
-            key_file,
-            slot,
+            source,
             creation,
             keyslots,
             may_write,
@@ -99,10 +99,11 @@ impl OpenOptions {
             state: Forkable::new(state),
         };
         create::restore_directories(&*inner.io, path);
+        settle(&inner, &inner.keyslots, &root)?;
         let workspace = Workspace { inner: Arc::new(inner) };
-        workspace.settle(root)?;
         if unfinished && !workspace.is_read_only()? {
-            slots::finish_rewrite(&workspace.inner)?;
+            epoch::finish(&workspace.inner)?;
+            keyslots::take_over(&workspace.inner)?;
         }
         if self.recover {
             crate::ingest::recover(&workspace.inner)?;
@@ -119,6 +120,24 @@ fn is_workspace(io: &dyn Io, path: &Path) -> Result<bool> {
             Err(Error::new(ErrorKind::Exists, format!("{}: a file is in the workspace's place", path.display())))
         }
         Err(cause) => Err(Error::io("open workspace", path, cause)),
+    }
+}
+
+/// Reads `keyslots` and opens it with the first key that fits. Between reading it and a key file another process may
+/// replace both, so a key that does not fit is looked at again.
+fn unlock(io: &dyn Io, path: &Path, keys: &Keys) -> Result<(KeyslotsFile, Opened, EpochKeys)> {
+    let (mut file, search) = (KeyslotsFile::read(io, path)?, Search::new(io, keys));
+    let mut attempt = 1;
+    loop {
+        let error = match search.unlock(&file.keyslots, file.bytes()) {
+            Ok((opened, epochs)) => return Ok((file, opened, epochs)),
+            Err(error) => error,
+        };
+        let again = KeyslotsFile::read(io, path)?;
+        if error.kind() != ErrorKind::Locked || again.bytes() == file.bytes() || attempt == keyslots::ATTEMPTS {
+            return Err(error);
+        }
+        (file, attempt) = (again, attempt + 1);
     }
 }
 
@@ -147,49 +166,4 @@ fn open_database(io: &Arc<dyn Io>, path: &Path, place: &Place, workspace: Worksp
 /// Refuses a workspace of another user.
 pub(super) fn owned(path: &Path) -> Result<()> {
     crate::environment::owned_by_this_user(path)
-}
-
-impl Workspace {
-    /// Compares the copy with what it says of itself, and settles a copied one under its own device and lineage.
-    fn settle(&self, root: RootRow) -> Result<()> {
-        let inner = &self.inner;
-        let database = inner.path.join(FILE_NAME);
-        let found = db::patiently(&database, || inner.io.identity(&database));
-        let (_, inode) = found.map_err(|cause| Error::io("open", &database, cause))?;
-        if root.inode == 0 {
-            // A new workspace, whose file has its name only now, or one that was written on a network file system.
-            return match self.is_read_only()? || inner.is_network() {
-                true => Ok(()),
-                false => inner.write(None, |tx| {
-                    tx.root_mut().inode = inode;
-                    Ok(())
-                }),
-            };
-        }
-        if root.inode == inode {
-            if let Some(problem) = inner.mirror_problem()? {
-                inner
-                    .monitor
-                    .warn(&format!("workspace {}: {problem}; runcellar check says more", inner.path.display()));
-            }
-            return Ok(());
-        }
-        inner.monitor.note(&format!(
-            "workspace {}: this is a copy of another; it goes on under a device id of its own",
-            inner.path.display()
-        ));
-        if self.is_read_only()? {
-            return Ok(());
-        }
-        inner.write(None, |tx| {
-            if tx.root().inode == inode {
-                // Another opener was faster, and has a device id for all of us.
-                return Ok(());
-            }
-            let (device, lineage) = (io::random(tx.io)?, io::random(tx.io)?);
-            let root = tx.root_mut();
-            (root.device, root.lineage, root.next_device_seq, root.inode) = (device, lineage, 1, inode);
-            Ok(())
-        })
-    }
 }

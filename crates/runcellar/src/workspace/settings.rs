@@ -1,6 +1,7 @@
 //! Settings of a workspace: a closed list of names, each with its check and default.
 
-use runcellar_format::record::{Body, Change, ChangeKind, FieldChange, FieldId, Settings, Stamped};
+use runcellar_format::SlotId;
+use runcellar_format::record::{Body, Change, ChangeKind, FieldChange, FieldId, Settings, SlotInfo, Stamped};
 use runcellar_format::seal::Kind;
 
 use super::Workspace;
@@ -260,12 +261,32 @@ pub(crate) fn load(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Settings> {
     Settings::from_body(&body).map_err(|cause| Error::format("settings", cause))
 }
 
+/// Keeps the name and time of a new slot, which stand nowhere in clear, and forgets those of one that is gone.
+pub(super) fn change_slots(tx: &mut WriteTx<'_>, gone: Option<SlotId>, new: Option<&SlotInfo>) -> Result<()> {
+    let gone_field = gone.map(|slot| (slot, Json::Null));
+    let new_field = new.map(|info| {
+        let (name, created) = (Json::Text(info.name.clone()), Json::Int(info.created));
+        (SlotId(info.slot), Json::Map(vec![("name".into(), name), ("created".into(), created)]))
+    });
+    let fields = gone_field.into_iter().chain(new_field).map(|(slot, value)| {
+        FieldChange::new(FieldId::Slot, slot.to_string(), &value).map_err(|cause| Error::format("slot", cause))
+    });
+    update(tx, fields.collect::<Result<_>>()?, |settings, _| {
+        settings.slots.retain(|info| gone.is_none_or(|gone| info.slot != gone.0));
+        settings.slots.extend(new.cloned());
+    })
+}
+
+/// Calls a new slot by the name of one that it takes the place of.
+pub(super) fn replace_slot(tx: &mut WriteTx<'_>, old: SlotId, new: SlotId) -> Result<()> {
+    let known = load(tx, tx.keyring)?.slots.into_iter().find(|info| info.slot == old.0);
+    let name = known.map(|info| info.name).unwrap_or_default();
+    let info = SlotInfo { slot: new.0, name, created: tx.io.wall_us() };
+    change_slots(tx, Some(old), Some(&info))
+}
+
 /// Changes the settings record and writes what changed.
-pub(super) fn update(
-    tx: &mut WriteTx<'_>,
-    fields: Vec<FieldChange>,
-    edit: impl FnOnce(&mut Settings, u64),
-) -> Result<()> {
+fn update(tx: &mut WriteTx<'_>, fields: Vec<FieldChange>, edit: impl FnOnce(&mut Settings, u64)) -> Result<()> {
     let mut settings = load(tx, tx.keyring)?;
     let clock = tx.next_clock();
     edit(&mut settings, clock);

@@ -1,25 +1,21 @@
-//! The ways to unlock a workspace: listing them, adding one, and keeping `keyslots` and the root row in step.
-//!
-//! A rewrite of `keyslots` happens inside one write transaction, and the file is renamed into place before the
-//! transaction commits. A crash in between leaves a file one version ahead of the root row, authentic under the epoch
-//! key: whoever opens the workspace next takes it over. A file that is behind the root row is an older one put back.
+//! The ways to unlock a workspace: listing them, adding and removing one, replacing the root key below them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use runcellar_format::SlotId;
-use runcellar_format::keyslots::{Argon2Params, FILE_BYTES_MAX, Keyslots, SlotKind, SlotSecret, format_recovery_code};
-use runcellar_format::record::{FieldChange, FieldId, RootRow, SlotInfo};
-use runcellar_format::seal::checksum;
+use runcellar_format::keyslots::{Keyslots, SlotKind, SlotSecret, format_recovery_code};
+use runcellar_format::record::SlotInfo;
+use runcellar_format::{Secret, SlotId};
 use zeroize::Zeroizing;
 
-use super::{Inner, KEYSLOTS, TMP, Workspace, settings};
-use crate::db::{Db, WriteTx};
-use crate::io::{self, Io};
-use crate::keys::{Keyring, Passphrase};
-use crate::{Error, Json, Result};
+use super::keyslots::{KeyslotsFile, read_settled, rewrite};
+use super::{Workspace, epoch, settings};
+use crate::db::WriteTx;
+use crate::io;
+use crate::keys::{self, NewEntry, Passphrase};
+use crate::{Error, ErrorKind, Result};
 
-/// How often an opener reads `keyslots` again because another process was adding a slot.
-const ATTEMPTS: usize = 5;
+/// The shortest part of a slot's id that names it.
+const PREFIX_LEN_MIN: usize = 4;
 
 /// One way to unlock a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,94 +34,13 @@ pub struct KeySlot {
     pub in_use: bool,
 }
 
-/// The `keyslots` file of a workspace and its bytes.
-pub(super) struct KeyslotsFile {
-    pub(super) keyslots: Keyslots,
-    bytes: Vec<u8>,
-}
-
-impl KeyslotsFile {
-    /// Reads the file. Its MAC is checked once a key is known.
-    pub(super) fn read(io: &dyn Io, workspace: &Path) -> Result<Self> {
-        let path = workspace.join(KEYSLOTS);
-        let bytes = io.read(&path, FILE_BYTES_MAX as u64).map_err(|cause| Error::io("read", &path, cause))?;
-        let named = |cause| Error::format(format_args!("workspace {}", workspace.display()), cause);
-        Ok(KeyslotsFile { keyslots: Keyslots::decode(&bytes).map_err(named)?, bytes })
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Reads the file and checks its MAC.
-    fn read_verified(io: &dyn Io, workspace: &Path, keyring: &Keyring) -> Result<Self> {
-        let file = Self::read(io, workspace)?;
-        keyring.verify_keyslots(&file.keyslots, &file.bytes)?;
-        Ok(file)
-    }
-
-    /// Compares the file with the root row of the database that it belongs to.
-    fn standing(&self, root: &RootRow) -> Standing {
-        match self.keyslots.version.checked_sub(root.keyslots_version) {
-            Some(0) if root.keyslots_hash == checksum(&self.bytes) => Standing::Same,
-            Some(1) => Standing::Ahead,
-            Some(0) | None => Standing::Replaced,
-            Some(_) => Standing::DatabaseBehind,
-        }
-    }
-
-    fn note_in(&self, root: &mut RootRow) {
-        (root.keyslots_version, root.keyslots_hash) = (self.keyslots.version, checksum(&self.bytes));
-    }
-}
-
-/// How the `keyslots` file stands to the root row.
-enum Standing {
-    Same,
-    /// A rewrite that did not reach its commit.
-    Ahead,
-    Replaced,
-    DatabaseBehind,
-}
-
-/// Returns the file and the root row that belong together, and whether the root row is still to be brought up to date.
-///
-/// The file is read before the database, so another process that adds a slot in between makes it look old: it is read
-/// again before anything is called damage.
-pub(super) fn settle_file(
-    io: &dyn Io,
-    workspace: &Path,
-    keyring: &Keyring,
-    db: &Db,
-    mut file: KeyslotsFile,
-) -> Result<(KeyslotsFile, RootRow, bool)> {
-    let mut attempt = 0;
-    loop {
-        let root = db.read(|tx| tx.root(keyring))?;
-        let what = match file.standing(&root) {
-            Standing::Same => return Ok((file, root, false)),
-            Standing::Ahead => return Ok((file, root, true)),
-            Standing::Replaced => "keyslots was replaced by an older or foreign file",
-            Standing::DatabaseBehind => "cellar.db is older than keyslots",
-        };
-        attempt += 1;
-        if attempt == ATTEMPTS {
-            return Err(Error::damaged(format!("workspace {}: {what}", workspace.display())));
-        }
-        file = KeyslotsFile::read_verified(io, workspace, keyring)?;
-    }
-}
-
-/// Brings the root row up to a `keyslots` file whose rewrite was cut off before its commit.
-pub(super) fn finish_rewrite(inner: &Inner) -> Result<()> {
-    inner.write(None, |tx| {
-        // Inside the write lock: whoever was rewriting has committed by now, or is gone.
-        let file = KeyslotsFile::read_verified(tx.io, &inner.path, tx.keyring)?;
-        if matches!(file.standing(tx.root()), Standing::Ahead) {
-            file.note_in(tx.root_mut());
-        }
-        Ok(())
-    })
+/// What replacing the root key did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysReplaced {
+    /// How often the root key was replaced by now, counted from 1 for the first one.
+    pub epoch: u64,
+    /// The ways to unlock that are left.
+    pub slots: Vec<KeySlot>,
 }
 
 impl Workspace {
@@ -139,70 +54,170 @@ impl Workspace {
             let file = KeyslotsFile::read_verified(&*inner.io, &inner.path, keyring)?;
             Ok((file, settings::load(tx, keyring)?.slots))
         })?;
+        let opened_by = inner.source.opened().slot;
         let listing = file.keyslots.slots.iter().map(|slot| {
             let info = known.iter().find(|info| info.slot == slot.id.0);
-            listing(slot.id, slot.kind, info, inner.slot)
+            listing(slot.id, slot.kind, info, opened_by)
         });
         Ok(listing.collect())
+    }
+
+    /// Finds a slot by its id, the beginning of its id (4 characters at least), or its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Ambiguous`], and as [`Workspace::slots`].
+    pub fn slot(&self, text: &str) -> Result<KeySlot> {
+        let slots = self.slots()?;
+        let by_id = |slot: &&KeySlot| text.len() >= PREFIX_LEN_MIN && slot.id.starts_with(text);
+        let mut found: Vec<&KeySlot> = slots.iter().filter(by_id).collect();
+        if found.is_empty() {
+            found = slots.iter().filter(|slot| slot.name == text).collect();
+        }
+        match found.as_slice() {
+            [] => Err(Error::new(ErrorKind::NotFound, format!("no key {text:?}"))),
+            [slot] => Ok((*slot).clone()),
+            several => {
+                let ids: Vec<&str> = several.iter().map(|slot| slot.id.as_str()).collect();
+                let message = format!("{text:?} names {} keys: {}", several.len(), ids.join(", "));
+                Err(Error::new(ErrorKind::Ambiguous, message))
+            }
+        }
     }
 
     /// Adds a slot that opens with a passphrase.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] for an empty passphrase, [`crate::ErrorKind::ReadOnly`], [`crate::ErrorKind::Busy`].
+    /// [`ErrorKind::InvalidArgument`] for an empty passphrase, [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`].
     pub fn add_passphrase(&self, passphrase: &Passphrase, name: &str) -> Result<KeySlot> {
-        if passphrase.is_empty() {
-            return Err(Error::invalid("the passphrase is empty"));
-        }
-        let params = Argon2Params::default_cost(io::random(&*self.inner.io)?);
-        let secret = SlotSecret::passphrase(&passphrase.normalised(), params)
-            .map_err(|cause| Error::format("passphrase", cause))?;
-        self.add_slot(SlotKind::Passphrase, &secret, name)
+        let secret = keys::stretch(&*self.inner.io, passphrase)?;
+        self.add_slot(self.new_slot_id()?, SlotKind::Passphrase, &secret, name)
     }
 
     /// Adds a slot that opens with a new recovery code, and returns the code: it is kept nowhere.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::ReadOnly`], [`crate::ErrorKind::Busy`].
+    /// [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`].
     pub fn add_recovery_code(&self, name: &str) -> Result<(KeySlot, String)> {
         let code = Zeroizing::new(io::random::<20>(&*self.inner.io)?);
-        let slot = self.add_slot(SlotKind::Recovery, &SlotSecret::recovery(&code), name)?;
+        let slot = self.add_slot(self.new_slot_id()?, SlotKind::Recovery, &SlotSecret::recovery(&code), name)?;
         Ok((slot, format_recovery_code(&code)))
     }
 
-    fn add_slot(&self, kind: SlotKind, secret: &SlotSecret, name: &str) -> Result<KeySlot> {
-        let inner = &self.inner;
-        inner.write(None, |tx| {
-            let mut file = KeyslotsFile::read_verified(tx.io, &inner.path, tx.keyring)?;
-            if matches!(file.standing(tx.root()), Standing::Replaced | Standing::DatabaseBehind) {
-                let message =
-                    format!("workspace {}: keyslots and cellar.db do not belong together", inner.path.display());
-                return Err(Error::damaged(message));
+    /// Adds a slot that opens with a new key file, in the directory of key files, or at `path`: a key file that is there
+    /// gets one more entry. Returns the file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Locked`] if there is no such directory, [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`], and if the key
+    /// file cannot be written.
+    pub fn add_key_file(&self, name: &str, path: Option<&Path>) -> Result<(KeySlot, PathBuf)> {
+        self.add_with_file(SlotKind::KeyFile, path, name, SlotSecret::key_file)
+    }
+
+    /// Adds a slot whose new key file, at `path`, is for another device.
+    ///
+    /// # Errors
+    /// As [`Workspace::add_key_file`].
+    pub fn add_device(&self, name: &str, path: &Path) -> Result<(KeySlot, PathBuf)> {
+        self.add_with_file(SlotKind::Device, Some(path), name, SlotSecret::key_file)
+    }
+
+    /// Adds a slot that needs both a passphrase and a new key file, which is put where [`Workspace::add_key_file`] does.
+    ///
+    /// # Errors
+    /// As [`Workspace::add_key_file`], and [`ErrorKind::InvalidArgument`] for an empty passphrase.
+    pub fn add_two_factor(
+        &self,
+        passphrase: &Passphrase,
+        name: &str,
+        path: Option<&Path>,
+    ) -> Result<(KeySlot, PathBuf)> {
+        let stretched = keys::stretch(&*self.inner.io, passphrase)?;
+        self.add_with_file(SlotKind::TwoFactor, path, name, |key| stretched.with_key(key))
+    }
+
+    /// Removes a slot and replaces the root key, so that what the slot opened is of no use from then on: neither its
+    /// secret nor older copies of `keyslots` open what is written later. Key files at hand get new secrets.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] for the last slot, [`ErrorKind::NotFound`], and as [`Workspace::rotate_keys`].
+    pub fn remove_slot(&self, id: &str) -> Result<KeysReplaced> {
+        let not_found = || Error::new(ErrorKind::NotFound, format!("no key {id:?}"));
+        let id = SlotId::from_hex(id).ok_or_else(not_found)?;
+        self.replace_keys(&[id], |tx, keyslots| {
+            if keyslots.slots.iter().all(|slot| slot.id != id) {
+                return Err(not_found());
             }
-            let id = SlotId(io::random(tx.io)?);
-            let slot = tx.keyring.new_slot(&file.keyslots, id, kind, secret, io::random(tx.io)?)?;
-            file.keyslots.slots.push(slot);
-            file.keyslots.version += 1;
-            file.bytes = tx.keyring.encode_keyslots(&file.keyslots)?;
-            let info = SlotInfo { slot: id.0, name: name.to_owned(), created: tx.io.wall_us() };
-            note_slot(tx, &info)?;
-            file.note_in(tx.root_mut());
-            // Last before the commit, so that a failure above leaves the file alone.
-            let temporary = inner.path.join(TMP).join(format!("{id}.{KEYSLOTS}"));
-            let path = inner.path.join(KEYSLOTS);
-            io::replace(tx.io, &path, &temporary, &file.bytes).map_err(|cause| Error::io("write", &path, cause))?;
-            Ok(listing(id, kind, Some(&info), inner.slot))
+            if keyslots.slots.len() == 1 {
+                let message = "this is the last key: without it nothing opens the workspace; add another one first";
+                return Err(Error::new(ErrorKind::State, message));
+            }
+            keyslots.devices.retain(|device| device.slot != id);
+            settings::change_slots(tx, Some(id), None)
         })
     }
-}
 
-/// Keeps the name and time of a slot, which stand nowhere in clear.
-fn note_slot(tx: &mut WriteTx<'_>, info: &SlotInfo) -> Result<()> {
-    let value =
-        Json::Map(vec![("name".into(), Json::Text(info.name.clone())), ("created".into(), Json::Int(info.created))]);
-    let change = FieldChange::new(FieldId::Slot, SlotId(info.slot).to_string(), &value);
-    let change = change.map_err(|cause| Error::format("slot", cause))?;
-    settings::update(tx, vec![change], |settings, _| settings.slots.push(info.clone()))
+    /// Replaces the root key and all keys that hang from it directly, and writes every wrap of the key table anew. Data
+    /// is not encrypted anew. Key files at hand get new secrets; passphrases and recovery codes stay as they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if the key came through a descriptor, [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`], and if a
+    /// key file cannot be replaced. Nothing has happened then.
+    pub fn rotate_keys(&self) -> Result<KeysReplaced> {
+        self.replace_keys(&[], |_, _| Ok(()))
+    }
+
+    fn replace_keys(
+        &self,
+        without: &[SlotId],
+        also: impl FnOnce(&mut WriteTx<'_>, &mut Keyslots) -> Result<()>,
+    ) -> Result<KeysReplaced> {
+        epoch::replace(&self.inner, without, also)?;
+        let epoch = self.inner.read(|tx, _| Ok(tx.epoch().number))?;
+        Ok(KeysReplaced { epoch, slots: self.slots()? })
+    }
+
+    fn new_slot_id(&self) -> Result<SlotId> {
+        Ok(SlotId(io::random(&*self.inner.io)?))
+    }
+
+    /// Adds a slot and puts its key into a file: the file first, so that there is never a slot without a key.
+    fn add_with_file(
+        &self,
+        kind: SlotKind,
+        path: Option<&Path>,
+        name: &str,
+        secret: impl FnOnce(Secret) -> SlotSecret,
+    ) -> Result<(KeySlot, PathBuf)> {
+        let (inner, id) = (&self.inner, self.new_slot_id()?);
+        let epoch = inner.read(|tx, _| Ok(tx.epoch().id))?;
+        let key = Secret::new(io::random(&*inner.io)?);
+        let secret = secret(key.duplicate());
+        let place = path.map(Path::to_owned).or_else(|| Some(inner.source.directory()?.to_owned()));
+        let entry = NewEntry { workspace: inner.id, slot: id, epoch, secret: key };
+        let path = entry.write(&*inner.io, path, place.as_deref())?;
+        match self.add_slot(id, kind, &secret, name) {
+            Ok(slot) => Ok((slot, path)),
+            Err(error) => {
+                // An entry that opens nothing harms nobody, if it cannot be removed.
+                let _ = keys::remove_entry(&*inner.io, &path, id);
+                Err(error)
+            }
+        }
+    }
+
+    fn add_slot(&self, id: SlotId, kind: SlotKind, secret: &SlotSecret, name: &str) -> Result<KeySlot> {
+        let inner = &self.inner;
+        epoch::finish(inner)?;
+        inner.write(None, |tx| {
+            let mut keyslots = read_settled(inner, tx)?.keyslots;
+            let slot = tx.keyring.new_slot(tx.epoch().id, id, kind, secret, io::random(tx.io)?)?;
+            keyslots.slots.push(slot);
+            let info = SlotInfo { slot: id.0, name: name.to_owned(), created: tx.io.wall_us() };
+            settings::change_slots(tx, None, Some(&info))?;
+            rewrite(inner, tx, &mut keyslots)?;
+            Ok(listing(id, kind, Some(&info), inner.source.opened().slot))
+        })
+    }
 }
 
 fn listing(id: SlotId, kind: SlotKind, info: Option<&SlotInfo>, opened_by: SlotId) -> KeySlot {
@@ -211,16 +226,17 @@ fn listing(id: SlotId, kind: SlotKind, info: Option<&SlotInfo>, opened_by: SlotI
         kind: kind.as_str(),
         name: info.map(|info| info.name.clone()).unwrap_or_default(),
         created: info.map(|info| info.created),
-        opens_without_key_file: !matches!(kind, SlotKind::KeyFile | SlotKind::TwoFactor),
+        opens_without_key_file: !kind.has_key_file(),
         in_use: id == opened_by,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::KEYSLOTS;
     use super::*;
+    use crate::Keys;
     use crate::db::FILE_NAME;
-    use crate::{ErrorKind, Keys};
 
     struct Place(tempfile::TempDir);
 

@@ -1,0 +1,96 @@
+//! Replacing the root key: a new epoch row, new project epoch keys, and every wrap of the key table written anew.
+//!
+//! Wraps alone are rewritten, about a hundred bytes a key: no object is (rule K1).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use runcellar_format::KeyId;
+use runcellar_format::seal::{Envelope, OwnerKey};
+use rusqlite::params;
+
+use super::read::{KEY_COLUMNS, key_from};
+use super::rows::Summed as _;
+use super::{Db, EpochRow, ReadTx, WriteTx, insert_epoch, insert_key};
+use crate::keys::{KeyRow, Purpose};
+use crate::{Error, Result};
+
+/// Rows of the key table that are read at once.
+const ROWS_AT_ONCE: usize = 4096;
+
+impl WriteTx<'_> {
+    /// Begins an epoch: draws new project epoch keys, and wraps every key of the table anew, under `root` or these.
+    ///
+    /// Keys that are to be lost with the old epoch are removed before. Keys that are drawn in this transaction
+    /// afterwards hang from the new epoch.
+    pub(crate) fn begin_epoch(&mut self, next: EpochRow, root: &Arc<OwnerKey>) -> Result<()> {
+        let old = self.epoch();
+        let old_root = self.keyring.epoch_key(old.id)?;
+        insert_epoch(self.transaction(), next)?;
+        self.add_to_sum(&next.hash(self.integrity().secret()));
+        self.set_epoch(next);
+        let mut projects = HashMap::new();
+        for row in self.keys_for(Purpose::ProjectEpoch)? {
+            let before = self.keyring.open(&row, &old_root)?;
+            let (new, key) = self.keyring.draw(self.io, row.owner, Purpose::ProjectEpoch, next.id, root)?;
+            self.remove_key(row.id)?;
+            self.add_to_sum(&new.hash(self.integrity().secret()));
+            insert_key(self.transaction(), &new)?;
+            projects.insert(before.id(), (before, key));
+        }
+        let mut after = KeyId::NIL;
+        loop {
+            let rows = self.keys_after(after, ROWS_AT_ONCE)?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            for row in rows.iter().filter(|row| row.epoch != next.id) {
+                let by = wrapping_key(row)?;
+                let wrapped = match projects.get(&by) {
+                    Some((from, to)) => self.keyring.rewrap(self.io, row, from, to, next.id)?,
+                    None if by.0 == old.id.0 => self.keyring.rewrap(self.io, row, &old_root, root, next.id)?,
+                    None => return Err(Error::damaged(format!("key {}: its wrapping key {by} is missing", row.id))),
+                };
+                self.replace_wrap(row, &wrapped)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn replace_wrap(&mut self, old: &KeyRow, new: &KeyRow) -> Result<()> {
+        let integrity = self.integrity().clone();
+        self.remove_from_sum(&old.hash(integrity.secret()));
+        self.add_to_sum(&new.hash(integrity.secret()));
+        let sql = "UPDATE key SET epoch = ?2, wrap = ?3 WHERE id = ?1";
+        self.transaction().prepare_cached(sql)?.execute(params![new.id.0, new.epoch.0, new.wrap])?;
+        Ok(())
+    }
+}
+
+fn wrapping_key(row: &KeyRow) -> Result<KeyId> {
+    let envelope = Envelope::parse("wrapped key", &row.wrap);
+    Ok(envelope.map_err(|cause| Error::format(format_args!("key {} of object {}", row.id, row.owner), cause))?.key)
+}
+
+impl ReadTx<'_> {
+    fn keys_for(&self, purpose: Purpose) -> Result<Vec<KeyRow>> {
+        let mut statement = self.transaction().prepare_cached(&format!("{KEY_COLUMNS} WHERE purpose = ?1"))?;
+        Ok(statement.query_map([purpose as u8], key_from)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn keys_after(&self, id: KeyId, limit: usize) -> Result<Vec<KeyRow>> {
+        let sql = format!("{KEY_COLUMNS} WHERE id > ?1 ORDER BY id LIMIT ?2");
+        let mut statement = self.transaction().prepare_cached(&sql)?;
+        let rows = statement.query_map(params![id.0, limit as i64], key_from)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+impl Db {
+    /// Writes the log back into the file and cuts it to nothing, so that no old page stays in it; false if a reader
+    /// keeps it from that.
+    pub(crate) fn empty_log(&self) -> Result<bool> {
+        let connection = self.lock()?;
+        let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(busy == 0)
+    }
+}

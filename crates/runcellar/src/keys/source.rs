@@ -1,0 +1,74 @@
+//! Where an open handle gets epoch keys from, and gets them again when others have replaced them meanwhile.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use runcellar_format::keyslots::{FILE_BYTES_MAX, Keyslots};
+
+use super::key_file;
+use super::unlock::{EpochKeys, Keys, Opened, Search, does_not_open, first_that_opens, verify};
+use crate::io::Io;
+use crate::{Error, Result};
+
+/// Where a handle gets epoch keys from, and gets them again when others have replaced them meanwhile.
+pub(crate) struct Source {
+    io: Arc<dyn Io>,
+    keyslots: PathBuf,
+    keys: Keys,
+    first: Opened,
+    /// What it is opened with from now on: a copy of a workspace takes a slot of its own.
+    own: OnceLock<Opened>,
+}
+
+impl Source {
+    pub(crate) fn new(io: Arc<dyn Io>, keyslots: PathBuf, keys: &Keys, opened: Opened) -> Source {
+        Source { io, keyslots, keys: keys.lasting(), first: opened, own: OnceLock::new() }
+    }
+
+    /// Returns what opened the workspace.
+    pub(crate) fn opened(&self) -> &Opened {
+        self.own.get().unwrap_or(&self.first)
+    }
+
+    /// Takes another slot from now on. Only the first call counts.
+    pub(crate) fn take_over(&self, opened: Opened) {
+        let _ = self.own.set(opened);
+    }
+
+    /// Returns the directory in which key files of the workspace lie.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        let of_file = || self.opened().key_file.as_deref().and_then(Path::parent);
+        self.keys.directory.as_deref().or_else(of_file)
+    }
+
+    /// Reads the epoch keys as they are now.
+    pub(crate) fn read(&self) -> Result<EpochKeys> {
+        let bytes = self.io.read(&self.keyslots, FILE_BYTES_MAX as u64);
+        let bytes = bytes.map_err(|cause| Error::io("read", &self.keyslots, cause))?;
+        let keyslots = Keyslots::decode(&bytes).map_err(|cause| Error::format("keyslots", cause))?;
+        // A passphrase or recovery code opens the new epoch, too; a key file was written anew.
+        let opened = self.opened();
+        if let Some(slot) = keyslots.slots.iter().find(|slot| slot.id == opened.slot)
+            && let Ok(epochs) = slot.open(keyslots.workspace, &keyslots.epochs, &opened.secret)
+            && epochs.len() == keyslots.epochs.len()
+        {
+            verify(&keyslots, &bytes, &epochs)?;
+            return Ok(epochs);
+        }
+        let named = Keys { file: opened.key_file.clone().or_else(|| self.keys.file.clone()), ..self.keys.clone() };
+        let found = match (opened.secret.key_of_two(), &named.file) {
+            // Two factors: what was typed stays as it is.
+            (Some(_), Some(path)) => key_file::read(&*self.io, path)?,
+            _ => None,
+        };
+        if let (Some(file), Some(slot)) = (found, keyslots.slots.iter().find(|slot| slot.id == opened.slot)) {
+            let of_slot = file.entries.iter().filter(|entry| entry.slot == slot.id);
+            let with = of_slot.map(|entry| (None, opened.secret.with_key(entry.secret.duplicate()))).collect();
+            let mut wrong = does_not_open("key file", slot);
+            let (_, _, epochs) = first_that_opens(&keyslots, slot, with, &mut wrong)?.ok_or(wrong)?;
+            verify(&keyslots, &bytes, &epochs)?;
+            return Ok(epochs);
+        }
+        Search::new(&*self.io, &named).unlock(&keyslots, &bytes).map(|(_, epochs)| epochs)
+    }
+}
