@@ -261,7 +261,7 @@ mod tests {
             Workspace::open_or_create(self.0.path().join("w"), keys)
         }
 
-        fn file(&self, name: &str) -> std::path::PathBuf {
+        fn file(&self, name: &str) -> PathBuf {
             self.0.path().join("w").join(name)
         }
 
