@@ -73,6 +73,6 @@ pub use runcellar_format::journal::RowValue;
 pub use runcellar_format::record::{MetricDefinition, RunState};
 pub use runcellar_format::value::{Json, Value};
 pub use workspace::{
-    Creation, Diagnosis, DiskUsage, FileSystemMode, KeySlot, KeysReplaced, OpenOptions, ProjectUsage, QuotaUse, RunUsage,
-    Usage, UsageKind, Workspace,
+    Creation, Diagnosis, DiskUsage, FileSystemMode, KeySlot, KeysReplaced, OpenOptions, ProjectUsage, QuotaUse,
+    RunUsage, Usage, UsageKind, Workspace,
 };
