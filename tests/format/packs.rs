@@ -27,8 +27,8 @@ pub(crate) fn part(vector: &Vector) -> Result<String, FormatError> {
         "padding" => blob::check_padding(&keys(), fuzz::PACK, &bytes).map(|()| format!("{} bytes", bytes.len())),
         "bucket" => {
             let bucket = Bucket::from_text(&bytes)?;
-            let key = |slot| bucket.get(slot).map_or("dropped".to_owned(), |key| hex(key.expose()));
-            Ok((0..bucket.len()).map(key).collect::<Vec<_>>().join(" "))
+            let shown = |key: &Option<Secret>| key.as_ref().map_or("dropped".to_owned(), |key| hex(key.expose()));
+            Ok(bucket.keys().iter().map(shown).collect::<Vec<_>>().join(" "))
         }
         "sealed chunk" => {
             let (form, len) = (form(vector), vector.number("length") as u32);
@@ -113,20 +113,19 @@ proptest! {
         let keys = BlobKeys::derive(fuzz::WORKSPACE, &owner);
         let mut file = blob::header(pack).to_vec();
         let mut entries = Vec::new();
-        let mut drawn = Vec::new();
-        for (index, content) in (1..).zip(&contents) {
+        let bucket = Bucket::grow(Secret::new([5; 32]), contents.len()).expect("few");
+        for (content, key) in contents.iter().zip(bucket.keys().into_iter().flatten()) {
             let (id, from) = (keys.chunk_id(content), file.len());
             let raw_len = content.len() as u32;
             let form = blob::encode(blob::probe(content, Effort::Default), Effort::Default, content, &mut file);
-            blob::seal_chunk(fuzz::WORKSPACE, &Secret::new([index; 32]), id, form, raw_len, &mut file, from);
+            blob::seal_chunk(fuzz::WORKSPACE, &key, id, form, raw_len, &mut file, from);
             entries.push(Entry { id, raw_len, stored_len: (file.len() - from) as u32, form });
-            drawn.push(Secret::new([index; 32]));
         }
         let (tail, directory) = blob::finish(&keys, &owner, [7; 24], pack, &entries).expect("few");
         file.extend_from_slice(&tail);
         prop_assert_eq!(file.len() as u64, blob::grid(file.len() as u64));
         prop_assert!(file.windows(directory.as_bytes().len()).any(|window| window == directory.as_bytes()));
-        let bucket = Bucket::from_text(&Bucket::new(drawn).expect("few").to_text()).expect("just written");
+        let bucket = Bucket::from_text(&bucket.to_text().expect("few")).expect("just written");
         prop_assert_eq!(read_pack(pack, &file, &bucket), Ok(contents));
         let at = at % (file.len() * 8);
         file[at / 8] ^= 1 << (at % 8);
@@ -154,9 +153,10 @@ fn read_pack(pack: ObjectId, file: &[u8], bucket: &Bucket) -> Result<Vec<Vec<u8>
     let directory = blob::open_directory(fuzz::WORKSPACE, &fuzz::key(), pack, sealed)?;
     let padding = directory.padding_range();
     blob::check_padding(&keys, pack, &file[padding.start as usize..padding.end as usize])?;
+    let drawn = bucket.keys();
     let chunk = |(slot, (entry, at)): (usize, (&Entry, u64))| {
         let mut text = file[at as usize..][..entry.stored_len as usize].to_vec();
-        let key = bucket.get(slot).expect("not dropped");
+        let key = drawn[slot].as_ref().expect("not dropped");
         let stored = blob::open_chunk(fuzz::WORKSPACE, key, entry.id, entry.form, entry.raw_len, &mut text)?;
         let mut content = vec![0; entry.raw_len as usize];
         blob::decode(entry.form, stored, &mut content)?;

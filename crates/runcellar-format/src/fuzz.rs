@@ -106,7 +106,8 @@ pub fn pack(data: &[u8]) {
 /// The text of a bucket.
 pub fn bucket(data: &[u8]) {
     if let Ok(read) = Bucket::from_text(data) {
-        assert_eq!(&**read.to_text(), data);
+        assert_eq!(&**read.to_text().expect("what was read can be written"), data);
+        assert_eq!(read.keys().len(), read.len());
     }
 }
 

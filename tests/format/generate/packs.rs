@@ -37,9 +37,10 @@ pub(super) fn directory() -> Vec<u8> {
 }
 
 pub(super) fn bucket() -> Vec<u8> {
-    let mut bucket = Bucket::new((1..=3).map(|byte| Secret::new([byte; 32])).collect()).expect("three keys");
-    bucket.drop_key(1);
-    bucket.to_text().to_vec()
+    let mut bucket = Bucket::grow(Secret::new([4; 32]), 5).expect("five keys");
+    bucket.append(Bucket::grow(Secret::new([5; 32]), 2).expect("two keys"));
+    assert!(bucket.drop_key(1));
+    bucket.to_text().expect("seven").to_vec()
 }
 
 pub(super) fn packs(maker: &mut Maker) -> &'static str {
@@ -69,7 +70,8 @@ pub(super) fn packs(maker: &mut Maker) -> &'static str {
     maker.refused("malformed", trailer("a directory of 4 GiB", 8192, &set(last, 0, &[0xff; 4])));
     maker.refused("truncated", trailer("a short trailer", 8192, &last[..7]));
 
-    let (forms, lens) = (5 + 20 * 3, 5 + 16 * 3);
+    // Forms stand in the highest bits of what is said of a chunk.
+    let (lens, end) = (5 + 16 * 3, 5 + 19 * 3 + 3 * 2);
     let directory = |name: &str, bytes: &[u8]| part(name, "directory", bytes);
     maker.accepted(directory("three chunks", &text));
     for (name, outcome, bytes) in [
@@ -77,11 +79,10 @@ pub(super) fn packs(maker: &mut Maker) -> &'static str {
         ("version 2", "newer", set(&text, 0, &[2])),
         ("no chunks", "malformed", set(&text, 1, &[0])),
         ("4,097 chunks", "limit", set(&text, 1, &4097_u32.to_le_bytes())),
-        ("a form of 5", "malformed", set(&text, forms, &[5])),
-        ("an empty chunk", "malformed", set(&text, lens, &[0])),
-        ("a chunk over the limit", "limit", set(&text, lens, &262_145_u32.to_le_bytes())),
-        ("a form larger than its content", "malformed", set(&text, lens + 4, &[1, 0])),
-        ("padding off the grid", "malformed", flip(&text, forms + 3 + 8)),
+        ("a form of 5", "malformed", set(&text, lens + 2, &[5 << 2])),
+        ("a form larger than its content", "malformed", set(&text, lens + 3, &[1, 0])),
+        ("a form as large as its content", "malformed", set(&text, lens + 9, &999_u16.to_le_bytes())),
+        ("padding off the grid", "malformed", flip(&text, end)),
         ("a byte behind the end", "malformed", flip(&text, 511)),
         ("512 bytes more", "malformed", joined(&[&text, &[0; 512]])),
         ("cut short", "truncated", text[..60].to_vec()),
@@ -98,11 +99,15 @@ pub(super) fn packs(maker: &mut Maker) -> &'static str {
     maker.refused("damaged", part("no padding", "padding", &[]));
 
     let bucket = bucket();
-    maker.accepted(part("a bucket, one key of which was dropped", "bucket", &bucket));
+    maker.accepted(part("a bucket of two batches, one key of which was dropped", "bucket", &bucket));
     maker.refused("malformed", part("bucket: version 0", "bucket", &set(&bucket, 0, &[0])));
     maker.refused("newer", part("bucket: version 2", "bucket", &set(&bucket, 0, &[2])));
-    maker.refused("malformed", part("bucket: no keys", "bucket", &[1, 0, 0, 0, 0]));
-    maker.refused("limit", part("bucket: 4,097 keys", "bucket", &set(&bucket, 1, &4097_u32.to_le_bytes())));
+    maker.refused("malformed", part("bucket: no keys", "bucket", &[1, 0, 0]));
+    maker.refused("limit", part("bucket: 4,097 keys", "bucket", &set(&bucket, 1, &4097_u16.to_le_bytes())));
+    maker.refused("malformed", part("bucket: more keys than it says", "bucket", &set(&bucket, 1, &[6])));
+    maker.refused("truncated", part("bucket: fewer keys than it says", "bucket", &set(&bucket, 1, &[8])));
+    maker.refused("malformed", part("bucket: a secret of no keys", "bucket", &set(&bucket, 3, &[0])));
+    maker.refused("malformed", part("bucket: dropped, and dropped", "bucket", &[1, 2, 0, 1, 0x80, 1, 0x80]));
     maker.refused("truncated", part("bucket: a byte less", "bucket", &bucket[..bucket.len() - 1]));
     maker.refused("malformed", part("bucket: a byte more", "bucket", &joined(&[&bucket, &[0]])));
 

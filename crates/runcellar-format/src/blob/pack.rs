@@ -27,6 +27,9 @@ const WHAT_DIRECTORY: &str = "pack directory";
 const WHAT_PADDING: &str = "pack padding";
 /// The most bytes of a pack's chunks: what a pack may have before its last chunk, and that.
 const CHUNKS_BYTES_MAX: u64 = (PACK_BYTES_TARGET + CHUNK_BYTES_MAX + CHUNK_OVERHEAD_BYTES) as u64;
+/// Bits of a length less one, above which the form of a chunk stands.
+const LENGTH_BITS: u32 = 18;
+const _: () = assert!(CHUNK_BYTES_MAX == 1 << LENGTH_BITS);
 /// The text of a directory is a multiple of this long, so that its length says little about the number of chunks.
 const DIRECTORY_BYTES_STEP: usize = 512;
 /// The longest directory: of 4,096 chunks, none of them raw.
@@ -78,14 +81,12 @@ impl Directory {
     }
 }
 
-/// Rounds a length up to the size grid: to a multiple of 4,096 bytes, or of 1/1024 of the power of two below it.
+/// Rounds a length up to the size grid: to a multiple of 4,096 bytes, as disks and remotes give out room anyway.
 ///
-/// What shows of a pack of `n` bytes is then one of about 1,024 lengths between two powers of two; from 4 MiB on this
-/// takes at most 0.1% of it, below that at most 4,095 bytes.
+/// A full pack has one of 64 lengths then, and 0.012% of it are padding on average; what a shorter one holds shows to 4 KiB.
 #[must_use]
 pub fn grid(bytes: u64) -> u64 {
-    let step = bytes.checked_ilog2().map_or(0, |log| 1 << log.saturating_sub(10)).max(4096);
-    bytes.checked_next_multiple_of(step).unwrap_or(bytes)
+    bytes.checked_next_multiple_of(4096).unwrap_or(bytes)
 }
 
 /// Returns the first bytes of a pack.
@@ -238,7 +239,7 @@ fn chunk_bytes(entries: &[Entry]) -> u64 {
 
 /// Bytes of a directory's text.
 const fn text_bytes(count: usize, formed: usize) -> usize {
-    (1 + 4 + count * (16 + 4 + 1) + formed * 4 + 4).next_multiple_of(DIRECTORY_BYTES_STEP)
+    (1 + 4 + count * (16 + 3) + formed * 3 + 4).next_multiple_of(DIRECTORY_BYTES_STEP)
 }
 
 fn sealed_bytes(entries: &[Entry]) -> usize {
@@ -257,6 +258,9 @@ fn check_entries(entries: &[Entry]) -> Result<()> {
     for entry in entries {
         if entry.raw_len as usize > CHUNK_BYTES_MAX {
             return limit(entry.raw_len.into(), CHUNK_BYTES_MAX);
+        }
+        if entry.raw_len == 0 {
+            return malformed("an empty chunk");
         }
         let Some(stored) = (entry.stored_len as usize).checked_sub(CHUNK_OVERHEAD_BYTES) else {
             return malformed("a chunk shorter than its tag");
@@ -284,18 +288,25 @@ fn to_text(directory: &Directory) -> Vec<u8> {
         out.raw(&entry.id.0);
     }
     for entry in entries {
-        out.u32(entry.raw_len);
-    }
-    for entry in entries {
-        out.u8(entry.form as u8);
+        out.raw(&three((entry.raw_len - 1) | ((entry.form as u32) << LENGTH_BITS)));
     }
     for entry in entries.iter().filter(|entry| entry.form != Form::Raw) {
-        out.u32(entry.stored_len - CHUNK_OVERHEAD_BYTES as u32);
+        out.raw(&three(entry.stored_len - CHUNK_OVERHEAD_BYTES as u32 - 1));
     }
     out.u32(*padding);
     let mut out = out.into_vec();
     out.resize(len, 0);
     out
+}
+
+/// The first three bytes of a number.
+fn three(number: u32) -> [u8; 3] {
+    let [low, middle, high, _] = number.to_le_bytes();
+    [low, middle, high]
+}
+
+fn of_three([low, middle, high]: [u8; 3]) -> u32 {
+    u32::from_le_bytes([low, middle, high, 0])
 }
 
 fn from_text(text: &[u8]) -> Result<Directory> {
@@ -304,16 +315,15 @@ fn from_text(text: &[u8]) -> Result<Directory> {
     reader.version(version.into(), VERSION.into())?;
     let count = reader.count(PACK_CHUNKS_MAX as u32)?;
     let ids = reader.take(count * 16)?.as_chunks().0;
-    let raw_lens = reader.take(count * 4)?.as_chunks().0;
-    let forms = reader.take(count)?;
+    let said = reader.take(count * 3)?.as_chunks().0;
     let mut entries = Vec::with_capacity(count);
-    for ((id, raw_len), form) in ids.iter().zip(raw_lens).zip(forms) {
-        let form = Form::from_u8(*form).ok_or_else(|| reader.malformed("a form that is not listed"))?;
-        let raw_len = u32::from_le_bytes(*raw_len);
-        let stored = if form == Form::Raw { raw_len } else { reader.u32()? };
-        let stored_len = stored.checked_add(CHUNK_OVERHEAD_BYTES as u32);
-        let stored_len = stored_len.ok_or_else(|| reader.malformed("a length over 32 bits"))?;
-        entries.push(Entry { id: ChunkId(*id), raw_len, stored_len, form });
+    for (id, said) in ids.iter().zip(said) {
+        let said = of_three(*said);
+        let form = u8::try_from(said >> LENGTH_BITS).ok().and_then(Form::from_u8);
+        let form = form.ok_or_else(|| reader.malformed("a form that is not listed"))?;
+        let raw_len = (said & ((1 << LENGTH_BITS) - 1)) + 1;
+        let stored = if form == Form::Raw { raw_len } else { of_three(reader.array()?) + 1 };
+        entries.push(Entry { id: ChunkId(*id), raw_len, stored_len: stored + CHUNK_OVERHEAD_BYTES as u32, form });
     }
     check_entries(&entries)?;
     let directory = Directory { entries, padding: reader.u32()? };
@@ -413,10 +423,10 @@ mod tests {
     fn the_grid_takes_little_and_what_stands_on_it_stays() {
         for bytes in [0, 1, 4095, 4096, 4097, 100_000, 4 << 20, (4 << 20) + 1, (16 << 20) - 1, 16 << 20, 17_000_000] {
             let up = grid(bytes);
-            assert!(up >= bytes && up - bytes < (bytes >> 10).max(4096), "{bytes}");
+            assert!(up >= bytes && up - bytes < 4096, "{bytes}");
             assert_eq!(grid(up), up);
         }
-        assert_eq!([grid(1), grid(4097), grid((16 << 20) + 1)], [4096, 8192, (16 << 20) + (16 << 10)]);
+        assert_eq!([grid(1), grid(4097), grid((16 << 20) + 1)], [4096, 8192, (16 << 20) + 4096]);
         assert_eq!(grid(u64::MAX), u64::MAX);
     }
 }

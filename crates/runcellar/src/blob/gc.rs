@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use runcellar_format::blob::{self, Bucket, PACK_BYTES_TARGET, PACK_CHUNKS_MAX, PACK_HEADER_BYTES};
 use runcellar_format::record::{Change, ChangeKind};
 use runcellar_format::seal::{Kind, Sealed};
-use runcellar_format::{ChunkId, ObjectId, Secret};
+use runcellar_format::{ChunkId, ObjectId};
 
 use super::hold::is_put_under_way;
 use super::live::live_chunks;
@@ -93,7 +93,7 @@ fn collect_pool(inner: &Inner, pool: &Pool, grace: i64, collected: &mut Collecte
             collected.chunks += drop_keys(tx, pool, &mut data, &|id| !live.contains(&id))?;
             let bytes_of = |alive: bool| -> u64 {
                 let slots = data.entries.iter().enumerate();
-                let chosen = slots.filter(|(slot, _)| data.bucket.get(*slot).is_some() == alive);
+                let chosen = slots.filter(|(slot, _)| data.bucket.has(*slot) == alive);
                 chosen.map(|(_, entry)| u64::from(entry.stored_len)).sum()
             };
             let (alive, dead) = (bytes_of(true), bytes_of(false));
@@ -125,7 +125,8 @@ fn drop_keys(tx: &mut WriteTx<'_>, pool: &Pool, data: &mut PackData, is_dead: &d
         let old = tx.keys_of(data.id)?;
         change(tx, pool, data.id)?;
         let key = tx.draw_key(data.id, Purpose::Bucket, &wrapping)?;
-        tx.put(ObjectKey::new(Kind::Bucket, data.id, 0), None, &key, &data.bucket.to_text(), Cover::Root)?;
+        let bucket = data.bucket.to_text().map_err(|cause| Error::format(format_args!("pack {}", data.id), cause))?;
+        tx.put(ObjectKey::new(Kind::Bucket, data.id, 0), None, &key, &bucket, Cover::Root)?;
         for key in old {
             tx.remove_key(key.id)?;
         }
@@ -185,7 +186,7 @@ fn remove_files(inner: &Inner, packs: &[ObjectId], collected: &mut Collected) {
 #[derive(Default)]
 struct Fresh {
     entries: Vec<blob::Entry>,
-    keys: Vec<Secret>,
+    bucket: Bucket,
     bytes: Vec<u8>,
     from: Vec<(ObjectId, (runcellar_format::DeviceId, u64))>,
 }
@@ -194,7 +195,7 @@ struct Fresh {
 fn repack(inner: &Inner, pool: &Pool, thin: Vec<PackData>, collected: &mut Collected) -> Result<()> {
     let mut fresh = Fresh::default();
     for old in thin {
-        let alive: Vec<usize> = (0..old.entries.len()).filter(|slot| old.bucket.get(*slot).is_some()).collect();
+        let alive: Vec<usize> = (0..old.entries.len()).filter(|slot| old.bucket.has(*slot)).collect();
         let bytes: usize =
             alive.iter().filter_map(|slot| old.entries.get(*slot)).map(|entry| entry.stored_len as usize).sum();
         let is_full = fresh.bytes.len() + bytes + PACK_HEADER_BYTES > PACK_BYTES_TARGET
@@ -209,8 +210,8 @@ fn repack(inner: &Inner, pool: &Pool, thin: Vec<PackData>, collected: &mut Colle
             continue;
         }
         fresh.entries.extend(alive.iter().filter_map(|slot| old.entries.get(*slot)));
-        fresh.keys.extend(alive.iter().filter_map(|slot| Some(old.bucket.get(*slot)?.duplicate())));
         fresh.from.push((old.id, old.version));
+        fresh.bucket.append(old.bucket.alive());
     }
     if fresh.entries.is_empty() { Ok(()) } else { publish(inner, pool, fresh, collected) }
 }
@@ -233,12 +234,12 @@ fn read_alive(inner: &Inner, pack: &PackData, alive: &[usize], out: &mut Vec<u8>
 
 /// Writes a new pack and puts it in the place of the old ones, unless these were changed meanwhile.
 fn publish(inner: &Inner, pool: &Pool, fresh: Fresh, collected: &mut Collected) -> Result<()> {
-    let Fresh { entries, keys, bytes, from } = fresh;
+    let Fresh { entries, bucket, bytes, from } = fresh;
     let id = ObjectId(io::random(&*inner.io)?);
     let failed = |cause| Error::format(format_args!("pack {id}"), cause);
     let (tail, directory): (Vec<u8>, Sealed) =
         blob::finish(&pool.keys, &pool.key, io::random(&*inner.io)?, id, &entries).map_err(failed)?;
-    let bucket = Bucket::new(keys).map_err(failed)?;
+    let bucket = bucket.to_text().map_err(failed)?;
     let whole = [&blob::header(id)[..], &bytes, &tail].concat();
     let temporary = inner.path.join(TMP).join(format!("{id}.pack"));
     let path = pack_path(&inner.path, id);
@@ -255,7 +256,7 @@ fn publish(inner: &Inner, pool: &Pool, fresh: Fresh, collected: &mut Collected) 
         let wrapping = project_epoch_key(tx, tx.keyring, pool.project)?;
         change(tx, pool, id)?;
         let key = tx.draw_key(id, Purpose::Bucket, &wrapping)?;
-        tx.put(ObjectKey::new(Kind::Bucket, id, 0), None, &key, &bucket.to_text(), Cover::Root)?;
+        tx.put(ObjectKey::new(Kind::Bucket, id, 0), None, &key, &bucket, Cover::Root)?;
         tx.put_sealed(ObjectKey::new(Kind::Pack, id, 0), &directory)?;
         for (old, _) in &from {
             remove_rows(tx, pool, *old)?;

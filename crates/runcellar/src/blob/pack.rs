@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use runcellar_format::blob::{Bucket, Directory, Entry};
 use runcellar_format::seal::{Kind, OwnerKey};
-use runcellar_format::{ChunkId, DeviceId, ObjectId, blob};
+use runcellar_format::{ChunkId, DeviceId, ObjectId, Secret, blob};
 
 use crate::db::{ObjectKey, ObjectRow, ReadTx};
 use crate::keys::Keyring;
@@ -35,14 +35,16 @@ pub(crate) struct PackData {
     pub(crate) version: (DeviceId, u64),
     slots: HashMap<ChunkId, usize>,
     has_file: OnceLock<bool>,
+    /// The bucket's keys, once one is asked for.
+    keys: OnceLock<Vec<Option<Secret>>>,
 }
 
 impl PackData {
     pub(crate) fn new(id: ObjectId, directory: Directory, bucket: Bucket, version: (DeviceId, u64)) -> PackData {
         let slots = directory.entries.iter().enumerate().map(|(slot, entry)| (entry.id, slot)).collect();
         let (offsets, padding) = (directory.offsets().collect(), directory.padding_range());
-        let has_file = OnceLock::new();
-        PackData { id, entries: directory.entries, offsets, padding, bucket, version, slots, has_file }
+        let (has_file, keys) = (OnceLock::new(), OnceLock::new());
+        PackData { id, entries: directory.entries, offsets, padding, bucket, version, slots, has_file, keys }
     }
 
     /// Reads directory and bucket of a pack; none if it is not there.
@@ -72,7 +74,12 @@ impl PackData {
 
     /// Returns true if a chunk is here and its key was not dropped.
     pub(crate) fn has(&self, id: ChunkId) -> bool {
-        self.slot(id).is_some_and(|slot| self.bucket.get(slot).is_some())
+        self.slot(id).is_some_and(|slot| self.bucket.has(slot))
+    }
+
+    /// Returns the key of a chunk; none if it was dropped.
+    pub(crate) fn key(&self, slot: usize) -> Option<&Secret> {
+        self.keys.get_or_init(|| self.bucket.keys()).get(slot)?.as_ref()
     }
 
     /// Returns false if the file was lost: what it had is stored again when it is put again.
@@ -81,7 +88,7 @@ impl PackData {
     }
 
     fn bytes(&self) -> usize {
-        self.entries.len() * (size_of::<Entry>() + 8 + 32 + 48)
+        self.entries.len() * (size_of::<Entry>() + 8 + size_of::<Option<Secret>>() + 48)
     }
 }
 

@@ -52,7 +52,7 @@ impl Placed {
     }
 
     fn within(pack: Arc<PackData>, id: ChunkId) -> Option<Placed> {
-        let slot = pack.slot(id).filter(|slot| pack.bucket.get(*slot).is_some())?;
+        let slot = pack.slot(id).filter(|slot| pack.bucket.has(*slot))?;
         Some(Placed { pack, slot })
     }
 
@@ -186,7 +186,7 @@ pub(crate) fn open_content<'a>(
     plain: &'a mut Vec<u8>,
 ) -> Result<&'a [u8]> {
     let noun = || format!("chunk {slot} of pack {}", pack.id);
-    let (Some(entry), Some(key)) = (pack.entries.get(slot), pack.bucket.get(slot)) else {
+    let (Some(entry), Some(key)) = (pack.entries.get(slot), pack.key(slot)) else {
         return Err(Error::damaged(format!("{}: missing", noun())));
     };
     let stored = blob::open_chunk(inner.id, key, entry.id, entry.form, entry.raw_len, sealed)

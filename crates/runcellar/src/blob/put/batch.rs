@@ -1,8 +1,8 @@
 //! What goes round between the stages of a put: a buffer of content, with what is in it.
 
-use runcellar_format::blob::Form;
+use runcellar_format::ChunkId;
+use runcellar_format::blob::{Bucket, Form};
 use runcellar_format::record::{FileFacts, ManifestEntry};
-use runcellar_format::{ChunkId, Secret};
 
 use super::super::manifest::PlacedChunk;
 use crate::blob::pool::Found;
@@ -19,6 +19,8 @@ pub(super) struct Batch {
     pub(super) sealed: Vec<u8>,
     /// What became of each chunk, in order.
     pub(super) chunks: Vec<Done>,
+    /// Keys of those that are new, in order.
+    pub(super) keys: Bucket,
 }
 
 /// What the reader says, in order.
@@ -46,7 +48,7 @@ pub(super) enum Outcome {
     /// It was there.
     Known(Found),
     /// It was sealed.
-    New { key: Secret, form: Form, stored_len: u32 },
+    New { form: Form, stored_len: u32 },
 }
 
 impl Batch {
@@ -56,5 +58,6 @@ impl Batch {
         self.pieces.clear();
         self.sealed.clear();
         self.chunks.clear();
+        self.keys = Bucket::default();
     }
 }

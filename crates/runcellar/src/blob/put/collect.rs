@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use runcellar_format::blob::{self, Bucket, Entry, PACK_BYTES_TARGET, PACK_CHUNKS_MAX, PACK_HEADER_BYTES};
 use runcellar_format::record::{Content, ManifestDigest, ManifestEntry};
-use runcellar_format::{ChunkId, ObjectId, Secret};
+use runcellar_format::{ChunkId, ObjectId};
 
 use super::batch::{Batch, Done, Outcome, Piece};
 use super::sync::ClosedPack;
@@ -96,13 +96,42 @@ struct OpenPack {
     file: Arc<dyn IoFile>,
     len: usize,
     entries: Vec<Entry>,
-    keys: Vec<Secret>,
+    bucket: Bucket,
+}
+
+/// What of a batch belongs to the open pack, and has yet to be written there.
+struct Waiting<'a> {
+    /// The sealed chunks of the batch; those that wait are at `written..at`.
+    sealed: &'a [u8],
+    written: usize,
+    at: usize,
+    /// Keys of the chunks from the first that waits on; `count` of them wait.
+    keys: Bucket,
+    count: usize,
+}
+
+impl Waiting<'_> {
+    /// Takes what waits.
+    fn take(&mut self) -> (&[u8], Bucket) {
+        let bytes = self.sealed.get(self.written..self.at).unwrap_or_default();
+        let behind = self.keys.split_off(self.count);
+        (self.written, self.count) = (self.at, 0);
+        (bytes, std::mem::replace(&mut self.keys, behind))
+    }
+
+    /// Passes over the next chunk, when nothing waits.
+    fn leave_out(&mut self, stored_len: u32) {
+        self.at += stored_len as usize;
+        self.count += 1;
+        drop(self.take());
+    }
 }
 
 impl Writer<'_> {
     fn take(&mut self, batch: &mut Batch) -> Result<()> {
         let mut done = std::mem::take(&mut batch.chunks).into_iter();
-        let (mut at, mut written) = (0, 0);
+        let keys = std::mem::take(&mut batch.keys);
+        let mut waiting = Waiting { sealed: &batch.sealed, written: 0, at: 0, keys, count: 0 };
         for piece in batch.pieces.drain(..) {
             match piece {
                 Piece::Begin(entry) => {
@@ -113,16 +142,16 @@ impl Writer<'_> {
                 Piece::Again => self.chunks.clear(),
                 Piece::Chunk(_) => {
                     let Some(chunk) = done.next() else { break };
-                    self.chunk(chunk, &batch.sealed, &mut at, &mut written)?;
+                    self.chunk(chunk, &mut waiting)?;
                 }
                 Piece::End(read) => self.end(read)?,
             }
         }
-        self.append(batch.sealed.get(written..at).unwrap_or_default())
+        self.append(&mut waiting)
     }
 
-    /// Places one chunk. `sealed[written..at]` are sealed bytes that belong to the open pack and wait to be written.
-    fn chunk(&mut self, chunk: Done, sealed: &[u8], at: &mut usize, written: &mut usize) -> Result<()> {
+    /// Places one chunk.
+    fn chunk(&mut self, chunk: Done, waiting: &mut Waiting<'_>) -> Result<()> {
         let Done { id, raw_len, outcome } = chunk;
         let pack = match outcome {
             Outcome::Known(found) => {
@@ -131,25 +160,24 @@ impl Writer<'_> {
                 }
                 found.pack
             }
-            Outcome::New { key, form, stored_len } => {
+            Outcome::New { form, stored_len } => {
                 let twin = self.shared.local().find(id);
                 match twin {
                     // Another sealer had the same content at the same time: this one is left out.
                     Some(pack) => {
-                        self.append(sealed.get(*written..*at).unwrap_or_default())?;
-                        *at += stored_len as usize;
-                        *written = *at;
+                        self.append(waiting)?;
+                        waiting.leave_out(stored_len);
                         pack
                     }
                     None => {
                         if !self.has_room(stored_len) {
-                            self.append(sealed.get(*written..*at).unwrap_or_default())?;
-                            *written = *at;
+                            self.append(waiting)?;
                             self.close_pack()?;
                         }
-                        *at += stored_len as usize;
+                        waiting.at += stored_len as usize;
+                        waiting.count += 1;
                         self.new_bytes += u64::from(raw_len);
-                        self.add(Entry { id, raw_len, stored_len, form }, key)?
+                        self.add(Entry { id, raw_len, stored_len, form })?
                     }
                 }
             }
@@ -164,7 +192,7 @@ impl Writer<'_> {
         })
     }
 
-    fn add(&mut self, entry: Entry, key: Secret) -> Result<ObjectId> {
+    fn add(&mut self, entry: Entry) -> Result<ObjectId> {
         let open = match &mut self.open {
             Some(open) => open,
             None => self.open.insert(OpenPack::create(self.shared)?),
@@ -172,13 +200,15 @@ impl Writer<'_> {
         open.len += entry.stored_len as usize;
         self.shared.local().open.insert(entry.id, open.id);
         open.entries.push(entry);
-        open.keys.push(key);
         Ok(open.id)
     }
 
-    fn append(&self, bytes: &[u8]) -> Result<()> {
-        match &self.open {
-            Some(open) if !bytes.is_empty() => {
+    /// Writes what waits into the open pack, and takes over its keys.
+    fn append(&mut self, waiting: &mut Waiting<'_>) -> Result<()> {
+        match &mut self.open {
+            Some(open) if waiting.count > 0 => {
+                let (bytes, keys) = waiting.take();
+                open.bucket.append(keys);
                 io::write_all(&*open.file, bytes).map_err(|cause| Error::io("write pack", &open.path, cause))
             }
             _ => Ok(()),
@@ -201,8 +231,7 @@ impl Writer<'_> {
             local.pending_chunks.extend(ids.iter().map(|id| (*id, open.id)));
             local.pending.insert(open.id, Arc::new(ids));
         }
-        let OpenPack { id, path, file, entries, keys, .. } = open;
-        let bucket = Bucket::new(keys).map_err(|cause| Error::format(format_args!("pack {id}"), cause))?;
+        let OpenPack { id, path, file, entries, bucket, .. } = open;
         // The syncer has failed if it takes none; it reports why.
         if let Err(refused) = self.closed.send(ClosedPack { id, path, file, entries, bucket, directory }) {
             let _ = inner.io.remove(&refused.0.path);
@@ -249,6 +278,6 @@ impl OpenPack {
             let _ = inner.io.remove(&path);
             return Err(Error::io("write pack", &path, cause));
         }
-        Ok(OpenPack { id, path, file, len: PACK_HEADER_BYTES, entries: Vec::new(), keys: Vec::new() })
+        Ok(OpenPack { id, path, file, len: PACK_HEADER_BYTES, entries: Vec::new(), bucket: Bucket::default() })
     }
 }

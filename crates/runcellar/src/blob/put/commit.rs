@@ -63,7 +63,8 @@ pub(super) fn enter(tx: &mut WriteTx<'_>, pool: &Pool, packs: &[ReadyPack]) -> R
     tx.change(&pool.key, &change)?;
     for pack in packs {
         let key = tx.draw_key(pack.id, Purpose::Bucket, &wrapping)?;
-        tx.put(ObjectKey::new(Kind::Bucket, pack.id, 0), None, &key, &pack.bucket.to_text(), Cover::Root)?;
+        let bucket = pack.bucket.to_text().map_err(|cause| Error::format(format_args!("pack {}", pack.id), cause))?;
+        tx.put(ObjectKey::new(Kind::Bucket, pack.id, 0), None, &key, &bucket, Cover::Root)?;
         tx.put_sealed(ObjectKey::new(Kind::Pack, pack.id, 0), &pack.directory)?;
     }
     Ok(Some(tx.version()))

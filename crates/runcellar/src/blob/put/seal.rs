@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use runcellar_format::blob::{self, Form};
+use runcellar_format::blob::{self, Bucket, Form};
 use runcellar_format::{ChunkId, DeviceId, ObjectId, Secret};
 
 use super::batch::{Batch, Done, Outcome, Piece};
 use super::{Batches, Shared};
-use crate::Result;
 use crate::blob::pack::PackData;
 use crate::blob::pool::Found;
-use crate::io;
+use crate::{Error, Result, io};
 
 /// Chunks in a row that took one form before only some of those that follow are probed.
 const STEADY_AFTER: u32 = 8;
@@ -84,9 +83,9 @@ pub(super) fn run(shared: &Shared<'_>, take: &Batches, to: &SyncSender<Option<Ba
 fn seal_batch(shared: &Shared<'_>, batch: &mut Batch, forms: &mut Forms) -> Result<()> {
     let workspace = shared.inner.id;
     let mut rest = batch.content.as_slice();
+    let mut new = 0;
     for piece in &batch.pieces {
-        let Piece::Chunk(raw_len) = piece else { continue };
-        let raw_len = *raw_len;
+        let Piece::Chunk(raw_len) = *piece else { continue };
         let Some((content, after)) = rest.split_at_checked(raw_len as usize) else { break };
         rest = after;
         let id = shared.pool.keys.chunk_id(content);
@@ -95,21 +94,32 @@ fn seal_batch(shared: &Shared<'_>, batch: &mut Batch, forms: &mut Forms) -> Resu
             Some(found) => Some(found),
             None => shared.pool.locate(shared.inner, id)?,
         };
-        let outcome = match found {
-            Some(found) => Outcome::Known(found),
-            None => {
-                let from = batch.sealed.len();
-                let effort = shared.options.effort;
-                let form = forms.choose(content, || blob::probe(content, effort));
-                let form = blob::encode(form, effort, content, &mut batch.sealed);
-                forms.took(form);
-                let key = Secret::new(io::random(&*shared.inner.io)?);
-                blob::seal_chunk(workspace, &key, id, form, raw_len, &mut batch.sealed, from);
-                let stored_len = u32::try_from(batch.sealed.len() - from).unwrap_or(u32::MAX);
-                Outcome::New { key, form, stored_len }
-            }
-        };
+        new += usize::from(found.is_none());
+        let outcome = found.map_or(Outcome::New { form: Form::Raw, stored_len: 0 }, Outcome::Known);
         batch.chunks.push(Done { id, raw_len, outcome });
+    }
+    if new == 0 {
+        return Ok(());
+    }
+    // One secret for all of them: half of what a chunk takes beside its content would be its key.
+    let keys = Bucket::grow(Secret::new(io::random(&*shared.inner.io)?), new);
+    batch.keys = keys.map_err(|cause| Error::format("keys of chunks", cause))?;
+    let mut keys = batch.keys.keys().into_iter().flatten();
+    let mut rest = batch.content.as_slice();
+    for Done { id, raw_len, outcome } in &mut batch.chunks {
+        let Some((content, after)) = rest.split_at_checked(*raw_len as usize) else { break };
+        rest = after;
+        if let Outcome::New { form, stored_len } = outcome
+            && let Some(key) = keys.next()
+        {
+            let from = batch.sealed.len();
+            let effort = shared.options.effort;
+            let chosen = forms.choose(content, || blob::probe(content, effort));
+            *form = blob::encode(chosen, effort, content, &mut batch.sealed);
+            forms.took(*form);
+            blob::seal_chunk(workspace, &key, *id, *form, *raw_len, &mut batch.sealed, from);
+            *stored_len = u32::try_from(batch.sealed.len() - from).unwrap_or(u32::MAX);
+        }
     }
     Ok(())
 }

@@ -192,7 +192,7 @@ impl Packs {
         });
         for (slot, entry) in data.entries.iter().enumerate() {
             let end = data.offsets.get(slot).map_or(0, |offset| offset + u64::from(entry.stored_len));
-            if data.bucket.get(slot).is_some() {
+            if data.bucket.has(slot) {
                 self.add(entry.id, cut.clone().filter(|_| end > len).or_else(|| of_row.clone()));
             }
         }

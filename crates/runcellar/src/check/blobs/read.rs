@@ -82,8 +82,7 @@ fn read_chunk(
     slot: usize,
     (sealed, plain): (&mut Vec<u8>, &mut Vec<u8>),
 ) -> Result<u64> {
-    let (Some(entry), Some(_), Some(offset)) = (pack.entries.get(slot), pack.bucket.get(slot), pack.offsets.get(slot))
-    else {
+    let (Some(entry), Some(_), Some(offset)) = (pack.entries.get(slot), pack.key(slot), pack.offsets.get(slot)) else {
         // Its key was dropped: nobody can read it, and nothing needs it.
         return Ok(0);
     };
