@@ -62,9 +62,7 @@ def unseal(key, workspace, kind, obj, sealed, part=NIL, at=0, sub=0, device=NIL,
     need(sealed[:4] == b"rc\1\1" and len(sealed) >= HEAD + 16, "not a sealed object")
     derived = derive("runcellar 1 object", key[1] + sealed[20:44], 76)
     need(sealed[4:20] == key[0] and sealed[44:76] == derived[32:64], "sealed under another key")
-    place = struct.pack(
-        "<2s16sH16s16s16sqI16sq", b"\1\1", workspace, kind, key[0], obj, part, at, sub, device, seq
-    )
+    place = struct.pack("<2s16sH16s16s16sqI16sq", b"\1\1", workspace, kind, key[0], obj, part, at, sub, device, seq)
     return decrypt(derived[:32], derived[64:], sealed[HEAD:], place)
 
 
@@ -134,14 +132,8 @@ class Bytes:
             first = self.get("B")
             need(first <= 253, "integer")
             value = first if first <= 250 else self.get("HIQ"[first - 251])
-            need(
-                first <= 250 or value > (250, 2**16 - 1, 2**32 - 1)[first - 251],
-                "long form of an integer",
-            )
-            need(
-                value < (int(kind[4:]) if kind[0] == "e" else 2 ** int(kind[1:])),
-                f"{kind}: too large",
-            )
+            need(first <= 250 or value > (250, 2**16 - 1, 2**32 - 1)[first - 251], "long form of an integer")
+            need(value < (int(kind[4:]) if kind[0] == "e" else 2 ** int(kind[1:])), f"{kind}: too large")
             return value >> 1 ^ -(value & 1) if kind[0] == "i" else value
         if kind in ("bool", "byte", "float"):
             value = self.get("d" if kind == "float" else "B")
@@ -150,19 +142,16 @@ class Bytes:
         if kind in ("text", "id", "hash"):
             data = self.take({"id": 16, "hash": 32}.get(kind) or self.decode("u64"))
             return data.decode() if kind == "text" else data
-        if kind in ("Token", "Value"):
+        if isinstance(TYPES[kind], tuple):
             number = self.decode(f"enum{len(TYPES[kind])}")
             value = self.decode(TYPES[kind][number]) if TYPES[kind][number] else None
-            return (number, value) if kind == "Token" else value
+            return value if kind == "Value" else (number, value)
         fields = (field.split(":") for field in TYPES[kind].split())
         return Fields(**{name: self.decode(inner) for name, inner in fields})
 
 
 def unzstd(packed, limit=64 << 20):
-    need(
-        packed[:4] == b"\x28\xb5\x2f\xfd" and 0 <= zstandard.frame_content_size(packed) <= limit,
-        "zstd",
-    )
+    need(packed[:4] == b"\x28\xb5\x2f\xfd" and 0 <= zstandard.frame_content_size(packed) <= limit, "zstd")
     unpacker = zstandard.ZstdDecompressor().decompressobj()
     text = unpacker.decompress(packed)
     need(unpacker.eof and not unpacker.unused_data, "not one whole zstd frame")
@@ -205,9 +194,7 @@ def widen(singles):
     bits = singles.view("<u4").astype("<u8")
     nans = bits >> 31 << 63 | 0x7FF << 52 | (bits & 0x7F_FFFF) << 29
     with numpy.errstate(invalid="ignore"):  # a signalling NaN is cast, too, and not taken
-        return numpy.where(numpy.isnan(singles), nans, singles.astype("<f8").view("<u8")).view(
-            "<f8"
-        )
+        return numpy.where(numpy.isnan(singles), nans, singles.astype("<f8").view("<u8")).view("<f8")
 
 
 def pco(data, count, kind, dtype):
@@ -224,11 +211,7 @@ def integers(tag, data, count):
     if tag in (1, 2):
         return plain[0] + numpy.arange(count) * (plain[1] if tag == 2 else 0)
     need(tag in (3, 4, 9), "integer column")
-    return (
-        plain
-        if tag == 9
-        else pco(data, count, *(("i64", "<i8") if tag == 3 else ("i32", "<i4"))).astype("<i8")
-    )
+    return plain if tag == 9 else pco(data, count, *(("i64", "<i8") if tag == 3 else ("i32", "<i4"))).astype("<i8")
 
 
 def floats(tag, data, count):
@@ -247,28 +230,20 @@ def floats(tag, data, count):
 
 def bools(tag, data, count):
     bits = numpy.frombuffer(data, "u1")
-    return (
-        numpy.unpackbits(bits, count=count, bitorder="little") if tag == 10 else bits.repeat(count)
-    ) == 1
+    return (numpy.unpackbits(bits, count=count, bitorder="little") if tag == 10 else bits.repeat(count)) == 1
 
 
 def texts(tag, data, count):
     if tag == 1:
         return [data.decode()] * count
     data = Bytes(unzstd(data, (64 << 20) + 4 * count) if tag == 11 else data)
-    return [
-        data.take(length).decode() for length in struct.unpack(f"<{count}I", data.take(4 * count))
-    ]
+    return [data.take(length).decode() for length in struct.unpack(f"<{count}I", data.take(4 * count))]
 
 
 def media(tag, data, count):
     """Ids of media files in hexadecimal."""
     need(tag in (1, 13) and len(data) == (16 if tag == 1 else 16 * count), "media column")
-    return (
-        [data.hex()] * count
-        if tag == 1
-        else [data[at : at + 16].hex() for at in range(0, len(data), 16)]
-    )
+    return [data.hex()] * count if tag == 1 else [data[at : at + 16].hex() for at in range(0, len(data), 16)]
 
 
 def histograms(data, count):
@@ -280,16 +255,11 @@ def histograms(data, count):
     need(all(1 <= one <= 4096 for one in bins), "histogram: bins")
     tag, length = data.get("BI")
     which = integers(tag, data.take(length), count).tolist()
-    need(
-        list(dict.fromkeys(which)) == list(range(known)),
-        "histogram: edges are not numbered by first use",
-    )
+    need(list(dict.fromkeys(which)) == list(range(known)), "histogram: edges are not numbered by first use")
     tag, length = data.get("BI")
     edges = floats(tag, data.take(length), sum(bins) + known).tolist()
     starts = [sum(bins[:at]) + at for at in range(known)]
-    counts = floats(
-        data.get("B"), data.take(len(data.data) - data.at), sum(bins[at] for at in which)
-    ).tolist()
+    counts = floats(data.get("B"), data.take(len(data.data) - data.at), sum(bins[at] for at in which)).tolist()
     for at in which:
         mine, counts = counts[: bins[at]], counts[bins[at] :]
         yield histogram(edges[starts[at] : starts[at] + bins[at] + 1], mine)
@@ -325,9 +295,7 @@ def group(part):
         if kind == 5:
             values = list(histograms(data, len(present)))
         else:
-            values = (floats, integers, bools, texts, None, media)[kind - 1](
-                tag, data, len(present)
-            )
+            values = (floats, integers, bools, texts, None, media)[kind - 1](tag, data, len(present))
         for row, value in zip(present, values if kind >= 4 else values.tolist(), strict=True):
             yield series, steps[row], times[row], value
 
@@ -341,10 +309,7 @@ def frames(data, at, keys, workspace, journal):
         length, sequence, nonce = struct.unpack_from("<4xIQ12s", data, at)
         prefix, text = data[at : at + 16], data[at + 28 : at + 44 + length]
         try:
-            need(
-                prefix[:4] == journal[:4] and length <= 16 << 20 and len(text) == length + 16,
-                "frame",
-            )
+            need(prefix[:4] == journal[:4] and length <= 16 << 20 and len(text) == length + 16, "frame")
             text = decrypt(keys[:32], nonce, text, workspace + journal + prefix)
         except FormatError:
             at = data.find(journal[:4], at + 1)
@@ -363,9 +328,7 @@ def values_of(data, heads):
             bins = data.get("I")
             need(1 <= bins <= 4096, "histogram: bins")
             numbers = struct.unpack(f"<{2 * bins + 1}d", data.take(8 * (2 * bins + 1)))
-            values[head & 0xFF_FFFF] = histogram(
-                list(numbers[: bins + 1]), list(numbers[bins + 1 :])
-            )
+            values[head & 0xFF_FFFF] = histogram(list(numbers[: bins + 1]), list(numbers[bins + 1 :]))
             continue
         if kind == 7:
             values[head & 0xFF_FFFF] = data.take(16).hex()
@@ -428,12 +391,7 @@ def add_tag(run, name, add_id):
 def set_field(run, change, clock):
     value, key, field = nested(change.value), change.key, change.field
     if field in (0, 1, 2, 3, 8):
-        put(
-            vars(run),
-            {0: "name", 1: "notes", 2: "group", 3: "job_type", 8: "removed"}[field],
-            value,
-            clock,
-        )
+        put(vars(run), {0: "name", 1: "notes", 2: "group", 3: "job_type", 8: "removed"}[field], value, clock)
     elif field in (4, 5):
         put(run.config if field == 4 else run.summary, key, value, clock)
     elif field in (11, 12):
@@ -443,11 +401,7 @@ def set_field(run, change, clock):
     elif field == 6:
         add_tag(run, key, bytes.fromhex(value))
     elif field == 7:
-        run.tags = {
-            add: name
-            for add, name in run.tags.items()
-            if name != key or add.hex() not in value.split()
-        }
+        run.tags = {add: name for add, name in run.tags.items() if name != key or add.hex() not in value.split()}
 
 
 def begin(run, writer, start, new):
@@ -508,13 +462,9 @@ def take(run, writer, kind, content, names):
 
 def settle(run):
     """Derives how a run stands from its sessions, and orders its points."""
-    counted = [
-        session for session in run.sessions.values() if not (session.forked or session.superseded)
-    ]
+    counted = [session for session in run.sessions.values() if not (session.forked or session.superseded)]
     severity = (4, 0, 1, 3, 2)  # of running, finished, failed, crashed, killed
-    run.state = max(
-        (session.state for session in counted), key=lambda state: severity[state], default=RUNNING
-    )
+    run.state = max((session.state for session in counted), key=lambda state: severity[state], default=RUNNING)
     run.finished = max(session.ended for session in counted) if run.state != RUNNING else None
     for points in run.points.values():
         points.sort(key=lambda point: point[:3])
@@ -541,28 +491,21 @@ class Workspace:
     """A workspace, opened with its key file; `runs` by the ids that users see."""
 
     def __init__(self, directory, key_file):
-        directory = pathlib.Path(directory).absolute()
+        self.directory = directory = pathlib.Path(directory).absolute()
         self.unlock((directory / "keyslots").read_bytes(), pathlib.Path(key_file).read_bytes())
         # Journals before the database: what is ingested in between is then in the database.
         journals = [self.journal(path) for path in directory.glob("journals/*.jnl")]
-        db = sqlite3.connect(
-            f"{(directory / 'cellar.db').as_uri()}?mode=ro", uri=True, isolation_level=None
-        )
+        db = sqlite3.connect(f"{(directory / 'cellar.db').as_uri()}?mode=ro", uri=True, isolation_level=None)
         db.execute("BEGIN")
         self.load(db)
-        for journal in sorted(
-            filter(None, journals), key=lambda journal: (journal.writer, journal.first)
-        ):
+        for journal in sorted(filter(None, journals), key=lambda journal: (journal.writer, journal.first)):
             self.replay(journal)
         for run in self.runs.values():
             settle(run)
 
     def unlock(self, slots, key_file):
         for data, magic in ((slots, b"rckeyslt"), (key_file, b"rckeyfil")):
-            need(
-                data[:12] == magic + b"\1\0\0\0" and data[-32:] == blake3(data[:-32]).digest(),
-                magic.decode(),
-            )
+            need(data[:12] == magic + b"\1\0\0\0" and data[-32:] == blake3(data[:-32]).digest(), magic.decode())
         entries = struct.iter_unpack("16s16s16x32s", key_file[16:-32])
         secrets = {slot: secret for workspace, slot, secret in entries if workspace == slots[12:28]}
         data = Bytes(slots[:-32])
@@ -577,10 +520,7 @@ class Workspace:
         need(private.public_key().public_bytes_raw() == slot[22:54], "wrong key")
         self.epochs = {}
         for index, epoch in enumerate(epochs):
-            sealed, info = (
-                slot[59 + 84 * index :][:80],
-                b"runcellar 1 slot" + self.id + slot[:17] + epoch,
-            )
+            sealed, info = slot[59 + 84 * index :][:80], b"runcellar 1 slot" + self.id + slot[:17] + epoch
             key = self.epochs[epoch] = HPKE.decrypt(sealed, private, info)
             mac = keyed(derive("runcellar 1 keyslots mac", key), slots[: -32 * (1 + count)])
             need(mac == data.take(32), "keyslots: MAC")
@@ -592,108 +532,60 @@ class Workspace:
         by = wrap[4:20]
         need(by == epoch or (purpose != 33 and self.keys[by][2] == 33), "wrapping key")
         wrapping = (epoch, self.epochs[epoch]) if by == epoch else self.key(by)
-        return key_id, unseal(
-            wrapping, self.id, 1, owner, wrap, part=epoch, at=purpose, device=key_id
-        )
+        return key_id, unseal(wrapping, self.id, 1, owner, wrap, part=epoch, at=purpose, device=key_id)
 
     def load(self, db):
-        schema = sorted(
-            sql for (sql,) in db.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
-        )
+        schema = sorted(sql for (sql,) in db.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"))
         need(blake3("\n".join(schema).encode()).hexdigest() == SCHEMA, "schema of cellar.db")
-        self.keys = {
-            row[0]: row for row in db.execute("SELECT id, owner, purpose, epoch, wrap FROM key")
-        }
-        own = {
-            purpose: self.key(key_id)
-            for key_id, _, purpose, *_ in self.keys.values()
-            if purpose >= 64
-        }
+        self.keys = {row[0]: row for row in db.execute("SELECT id, owner, purpose, epoch, wrap FROM key")}
+        own = {purpose: self.key(key_id) for key_id, _, purpose, *_ in self.keys.values() if purpose >= 64}
         self.lookup, self.ingest, integrity = own[64][1], own[68], own[66][1]
 
         def hashed(table, *columns):
             columns = b"".join(struct.pack("<Q", len(column)) + column for column in columns)
-            return int.from_bytes(
-                keyed(integrity, b"runcellar 1 row" + table + b"\0" + columns), "little"
-            )
+            return int.from_bytes(keyed(integrity, b"runcellar 1 row" + table + b"\0" + columns), "little")
 
         def compare(total, found, what):
-            need(
-                (total % 2**256).to_bytes(32, "little") == found,
-                f"{what}: rows are gone, or older ones put back",
-            )
+            need((total % 2**256).to_bytes(32, "little") == found, f"{what}: rows are gone, or older ones put back")
 
         u16, u32, u64 = (struct.Struct(width).pack for width in ("<H", "<I", "<q"))
         epochs = db.execute("SELECT number, id, parent FROM epoch")
         total = sum(hashed(b"epoch", u64(number), *ids) for number, *ids in epochs)
-        total += sum(
-            hashed(b"key", *row[:2], bytes([row[2]]), row[3], row[4][:HEAD])
-            for row in self.keys.values()
-        )
-        texts, pages, tags = {}, {}, {}
+        total += sum(hashed(b"key", *row[:2], bytes([row[2]]), row[3], row[4][:HEAD]) for row in self.keys.values())
+        texts, pages, tags, self.objects = {}, {}, {}, {}
         sql = "SELECT kind, id, position, device, seq, tag, body FROM object ORDER BY kind, id, position"
         for kind, obj, at, device, seq, tag, sealed in db.execute(sql):
-            text = unseal(
-                self.key(sealed[4:20]), self.id, kind, obj, sealed, at=at, device=device, seq=seq
-            )
+            text = unseal(self.key(sealed[4:20]), self.id, kind, obj, sealed, at=at, device=device, seq=seq)
             texts.setdefault((kind, obj), []).append(text)
-            tags[tag] = obj
-            row = hashed(
-                b"object", u16(kind), obj, u64(at), device, u64(seq), tag or b"", sealed[:HEAD]
-            )
+            tags[tag], self.objects[kind, obj, at] = obj, text
+            row = hashed(b"object", u16(kind), obj, u64(at), device, u64(seq), tag or b"", sealed[:HEAD])
             if kind in (5, 6, 22):
                 pages[obj] = pages.get(obj, 0) + row
             total += row if kind not in (5, 6, 9, 22) else 0
         compare(total, body("RootRow", texts[9, NIL][0]).sum, "cellar.db")
         self.tags, self.runs = tags, {}
-        self.projects = {
-            obj: body("Project", text).name
-            for (kind, obj), [text, *_] in texts.items()
-            if kind == 2
-        }
-        self.writers = {
-            obj: body("WriterRow", text) for (kind, obj), [text, *_] in texts.items() if kind == 11
-        }
+        self.projects = {obj: body("Project", text).name for (kind, obj), [text, *_] in texts.items() if kind == 2}
+        self.writers = {obj: body("WriterRow", text) for (kind, obj), [text, *_] in texts.items() if kind == 11}
         for obj in [obj for kind, obj in texts if kind == 3]:
             run = as_run(body("RunRecord", texts[3, obj][0]), obj)
             self.runs[run.id] = run
             compare(pages.get(obj, 0), body("RunHead", texts[4, obj][0]).sum, f"run {run.id}")
-            run.series = [
-                entry.name
-                for text in texts.get((5, obj), [])
-                for entry in body("SeriesPage", text).entries
-            ]
-            for entry in [
-                entry
-                for text in texts.get((6, obj), [])
-                for entry in body("GroupPage", text).entries
-            ]:
-                ranges = [
-                    (r.writer, r.first, r.last) for rewind in run.rewinds for r in rewind.hidden
-                ]
-                hidden = any(
-                    entry.writer == of and first <= entry.number <= last
-                    for of, first, last in ranges
-                )
+            run.series = [entry.name for text in texts.get((5, obj), []) for entry in body("SeriesPage", text).entries]
+            for entry in [entry for text in texts.get((6, obj), []) for entry in body("GroupPage", text).entries]:
+                ranges = [(r.writer, r.first, r.last) for rewind in run.rewinds for r in rewind.hidden]
+                hidden = any(entry.writer == of and first <= entry.number <= last for of, first, last in ranges)
                 sql = "SELECT part, body FROM block WHERE run = ? AND writer = ? AND number = ?"
                 parts = dict(db.execute(sql, (obj, entry.writer, entry.number)))
                 place = obj, entry.writer, u32(entry.number)
-                total = sum(
-                    hashed(b"block", *place, u32(part), sealed[:HEAD])
-                    for part, sealed in parts.items()
-                )
+                total = sum(hashed(b"block", *place, u32(part), sealed[:HEAD]) for part, sealed in parts.items())
                 compare(total, entry.sum, f"block {entry.number} of run {run.id}")
 
                 def part(number, parts=parts, obj=obj, entry=entry):
                     where = {"part": entry.writer, "at": entry.number, "sub": number}
-                    return unseal(
-                        self.key(parts[number][4:20]), self.id, 7, obj, parts[number], **where
-                    )
+                    return unseal(self.key(parts[number][4:20]), self.id, 7, obj, parts[number], **where)
 
                 for series, step, time, value in () if hidden else group(part):
-                    run.points.setdefault(run.series[series], []).append(
-                        (step, time, entry.writer, value)
-                    )
+                    run.points.setdefault(run.series[series], []).append((step, time, entry.writer, value))
 
     def journal(self, path):
         """Reads a journal; none if it ends inside its header."""
@@ -706,18 +598,10 @@ class Workspace:
             data = Bytes(file.read())
         try:
             magic, journal, writer, first, source, length = data.get("10s16s16sQBI")
-            key, _salt, bound, commitment = (
-                data.take(length),
-                data.take(24),
-                data.data[: data.at],
-                data.take(32),
-            )
+            key, _salt, bound, commitment = data.take(length), data.take(24), data.data[: data.at], data.take(32)
         except FormatError:
             return None
-        need(
-            magic == b"rcjournl\1\1" and length == {1: 16, 2: 84}.get(source),
-            f"{path.name}: header",
-        )
+        need(magic == b"rcjournl\1\1" and length == {1: 16, 2: 84}.get(source), f"{path.name}: header")
         if source == 2:
             key = key[4:]
         return Fields(id=journal, writer=writer, first=first, source=source, key=key, bound=bound,
@@ -735,15 +619,11 @@ class Workspace:
         row = self.writers.setdefault(journal.writer, Fields(sequence=0, closed=False, missing=[]))
         names, shapes, run, taken = {}, {}, None, row.__dict__.setdefault("taken", set())
         for sequence, text in frames(journal.data, journal.at, keys, self.id, journal.id):
-            news = sequence > row.sequence or any(
-                first <= sequence <= last for first, last in row.missing
-            )
+            news = sequence > row.sequence or any(first <= sequence <= last for first, last in row.missing)
             news = news and sequence not in taken
             taken.add(sequence)
             for kind, content in records(text, shapes):
-                need(
-                    kind == "Metric" or (kind == "Start") == (sequence == 0), "record out of place"
-                )
+                need(kind == "Metric" or (kind == "Start") == (sequence == 0), "record out of place")
                 if kind == "Start":
                     run = self.run_of(content)
                     begin(run, journal.writer, content, new=not run.sessions)
@@ -759,19 +639,12 @@ class Workspace:
 
     def run_of(self, start):
         """Finds the run that a start record speaks of, or makes it."""
-        tag = keyed(
-            self.lookup, b"runcellar 1 lookup" + struct.pack("<H", 3) + NIL + start.run_id.encode()
-        )
+        tag = keyed(self.lookup, b"runcellar 1 lookup" + struct.pack("<H", 3) + NIL + start.run_id.encode())
         run = next((run for run in self.runs.values() if run.object == self.tags.get(tag)), None)
         if not run and start.run_id not in self.runs:
             # The encoding of a record that says nothing is zeros.
             run = as_run(Bytes(bytes(512)).decode("RunRecord"), start.run)
-            run.id, run.project, run.created, run.start = (
-                start.run_id,
-                start.project,
-                start.started,
-                start,
-            )
+            run.id, run.project, run.created, run.start = start.run_id, start.project, start.started, start
             self.projects.setdefault(start.project, start.project_name)
             self.runs[run.id] = run
         return run or self.runs[start.run_id]

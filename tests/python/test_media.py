@@ -318,20 +318,24 @@ def test_history_gives_handles_and_arrow_ids(ws_dir: str) -> None:
     table = stored.history()
     assert [row["one"] is None for row in table] == [True, False, False, True]
     image = table[1]["one"]
-    assert isinstance(image, rc.media.StoredMedia) and image.caption == "a"
+    assert isinstance(image, rc.media.StoredMedia)
+    assert image.caption == "a"
     assert np.array_equal(image.to_numpy(), pixels)
     assert table["one"][2].text() == "words"
     assert table["both"][1:3] == [1.5, stored.series("both").values[1]]
     first, second = table[-1]["panel"]
-    assert np.array_equal(second.to_numpy(), pixels.T) and first != second
+    assert np.array_equal(second.to_numpy(), pixels.T)
+    assert first != second
     assert table[1:][0]["one"] == image, "slices keep them"
     assert "StoredMedia" in table._repr_html_()
     columns = {name: cells for name, _kind, cells, _mask in table._parts()}
-    assert columns["one"][1] == image and columns["panel"][3] == [first, second]
+    assert columns["one"][1] == image
+    assert columns["panel"][3] == [first, second]
     pyarrow = pytest.importorskip("pyarrow")
     arrow = pyarrow.table(table)
     assert arrow["one"].to_pylist()[1] == image.id
     assert arrow["both"].to_pylist()[1:3] == ["1.5", f'"{table["both"][2].id}"']
     pytest.importorskip("pandas")
     frame = table.to_pandas()
-    assert frame["one"][1] == image and frame["panel"][3] == [first, second]
+    assert frame["one"][1] == image
+    assert frame["panel"][3] == [first, second]

@@ -105,9 +105,7 @@ def shown(workspace: Workspace) -> dict[str, Any]:
     out = {}
     for run in workspace.runs.values():
         defined = {one.name for one in run.metrics if one.summary}
-        summary = {
-            key: leaf(value) for key, (value, _) in run.summary.items() if key not in defined
-        }
+        summary = {key: leaf(value) for key, (value, _) in run.summary.items() if key not in defined}
         out[run.id] = {
             "project": workspace.projects[run.project],
             "state": STATES[run.state],
@@ -115,10 +113,7 @@ def shown(workspace: Workspace) -> dict[str, Any]:
             "finished": run.finished,
             "exit_code": run.exit_code,
             "tags": list(dict.fromkeys(run.tags.values())),
-            **{
-                key: getattr(run, key)[0]
-                for key in ("name", "notes", "group", "job_type", "removed")
-            },
+            **{key: getattr(run, key)[0] for key in ("name", "notes", "group", "job_type", "removed")},
             "config": {key: leaf(value) for key, (value, _) in run.config.items()},
             "summary": summary,
             "metrics": {name: points(values) for name, values in run.points.items()},
@@ -188,9 +183,7 @@ def test_a_journal_sealed_to_the_ingest_key_is_read(store: Store) -> None:
     [journal] = store.journals()
     assert journal.read_bytes()[50] == 2, "key source"
     read = shown(store.reader())
-    assert (
-        read["locked out"]["project"] == "left behind" and read["locked out"]["state"] == "crashed"
-    )
+    assert read["locked out"]["project"] == "left behind" and read["locked out"]["state"] == "crashed"
     same(read, store.read())
 
 
@@ -273,10 +266,7 @@ def vectors(name: str) -> list[dict[str, Any]]:
     out = []
     for block in text.split("\n\n"):
         lines = [line for line in block.splitlines() if not line.startswith("#")]
-        fields = dict(
-            (line + " ").split(": ", 1) if ": " in line else (line.rstrip(":"), "")
-            for line in lines
-        )
+        fields = dict((line + " ").split(": ", 1) if ": " in line else (line.rstrip(":"), "") for line in lines)
         if fields:
             out.append({key: value.strip() for key, value in fields.items()})
     return out
@@ -293,10 +283,7 @@ def ends_as(vector: dict[str, Any], decode: Any) -> Any:
 
 @pytest.mark.parametrize("vector", vectors("seal.txt"), ids=lambda vector: vector["name"])
 def test_sealed_objects(vector: dict[str, Any]) -> None:
-    data = {
-        key: bytes.fromhex(vector[key])
-        for key in ("workspace", "key id", "key", "object", "part", "device", "sealed")
-    }
+    data = {key: bytes.fromhex(vector[key]) for key in ("workspace", "key id", "key", "object", "part", "device", "sealed")}
     where = {"part": data["part"], "device": data["device"], "seq": int(vector["sequence"])}
     where |= {"at": int(vector["position"]), "sub": int(vector["second position"])}
     place = data["workspace"], int(vector["kind"]), data["object"], data["sealed"]
@@ -306,9 +293,7 @@ def test_sealed_objects(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", vectors("journals.txt"), ids=lambda vector: vector["name"])
 def test_frames(vector: dict[str, Any]) -> None:
-    workspace, key_id, key, data = (
-        bytes.fromhex(vector[name]) for name in ("workspace", "key id", "key", "bytes")
-    )
+    workspace, key_id, key, data = (bytes.fromhex(vector[name]) for name in ("workspace", "key id", "key", "bytes"))
     length = 51 + 4 + data[51]
     if data[50] == 2:
         info = b"runcellar 1 journal key" + workspace + data[10:42]
@@ -318,23 +303,11 @@ def test_frames(vector: dict[str, Any]) -> None:
     found = reader.frames(data, length + 56, keys, workspace, data[10:26])
     expected = vector.get("found", vector.get("value", "")).split(", ")
     frames = [one for one in expected if one and not one.startswith(("damage", "tail"))]
-    assert [f"{sequence} {text.hex()}" for sequence, text in found] == [
-        one if " " in one else f"{one} " for one in frames
-    ]
+    assert [f"{sequence} {text.hex()}" for sequence, text in found] == [one if " " in one else f"{one} " for one in frames]
 
 
-BODIES = {
-    "project": "Project",
-    "run record": "RunRecord",
-    "run head": "RunHead",
-    "series page": "SeriesPage",
-}
-BODIES |= {
-    "group page": "GroupPage",
-    "root row": "RootRow",
-    "writer row": "WriterRow",
-    "start": "Start",
-}
+BODIES = {"project": "Project", "run record": "RunRecord", "run head": "RunHead", "series page": "SeriesPage"}
+BODIES |= {"group page": "GroupPage", "root row": "RootRow", "writer row": "WriterRow", "start": "Start"}
 BODIES |= {"close": "Close", "event": "Event"}
 
 
@@ -351,22 +324,12 @@ def test_records(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", vectors("derivations.txt"), ids=lambda vector: vector["name"])
 def test_derivations(vector: dict[str, Any]) -> None:
-    data = {
-        key: bytes.fromhex(vector[key])
-        for key in ("secret", "salt", "label", "place", "parent")
-        if key in vector
-    }
+    data = {key: bytes.fromhex(vector[key]) for key in ("secret", "salt", "label", "place", "parent") if key in vector}
     if vector["of"] == "pair":
-        assert (
-            reader.pair(data["secret"], data["salt"]).public_key().public_bytes_raw().hex()
-            == vector["value"]
-        )
+        assert reader.pair(data["secret"], data["salt"]).public_key().public_bytes_raw().hex() == vector["value"]
     elif vector["of"] == "sealed to a pair":
         private, info = reader.pair(data["secret"], data["salt"]), data["label"] + data["place"]
-        assert (
-            reader.HPKE.decrypt(bytes.fromhex(vector["value"]), private, info).hex()
-            == vector["text"]
-        )
+        assert reader.HPKE.decrypt(bytes.fromhex(vector["value"]), private, info).hex() == vector["text"]
     elif vector["of"] == "lookup tag":
         text = int(vector["kind"]).to_bytes(2, "little") + data["parent"] + vector["text"].encode()
         assert reader.keyed(data["secret"], b"runcellar 1 lookup" + text).hex() == vector["value"]

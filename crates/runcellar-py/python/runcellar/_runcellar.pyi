@@ -572,9 +572,9 @@ class Table:
     """Rows and named columns, read into memory.
 
     Rows are dicts and columns are lists of Python objects: an absent value is None, NaN is NaN, a
-    time is a `datetime` in UTC, media are handles (a panel is a list of them) here and in pandas, and
-    ids in Arrow. For arrays take `series`, `to_arrow` or `to_pandas`; any consumer
-    of the Arrow C stream interface (pyarrow, polars, DuckDB) takes the table itself.
+    time is a `datetime` in UTC, and media are handles (of a panel a list), in pandas too; Arrow has
+    their ids. For arrays take `series`, `to_arrow` or `to_pandas`; any consumer of the Arrow C
+    stream interface (pyarrow, polars, DuckDB) takes the table itself.
 
     Examples
     --------
@@ -1135,7 +1135,7 @@ class Workspace:
 
         Raises
         ------
-        StorageError, StateError, InvalidArgumentError
+        NotFoundError, StorageError, StateError, InvalidArgumentError
             As `Run.log_artifact`.
 
         Examples

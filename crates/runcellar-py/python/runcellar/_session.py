@@ -164,8 +164,8 @@ class Run(_runcellar.Recorder):
 
         Raises
         ------
-        StorageError
-            If a file cannot be read, or the disk refuses; the message names it.
+        NotFoundError, StorageError
+            If a file is gone or cannot be read, or the disk refuses; the message names it.
         StateError
             If a file changes all the time while it is read.
         InvalidArgumentError
