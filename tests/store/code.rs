@@ -1,13 +1,16 @@
 //! The code that is kept with a run: only when asked for, without its secrets, and what comes out again.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use runcellar::query::CodePair;
 use runcellar::{CheckOptions, CodeFolder, ErrorKind, Resume, RunInfo, SaveCode, Workspace};
 
 use crate::source::{Repository, hostile, names_in};
-use crate::support::Place;
+use crate::support::{Place, not_tested};
 
 /// A made-up token of the form that GitHub gives out.
 const TOKEN: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
@@ -210,4 +213,55 @@ fn a_diff_that_is_too_long_is_left_out_whole_with_a_note() {
     assert_eq!(paths(&workspace, &run), Vec::<String>::new());
     let notes = heard.all().join("\n");
     assert!(notes.contains("the diff: ") && notes.contains("train.py: over 2 MiB"), "{notes}");
+}
+
+#[test]
+fn the_diff_of_a_repository_with_reftables_is_that_against_its_commit() {
+    let Some(repository) = Repository::with_reftable() else { return not_tested("reftables: this git knows none") };
+    let place = Place::new();
+    let workspace = place.open();
+    repository.write("train.py", "print(2)\n");
+    let run = record(&workspace, &repository, "diff", SaveCode::Diff);
+    let patch = text(&workspace, &run, "diff.patch");
+    assert!(patch.ends_with("-print(1)\n+print(2)\n"), "{patch}");
+}
+
+#[test]
+fn names_that_are_not_utf8_come_back_byte_for_byte() {
+    let (place, repository) = (Place::new(), Repository::new());
+    let workspace = place.open();
+    let name = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    let put = |bytes: &[u8], text: &str| fs::write(repository.path(".").join(name(bytes)), text).expect("writes");
+    put(b"old \xe9\t.py", "x = 1\n");
+    repository.commit("second");
+    put(b"old \xe9\t.py", "x = 2\n");
+    put(b"staged\xff.py", "s = 1\n");
+    repository.git(&["add", "--all"]);
+    put(b"staged\xff.py", "s = 2\n");
+    put(b"loose\xfe\n.py", "l = 1\n");
+    let run = record(&workspace, &repository, "untracked", SaveCode::Untracked);
+    let clone = repository.path("../clone");
+    repository.git(&["clone", "--quiet", ".", clone.to_str().expect("UTF-8")]);
+    let out = repository.path("../out");
+    let checkout = workspace.checkout_code(&run, &out, false).expect("written");
+    assert!(checkout.hurt.is_empty(), "{checkout:?}");
+    let patch = out.join("diff.patch");
+    let applied = Command::new("git").arg("-C").arg(&clone).arg("apply").arg(&patch).output().expect("runs");
+    assert!(applied.status.success(), "{applied:?}");
+    let read = |directory: &Path, bytes: &[u8]| fs::read_to_string(directory.join(name(bytes))).expect("is there");
+    assert_eq!(read(&clone, b"old \xe9\t.py"), "x = 2\n");
+    assert_eq!(read(&clone, b"staged\xff.py"), "s = 2\n");
+    assert_eq!(read(&out.join("untracked"), b"loose\xfe\n.py"), "l = 1\n");
+
+    let run = workspace.run("p").id("folder").start().expect("starts");
+    let folder = CodeFolder { root: repository.path("."), name: "src".into(), ..CodeFolder::default() };
+    assert_eq!(run.log_code(&folder).expect("is kept").notes, [""; 0]);
+    run.finish().expect("finishes");
+    let out = repository.path("../folder");
+    workspace.checkout_code(&workspace.find_run("folder").expect("listed"), &out, false).expect("written");
+    for (bytes, content) in
+        [(&b"old \xe9\t.py"[..], "x = 2\n"), (b"staged\xff.py", "s = 2\n"), (b"loose\xfe\n.py", "l = 1\n")]
+    {
+        assert_eq!(read(&out.join("src"), bytes), content);
+    }
 }

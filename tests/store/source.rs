@@ -7,7 +7,7 @@ use std::process::Command;
 
 use runcellar::{Resume, Source};
 
-use crate::support::Place;
+use crate::support::{Place, not_tested};
 
 /// A git repository in a temporary directory, with a commit.
 pub(crate) struct Repository {
@@ -26,6 +26,19 @@ impl Repository {
         repository.write("deep/model.py", "layers = 3\n");
         repository.commit("first");
         repository
+    }
+
+    /// Makes one whose refs only git can read; none where git does not know that form.
+    pub(crate) fn with_reftable() -> Option<Repository> {
+        let repository = Repository::new();
+        let init = ["init", "--quiet", "--initial-branch=main", "--ref-format=reftable"];
+        fs::remove_dir_all(repository.path(".git")).expect("removes");
+        let mut command = Command::new("git");
+        if !command.arg("-C").arg(&repository.top).args(init).output().expect("runs").status.success() {
+            return None;
+        }
+        repository.commit("first");
+        Some(repository)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -296,4 +309,20 @@ fn packages_are_those_given_and_those_installed_and_the_last_session_counts() {
     run.finish().expect("finishes");
     let plain = workspace.source(&workspace.find_run("y").expect("listed")).expect("read");
     assert_eq!(plain, Source { commit: second.commit, branch: "main".into(), ..Source::default() });
+}
+
+#[test]
+fn a_repository_with_reftables_is_asked_by_git() {
+    let Some(repository) = Repository::with_reftable() else { return not_tested("reftables: this git knows none") };
+    let place = Place::new();
+    repository.git(&["remote", "add", "origin", "https://user:secret@example.org/a/b.git"]);
+    let found = repository.source(&place);
+    assert_eq!(found.commit, repository.git(&["rev-parse", "HEAD"]).trim());
+    assert_eq!((found.branch.as_str(), found.dirty), ("main", Some(false)));
+    assert_eq!(found.remote, "https://example.org/a/b.git");
+    repository.write("train.py", "print(2)\n");
+    repository.git(&["checkout", "--quiet", "--detach"]);
+    let found = repository.source(&place);
+    assert_eq!((found.branch.as_str(), found.dirty), ("", Some(true)));
+    assert!(!found.commit.is_empty());
 }

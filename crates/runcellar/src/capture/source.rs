@@ -4,7 +4,7 @@
 //! All of it is found behind the run's back, in one thread that has [`SOURCE_WITHIN`]; what is not found by then stays
 //! unknown. Only git itself can tell whether a tree differs, so it is asked, and killed if it takes longer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,6 +26,18 @@ const STATUS: [&str; 5] =
     ["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty", "--no-renames"];
 /// More of git's answer than this is not read: one changed file is enough.
 const STATUS_BYTES_MAX: usize = 64 << 10;
+/// The same, and the head, where only git can tell it. Such a git knows this form of the answer.
+const STATUS_AND_HEAD: [&str; 7] = [
+    "status",
+    "--porcelain=v2",
+    "--branch",
+    "--no-ahead-behind",
+    "--untracked-files=no",
+    "--ignore-submodules=dirty",
+    "--no-renames",
+];
+/// The most of that answer that is read: the head would be lost with what is too long.
+const STATUS_AND_HEAD_BYTES_MAX: usize = 16 << 20;
 
 /// What is looked at.
 #[derive(Debug, Clone, Default)]
@@ -60,18 +72,23 @@ impl SourceThread {
     pub(super) fn start(own: Arc<OwnSeries>, options: SourceOptions) -> std::io::Result<SourceThread> {
         let deadline = Instant::now() + SOURCE_WITHIN;
         let work_tree = options.directory.as_deref().and_then(git::work_tree).map(PathBuf::from);
-        let status = work_tree.as_deref().and_then(|top| GitProcess::start(top, &STATUS));
+        let asks_head = work_tree.as_deref().is_some_and(git::only_git_knows_head);
+        let words: &[&str] = if asks_head { &STATUS_AND_HEAD } else { &STATUS };
+        let status = work_tree.as_deref().and_then(|top| GitProcess::start(top, words));
         let (tell, done) = channel();
         let abandoned = Arc::new(Mutex::new(false));
         let is_abandoned = abandoned.clone();
         std::thread::Builder::new().name("runcellar-source".into()).spawn(move || {
             let mut found = Found { packages: options.packages, ..Found::default() };
-            if let Some(top) = &work_tree {
+            if let Some(top) = work_tree.as_deref().filter(|_| !asks_head) {
                 found.head = git::git_head(top);
                 found.remote = git::remote_of(top, &found.head);
             }
             found.packages.extend(packages::installed(&options.package_paths, deadline).unwrap_or_default());
-            found.dirty = status.and_then(|status| is_dirty(status, deadline));
+            match (work_tree, status) {
+                (Some(top), Some(status)) if asks_head => found.ask_head(status, &top, deadline, &own),
+                (_, status) => found.dirty = status.and_then(|status| is_dirty(status, deadline)),
+            }
             let abandoned = is_abandoned.lock().unwrap_or_else(PoisonError::into_inner);
             if !*abandoned {
                 record(&own, &found);
@@ -89,6 +106,20 @@ impl SourceThread {
         if self.done.recv_timeout(left).is_err() {
             *self.abandoned.lock().unwrap_or_else(PoisonError::into_inner) = true;
         }
+    }
+}
+
+impl Found {
+    /// Takes the head from git's answer. Without one it says so: nothing else knows the commit.
+    fn ask_head(&mut self, status: GitProcess, top: &Path, deadline: Instant, own: &OwnSeries) {
+        match status.answer(deadline, STATUS_AND_HEAD_BYTES_MAX) {
+            Ok(answer) if answer.code == 0 => {
+                let (head, dirty) = git::head_and_dirt(&answer.output);
+                (self.head, self.dirty) = (head, Some(dirty));
+            }
+            _ => own.warn("its commit is not recorded: only git can tell it (reftable), and git did not"),
+        }
+        self.remote = git::remote_of(top, &self.head);
     }
 }
 

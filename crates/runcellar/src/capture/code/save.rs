@@ -90,7 +90,9 @@ impl CodeKeeper {
     pub(in crate::capture) fn start(self: &Arc<Self>, options: CodeOptions) -> std::io::Result<()> {
         let deadline = Instant::now() + SOURCE_WITHIN;
         let work_tree = options.directory.as_deref().and_then(git::work_tree).map(Path::to_owned);
-        let has_commit = work_tree.as_deref().is_some_and(|top| !git::git_head(top).commit.is_empty());
+        let has_commit = work_tree
+            .as_deref()
+            .is_some_and(|top| git::only_git_knows_head(top) || !git::git_head(top).commit.is_empty());
         let diff = work_tree.as_deref().map(|top| DiffProcess::start(top, has_commit));
         let wants_untracked = options.save == SaveCode::Untracked;
         let untracked = work_tree.filter(|_| wants_untracked).and_then(UntrackedProcess::start);

@@ -5,6 +5,7 @@ mod process;
 mod remote;
 
 pub(crate) use head::{GitHead, git_head};
+pub(super) use head::{head_and_dirt, only_git_knows_head};
 pub(super) use process::{GitProcess, Silence};
 pub(super) use remote::remote_of;
 
