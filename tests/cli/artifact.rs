@@ -237,6 +237,8 @@ fn links_are_kept_or_followed_and_what_is_no_file_is_left_out() {
     let outcome = home.run(["artifact", "put", "kept", "data"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "default/kept:v0\n"));
     assert!(outcome.stderr.contains("data/socket: a socket, FIFO or device, and left out"), "{outcome:?}");
+    let lines = home.fails(2, ["artifact", "put", "null", "/dev/null"]);
+    assert_eq!(lines, ["runcellar: /dev/null: a socket, FIFO or device, where a file is expected"]);
     home.ok(["artifact", "get", "kept", "-o", "out"]);
     assert_eq!(fs::read_link(home.path("out/dangling")).expect("reads"), PathBuf::from("nowhere"));
     let lines = home.fails(3, ["artifact", "put", "followed", "data", "--follow-links"]);

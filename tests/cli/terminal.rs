@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::support::{BINARY, Home, log_all};
+use crate::support::{BINARY, Home, log_all, not_tested};
 
 struct Terminal<'a> {
     home: &'a Home,
@@ -172,4 +172,37 @@ fn user_text_does_not_drive_the_terminal() {
     }
     let missing = terminal.run(&["show", evil], &[]);
     assert!(missing.code == 3 && !missing.transcript.contains(['\u{1b}', '\u{7}', '\u{9b}']), "{missing:?}");
+}
+
+/// Writes a file of so many bytes of which no two chunks are alike.
+fn write_noise(path: &std::path::Path, bytes: usize) {
+    let mut state = 1_u64;
+    let mut noise = Vec::with_capacity(bytes);
+    while noise.len() < bytes {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        noise.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
+    }
+    std::fs::write(path, noise).expect("writes");
+}
+
+#[test]
+fn an_interrupted_put_leaves_a_clean_line_no_version_and_what_it_stored() {
+    const BYTES: usize = 192 << 20;
+    let home = Home::with_workspace();
+    write_noise(&home.path("noise"), BYTES);
+    // The bar says how much, how fast and how long; Ctrl-C is typed into the middle of it.
+    let interrupted = Terminal::of(&home).run(&["artifact", "put", "noise", "noise"], &[("MiB/s", "\u{3}")]);
+    if interrupted.code == 0 {
+        return not_tested("an interrupted put: it was over before it was interrupted");
+    }
+    assert_eq!(interrupted.code, 130, "{interrupted:?}");
+    let (_, last) = interrupted.transcript.rsplit_once('\r').expect("a bar");
+    assert!(!last.contains("putting") && !last.contains("runcellar:"), "{last:?}");
+    assert!(interrupted.transcript.contains("MiB of 192.00 MiB"), "{:?}", interrupted.transcript);
+    home.fails(3, ["artifact", "show", "noise"]);
+    let again = home.json(["artifact", "put", "noise", "noise"]);
+    let new = again["new_bytes"].as_u64().expect("a number");
+    assert!(new < BYTES as u64, "what was stored before is found: {again}");
+    assert_eq!(home.json(["artifact", "verify", "noise"])["ok"], true);
+    assert_eq!(home.json(["check"])["ok"], true);
 }

@@ -1,17 +1,22 @@
 //! Ctrl-C: what must be put right before the process ends, and the exit code 130.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::prompt;
 use crate::session::now_us;
+use crate::{progress, prompt};
 
 /// The process was told to end.
 static TOLD: AtomicBool = AtomicBool::new(false);
+
+/// Work that ends well by itself when it is cancelled is under way.
+static GRACEFUL: AtomicBool = AtomicBool::new(false);
+/// The signal that cancelled it; 0 if none did.
+static CANCELLED: AtomicI32 = AtomicI32::new(0);
 
 /// Files and folders under temporary names, removed if the process is told to end.
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -25,18 +30,44 @@ fn temporary() -> MutexGuard<'static, Vec<PathBuf>> {
 pub(crate) fn install() {
     let Ok(mut signals) = Signals::new([SIGINT, SIGHUP, SIGTERM]) else { return };
     let watch = move || {
-        if let Some(signal) = signals.forever().next() {
-            TOLD.store(true, Ordering::SeqCst);
-            prompt::restore_terminal();
-            for path in temporary().drain(..) {
-                remove(&path);
+        for signal in signals.forever() {
+            // Whoever asks twice is not kept waiting.
+            let waits = GRACEFUL.load(Ordering::SeqCst) && CANCELLED.swap(signal, Ordering::SeqCst) == 0;
+            if !waits {
+                end(signal);
             }
-            // Without the handlers of exit(3): the main thread is still at work.
-            signal_hook::low_level::exit(128 + signal);
         }
     };
     // Without the thread the signals' default is lost, which a process that cannot start one will not miss.
     let _ = std::thread::Builder::new().name("signals".into()).spawn(watch);
+}
+
+fn end(signal: i32) -> ! {
+    TOLD.store(true, Ordering::SeqCst);
+    prompt::restore_terminal();
+    for path in temporary().drain(..) {
+        remove(&path);
+    }
+    progress::clear_line();
+    // Without the handlers of exit(3): another thread may still be at work.
+    signal_hook::low_level::exit(128 + signal);
+}
+
+/// Does work that ends well by itself when [`is_cancelled`] says so; if it fails after that, the process ends as the signal
+/// says.
+pub(crate) fn gracefully<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    GRACEFUL.store(true, Ordering::SeqCst);
+    let outcome = work();
+    GRACEFUL.store(false, Ordering::SeqCst);
+    match CANCELLED.load(Ordering::SeqCst) {
+        signal if signal != 0 && outcome.is_err() => end(signal),
+        _ => outcome,
+    }
+}
+
+/// Returns true if work that ends well by itself is to end.
+pub(crate) fn is_cancelled() -> bool {
+    CANCELLED.load(Ordering::SeqCst) != 0
 }
 
 /// Waits for the end, if the process was told to end: what fails now fails since its files were removed.

@@ -1,5 +1,6 @@
 //! What the store has to say while it works: notes and warnings on stderr, and on a terminal a spinner for long work.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,11 +8,14 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use runcellar::Monitor;
 
+use crate::interrupt;
 use crate::output::{self, say};
 use crate::render::visible;
 
 /// Work that ends sooner shows no spinner: a flicker says nothing.
 const SHOWN_AFTER: Duration = Duration::from_millis(400);
+/// A spinner or bar stands on the terminal.
+static IS_SHOWN: AtomicBool = AtomicBool::new(false);
 const TICK: Duration = Duration::from_millis(100);
 
 const PLAIN: &str = "{spinner} {msg}";
@@ -76,6 +80,7 @@ impl Talker {
                 let waited = shared.ended.wait_timeout_while(guard, SHOWN_AFTER, |at_work| *at_work);
                 let (at_work, _) = waited.unwrap_or_else(PoisonError::into_inner);
                 if *at_work {
+                    IS_SHOWN.store(true, Ordering::SeqCst);
                     shared.bar.set_draw_target(ProgressDrawTarget::stderr());
                     shared.bar.enable_steady_tick(TICK);
                 }
@@ -90,6 +95,15 @@ impl Talker {
         self.shared.ended.notify_all();
         self.shared.bar.finish_and_clear();
         self.shared.bar.set_draw_target(ProgressDrawTarget::hidden());
+        IS_SHOWN.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Takes what is shown off its line, where the process ends in the middle of its work.
+pub(crate) fn clear_line() {
+    if IS_SHOWN.load(Ordering::SeqCst) {
+        // Nobody is left to be told if it fails.
+        let _ = std::io::stderr().write_all(b"\r\x1b[2K");
     }
 }
 
@@ -126,5 +140,9 @@ impl Monitor for Talker {
             shared.bar.set_length(total);
         }
         shared.bar.set_position(done);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        interrupt::is_cancelled()
     }
 }

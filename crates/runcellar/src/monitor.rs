@@ -12,6 +12,12 @@ pub trait Monitor: Send + Sync {
     fn progress(&self, what: &str, done: u64, total: u64) {
         let _ = (what, done, total);
     }
+
+    /// True if long work is to end as soon as it can end well: a put then fails, and what it has read is stored for the
+    /// next.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// A monitor that drops everything.

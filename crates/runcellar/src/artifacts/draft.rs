@@ -97,7 +97,10 @@ impl ArtifactDraft {
         }
         match self.what(path, kind)? {
             Some(what) => self.add(&name, what),
-            None => Ok(()),
+            None => {
+                self.skipped.pop();
+                Err(Error::invalid(format!("{}: a socket, FIFO or device, where a file is expected", path.display())))
+            }
         }
     }
 

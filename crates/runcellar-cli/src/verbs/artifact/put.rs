@@ -9,6 +9,7 @@ use runcellar::{ArtifactVersion, Json, OpenOptions, Workspace};
 use super::shapes::VersionShape;
 use crate::complete;
 use crate::failure::Failure;
+use crate::interrupt::gracefully;
 use crate::render::number::bytes;
 use crate::render::{Style, visible};
 use crate::session::Session;
@@ -94,7 +95,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let settings = PutSettings { project, run: args.run.clone(), compress: args.compress, ..PutSettings::default() };
     let report = {
         let _work = session.work("putting");
-        workspace.put_artifact(&draft, &settings)?
+        gracefully(|| workspace.put_artifact(&draft, &settings))?
     };
     let skipped: Vec<String> = draft.skipped().iter().map(|path| path.display().to_string()).collect();
     for path in &skipped {

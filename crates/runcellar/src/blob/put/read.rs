@@ -83,6 +83,7 @@ impl Reader<'_, '_> {
                 )));
             }
             last = Some(source.path.clone());
+            self.go_on()?;
             if !self.source(source)? {
                 return Ok(false);
             }
@@ -173,12 +174,21 @@ impl Reader<'_, '_> {
             if at_end {
                 return Ok(true);
             }
+            self.go_on()?;
             let rest = self.batch.content.split_off(start);
             if !self.hand_on() {
                 return Ok(false);
             }
             self.batch.content.extend_from_slice(&rest);
             start = 0;
+        }
+    }
+
+    /// Ends the reading if it is cancelled; the other stages then end what was read.
+    fn go_on(&self) -> Result<()> {
+        match self.shared.inner.monitor.is_cancelled() {
+            true => Err(Error::new(ErrorKind::State, "interrupted: what was read is stored for the next put")),
+            false => Ok(()),
         }
     }
 
