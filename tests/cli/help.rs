@@ -30,6 +30,8 @@ fn every_verb_explains_itself_with_an_example() {
         "restore",
         "check",
         "repair",
+        "backup",
+        "restore-from",
         "key",
         "config",
         "doctor",

@@ -8,6 +8,7 @@ mod artifacts_faults;
 mod artifacts_lineage;
 mod artifacts_reading;
 mod as_of;
+mod backup;
 mod blob_damage;
 mod blob_disks;
 mod blob_swaps;

@@ -3,6 +3,7 @@
 //! `fuzz/` drives them with libFuzzer, `tests/format` with its corpus and a seeded mutator. A promise is: no panic, and
 //! what was taken is the one form of what it says, so that writing it again gives the same bytes.
 
+use crate::backup::Mark;
 use crate::blob::{
     BlobKeys, Bucket, CHUNK_BYTES_MAX, Effort, Form, decode, directory_range, encode, finish, open_directory,
     read_header,
@@ -31,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("seal", seal),
     ("keyslots", keyslots),
     ("key_file", key_file),
+    ("backup_mark", backup_mark),
     ("mirror", mirror),
     ("recovery_code", recovery_code),
     ("journal_header", journal_header),
@@ -155,6 +157,14 @@ pub fn key_file(data: &[u8]) {
     let data = &with_checksum(data);
     if let Ok(read) = KeyFile::decode(data) {
         assert_eq!(&*read.encode().expect("what was read can be written"), data);
+    }
+}
+
+/// The mark of a backup, its checksum set right.
+pub fn backup_mark(data: &[u8]) {
+    let data = &with_checksum(data);
+    if let Ok(read) = Mark::decode(data) {
+        assert_eq!(&read.encode(), data);
     }
 }
 

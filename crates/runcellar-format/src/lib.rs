@@ -8,6 +8,7 @@
 //! ends in a value or a [`FormatError`], never in a panic, and no length is trusted before its limit is checked.
 
 mod aead;
+pub mod backup;
 pub mod blob;
 pub mod block;
 pub mod catalogue;

@@ -23,6 +23,7 @@
 //! more.
 
 pub mod artifacts;
+mod backup;
 mod blob;
 mod capture;
 mod catalogue;
@@ -48,6 +49,7 @@ pub mod secrets;
 pub mod workspace;
 
 pub use artifacts::{ArtifactDraft, ArtifactVersion};
+pub use backup::{BackupOptions, BackupReport, Restored, restore_from};
 pub use blob::{CollectOptions, Collected, Hurt};
 pub use capture::{CodeFolder, SYSTEM_EVERY, SaveCode, SavedCode, Stream};
 pub use check::{CheckOptions, CheckReport, Checked, Problem, ProblemKind, Severity};

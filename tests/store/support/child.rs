@@ -16,6 +16,11 @@ const ARGUMENT: &str = "RUNCELLAR_TEST_ARGUMENT";
 pub(crate) type Role = fn(&Place, &str);
 
 const ROLES: &[(&str, Role)] = &[
+    ("dies_backing_up", crate::backup::dies_backing_up),
+    ("dies_restoring", crate::backup::dies_restoring),
+    ("logs_some_and_stays", crate::backup::logs_some_and_stays),
+    ("logs_until_killed", crate::backup::logs_until_killed),
+    ("restores", crate::backup::restores),
     ("forks_and_puts", crate::blobs::forks_and_puts),
     ("puts_and_removes", crate::blobs::puts_and_removes),
     ("puts_the_same", crate::blobs::puts_the_same),

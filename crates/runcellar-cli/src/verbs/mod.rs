@@ -1,6 +1,7 @@
 //! One file a verb: its options, what it asks of the store, and what it answers.
 
 pub(crate) mod artifact;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod checkout_code;
 pub(crate) mod completions;
@@ -18,6 +19,7 @@ pub(crate) mod note;
 pub(crate) mod plot;
 pub(crate) mod repair;
 pub(crate) mod restore;
+pub(crate) mod restore_from;
 pub(crate) mod rm;
 pub(crate) mod secrets;
 pub(crate) mod show;

@@ -4,6 +4,7 @@
 //! [`ReadTx`] and [`WriteTx`] read and write rows, and `WriteTx` keeps the keyed sum of the root row in step, so no
 //! row can change without it. docs/FORMAT.md, "cellar.db".
 
+mod backup;
 mod copy;
 mod epoch;
 mod fork;
@@ -52,6 +53,8 @@ pub(crate) enum Access {
     Published,
     /// A copy that is no one else's, written in a turn and then published.
     Private,
+    /// In a backup: a file that nobody changes, read without locks.
+    Kept,
 }
 
 /// An open database.
@@ -73,6 +76,7 @@ impl Db {
         let read_only = db.lock()?.is_readonly("main")?;
         db.read_only = match access {
             Access::Published => !crate::os::can_write(db.path.parent().unwrap_or(Path::new("."))),
+            Access::Kept => true,
             Access::Shared | Access::Private => read_only,
         };
         Ok(db)
@@ -99,6 +103,7 @@ impl Db {
             // The first use, or a fork closed it.
             *guard = Some(match self.access {
                 Access::Private => copy::open_private(&self.path)?,
+                Access::Kept => open_immutable(&self.path)?,
                 _ => open_connection(&self.path)?,
             });
         }

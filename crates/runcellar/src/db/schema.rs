@@ -36,7 +36,7 @@ pub(crate) fn create(
 ) -> Result<()> {
     let mut connection = match access {
         Access::Shared => Connection::open(path)?,
-        Access::Published | Access::Private => copy::connect_privately(path)?,
+        Access::Published | Access::Private | Access::Kept => copy::connect_privately(path)?,
     };
     connection.execute_batch("PRAGMA page_size = 4096; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;")?;
     let transaction = connection.transaction()?;

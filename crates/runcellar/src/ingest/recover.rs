@@ -84,12 +84,15 @@ pub(crate) struct Claims {
     pub(crate) silent: bool,
     /// Journals that are taken in and removed unless their writer is seen at work.
     pub(crate) named: Vec<JournalId>,
+    /// All journals, as this copy was restored: whoever is at work writes to those that it was made of.
+    pub(crate) all: bool,
 }
 
 impl Claims {
     /// Returns whether a journal is to be treated as that of a dead writer; none if it is left alone.
     fn judge(&self, id: JournalId, standing: Standing) -> Option<bool> {
         match standing {
+            _ if self.all => Some(true),
             Standing::AtWork => None,
             Standing::Gone => Some(true),
             Standing::Heard => self.named.contains(&id).then_some(true),

@@ -88,6 +88,11 @@ impl Keyring {
         Keyring { workspace: self.workspace, source, epochs: Mutex::new(epochs), opened: Mutex::default() }
     }
 
+    /// Makes a keyring of the same epoch keys for a copy of the workspace.
+    pub(crate) fn for_copy(&self, source: Arc<Source>) -> Self {
+        Keyring { source: Some(source), ..self.for_child() }
+    }
+
     /// Takes in the keys of epochs.
     pub(crate) fn learn(&self, keys: EpochKeys) {
         let mut epochs = self.epochs();

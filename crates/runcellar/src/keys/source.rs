@@ -15,14 +15,20 @@ pub(crate) struct Source {
     io: Arc<dyn Io>,
     keyslots: PathBuf,
     keys: Keys,
-    first: Opened,
+    first: Arc<Opened>,
     /// What it is opened with from now on: a copy of a workspace takes a slot of its own.
     own: OnceLock<Opened>,
 }
 
 impl Source {
     pub(crate) fn new(io: Arc<dyn Io>, keyslots: PathBuf, keys: &Keys, opened: Opened) -> Source {
-        Source { io, keyslots, keys: keys.lasting(), first: opened, own: OnceLock::new() }
+        Source { io, keyslots, keys: keys.lasting(), first: Arc::new(opened), own: OnceLock::new() }
+    }
+
+    /// Opens a copy of the workspace, whose `keyslots` lie elsewhere, with what opened this one.
+    pub(crate) fn of_copy(&self, keyslots: PathBuf) -> Source {
+        let (io, keys, first) = (self.io.clone(), self.keys.clone(), self.first.clone());
+        Source { io, keyslots, keys, first, own: OnceLock::new() }
     }
 
     /// Returns what opened the workspace.

@@ -60,9 +60,9 @@ pub(super) fn repair(inner: &Inner, claim: &Claim, report: &mut RepairReport) ->
 fn claims_of(claim: &Claim) -> Result<Claims> {
     Ok(match claim {
         Claim::None => Claims::default(),
-        Claim::Silent => Claims { silent: true, named: Vec::new() },
+        Claim::Silent => Claims { silent: true, ..Claims::default() },
         Claim::Named(names) => {
-            Claims { silent: false, named: names.iter().map(|name| journal_named(name)).collect::<Result<_>>()? }
+            Claims { named: names.iter().map(|name| journal_named(name)).collect::<Result<_>>()?, ..Claims::default() }
         }
     })
 }

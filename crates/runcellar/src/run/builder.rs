@@ -298,6 +298,7 @@ impl RunBuilder {
     pub fn start(self) -> Result<Run> {
         let workspace = self.workspace.clone();
         let inner = &workspace.inner;
+        inner.refuse_if_only_read()?;
         let writer_id = WriterId(io::random(&*inner.io)?);
         let (options, capture) = (self.options, self.capture()?);
         let redaction = Arc::new(Redaction::new(workspace.scanner(self.redact)?));

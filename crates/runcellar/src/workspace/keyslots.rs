@@ -61,6 +61,11 @@ impl KeyslotsFile {
         }
     }
 
+    /// Returns whether the file and the database belong together.
+    pub(super) fn fits(&self, epoch: EpochRow, root: impl FnOnce() -> Result<RootRow>) -> Result<bool> {
+        Ok(self.mismatch(epoch, root)?.is_none())
+    }
+
     /// Says how the file and the database do not belong together, if so.
     fn mismatch(&self, epoch: EpochRow, root: impl FnOnce() -> Result<RootRow>) -> Result<Option<&'static str>> {
         const OLDER: &str = "keyslots was replaced by an older or foreign file";

@@ -35,7 +35,7 @@ use runcellar_format::{WorkspaceId, WriterId};
 
 use crate::Result;
 use crate::catalogue::{Cache, Known};
-use crate::db::{Db, ReadTx};
+use crate::db::{Access, Db, ReadTx};
 use crate::io::Io;
 use crate::keys::{Keyring, Source};
 use crate::monitor::Monitor;
@@ -128,7 +128,7 @@ impl Workspace {
     /// Returns the key file that opened the workspace, if one did.
     #[must_use]
     pub fn key_file(&self) -> Option<&Path> {
-        self.inner.source.opened().key_file.as_deref()
+        self.inner.key_file()
     }
 
     /// Returns what was made, if opening this handle made the workspace.
@@ -187,8 +187,42 @@ impl Inner {
         })
     }
 
+    /// Returns the key file that opened the workspace, if one did.
+    pub(crate) fn key_file(&self) -> Option<&Path> {
+        self.source.opened().key_file.as_deref()
+    }
+
     pub(crate) fn read_cache(&self) -> Result<&ReadCache> {
         Ok(&self.state()?.read_cache)
+    }
+
+    /// Copies the database as it is now into the empty file at `to`.
+    pub(crate) fn copy_database(&self, to: &Path, progress: impl FnMut(u64, u64)) -> Result<()> {
+        self.state()?.db.copy_to(to, progress)
+    }
+
+    /// Returns the length of the database in bytes.
+    pub(crate) fn database_bytes(&self) -> Result<u64> {
+        self.state()?.db.bytes()
+    }
+
+    /// Opens a copy of the database, and asks it something.
+    pub(crate) fn read_copy<T>(
+        &self,
+        copy: &Path,
+        reading: impl FnOnce(&ReadTx<'_>, &Keyring) -> Result<T>,
+    ) -> Result<T> {
+        let keyring = &self.state()?.keyring;
+        Db::open(copy, Access::Kept)?.read(|tx| reading(tx, keyring))
+    }
+
+    /// Returns the bytes of `keyslots` as they are now, and whether they and a copy of the database belong together: each
+    /// epoch of the one can be opened with the other.
+    pub(crate) fn keyslots_for(&self, copy: &Path) -> Result<(Vec<u8>, bool)> {
+        let keyring = &self.state()?.keyring;
+        let file = keyslots::KeyslotsFile::read_verified(&*self.io, &self.path, keyring)?;
+        let fits = self.read_copy(copy, |tx, keyring| file.fits(tx.epoch(), || tx.root(keyring)))?;
+        Ok((file.bytes().to_vec(), fits))
     }
 
     pub(crate) fn keyslots(&self) -> &Keyslots {

@@ -43,6 +43,8 @@ pub(super) struct Place {
     /// What was found; none if it could not be told.
     pub(super) mount: Option<Mount>,
     pub(super) mode: FileSystemMode,
+    /// It is a backup: nothing in it is changed.
+    pub(super) kept: bool,
 }
 
 impl Place {
@@ -50,11 +52,12 @@ impl Place {
     pub(super) fn find(path: &Path, mode: FileSystemMode) -> Place {
         let there = path.ancestors().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
         let mount = there.into_iter().find(|above| above.exists()).and_then(|above| os::mount_of(above).ok());
-        Place { mount, mode }
+        Place { mount, mode, kept: false }
     }
 
     pub(super) fn is_network(&self) -> bool {
         match self.mode {
+            _ if self.kept => false,
             FileSystemMode::Auto => self.mount.as_ref().is_some_and(|mount| mount.kind == FileSystem::Network),
             FileSystemMode::Local => false,
             FileSystemMode::Network => true,
@@ -62,7 +65,11 @@ impl Place {
     }
 
     pub(super) fn access(&self) -> Access {
-        if self.is_network() { Access::Published } else { Access::Shared }
+        match self.is_network() {
+            _ if self.kept => Access::Kept,
+            true => Access::Published,
+            false => Access::Shared,
+        }
     }
 }
 
@@ -182,11 +189,19 @@ impl Inner {
         Ok(value)
     }
 
-    fn refuse_in_the_past(&self) -> Result<()> {
-        match self.as_of {
-            Some(_) => Err(Error::new(ErrorKind::ReadOnly, "the workspace as it was cannot be written")),
-            None => Ok(()),
+    /// Refuses to write to a workspace as it was, and to a backup.
+    pub(crate) fn refuse_if_only_read(&self) -> Result<()> {
+        if self.as_of.is_some() {
+            return Err(Error::new(ErrorKind::ReadOnly, "the workspace as it was cannot be written"));
         }
+        if self.place.kept {
+            let message = format!(
+                "{}: it is a backup, which is only read; restore-from makes a workspace of it",
+                self.path.display()
+            );
+            return Err(Error::new(ErrorKind::ReadOnly, message));
+        }
+        Ok(())
     }
 
     /// As [`Inner::write`] on a local disk. On a network file system this is [`ErrorKind::Busy`]: what calls it must not
@@ -196,7 +211,7 @@ impl Inner {
         wait: Option<Duration>,
         writing: impl FnOnce(&mut WriteTx<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.refuse_in_the_past()?;
+        self.refuse_if_only_read()?;
         if self.is_network() {
             return Err(Error::new(ErrorKind::Busy, "cellar.db: one process at a time writes it here"));
         }
@@ -208,7 +223,7 @@ impl Inner {
 
     /// Begins several writes. On a network file system this waits for the turn.
     pub(crate) fn writing(&self, wait: Option<Duration>) -> Result<Writing<'_>> {
-        self.refuse_in_the_past()?;
+        self.refuse_if_only_read()?;
         if !self.is_network() {
             return Ok(Writing { inner: self, turn: None });
         }

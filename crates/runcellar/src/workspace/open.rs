@@ -9,9 +9,10 @@ use runcellar_format::WorkspaceId;
 use super::keyslots::{self, KeyslotsFile, settle_file};
 use super::mirror::Mirror;
 use super::network::{FileSystemMode, Place};
-use super::settle::settle;
+use super::settle::{settle, settle_restored};
 use super::turn::Turn;
 use super::{Inner, KEYSLOTS, State, Workspace, create, epoch};
+use crate::backup;
 use crate::catalogue::Cache;
 use crate::db::{self, Db, FILE_NAME};
 use crate::io::{Io, SystemIo};
@@ -63,8 +64,12 @@ impl OpenOptions {
     /// [`ErrorKind::NotFound`] if there is none and none is to be made, [`ErrorKind::Locked`] if no key opens it or
     /// it belongs to another user, [`ErrorKind::Damaged`], [`ErrorKind::NewerFormat`], [`ErrorKind::ReadOnly`].
     pub fn open(self, path: &Path) -> Result<Workspace> {
-        let (mut creation, place) = (None, Place::find(path, self.file_system));
+        let (mut creation, mut place) = (None, Place::find(path, self.file_system));
+        place.kept = backup::is_backup(&*self.io, path)?;
         if !is_workspace(&*self.io, path)? {
+            if place.kept {
+                return Err(backup::never_whole(path));
+            }
             if !self.create {
                 return Err(Error::new(ErrorKind::NotFound, format!("no workspace at {}", path.display())));
             }
@@ -73,8 +78,9 @@ impl OpenOptions {
         owned(path)?;
         let (file, opened, epochs) = unlock(&*self.io, path, &self.keys)?;
         create::finish(&*self.io, path, file.keyslots.workspace, place.access())?;
+        // A backup is older than the workspace, which its mirror speaks of.
         let directory = opened.key_file.as_deref().and_then(Path::parent).or(self.keys.directory.as_deref());
-        let directory = directory.map(Path::to_owned);
+        let directory = directory.filter(|_| !place.kept).map(Path::to_owned);
         let source = Arc::new(Source::new(self.io.clone(), path.join(KEYSLOTS), &self.keys, opened));
         let keyring = Keyring::new(file.keyslots.workspace, epochs, Some(source.clone()));
         let db = open_database(&self.io, path, &place, file.keyslots.workspace)?;
@@ -98,6 +104,9 @@ impl OpenOptions {
             quotas: Mutex::default(),
             state: Forkable::new(state),
         };
+        if inner.place.kept {
+            return Ok(Workspace { inner: Arc::new(inner) });
+        }
         create::restore_directories(&*inner.io, path);
         settle(&inner, &inner.keyslots, &root)?;
         let workspace = Workspace { inner: Arc::new(inner) };
@@ -109,6 +118,44 @@ impl OpenOptions {
             crate::ingest::recover(&workspace.inner)?;
         }
         Ok(workspace)
+    }
+}
+
+impl Inner {
+    /// Returns a handle to a copy of this workspace in another folder, opened with the keys of this one; nothing in it is
+    /// changed if it is `kept`.
+    pub(crate) fn copy_at(&self, path: &Path, kept: bool, mode: FileSystemMode) -> Result<Workspace> {
+        let place = Place { kept, ..Place::find(path, mode) };
+        let source = Arc::new(self.source.of_copy(path.join(KEYSLOTS)));
+        let keyring = self.state()?.keyring.for_copy(source.clone());
+        let file = KeyslotsFile::read_verified(&*self.io, path, &keyring)?;
+        let db = open_database(&self.io, path, &place, self.id)?;
+        let (file, _, _) = settle_file(&*self.io, path, &keyring, &db, file)?;
+        let directory = source.directory().filter(|_| !kept).map(Path::to_owned);
+        let mirror = Mirror::new(directory, self.id);
+        let caches = (Cache::default(), ReadCache::default());
+        let state = State { db, mirror, keyring, catalogue: caches.0, read_cache: caches.1, owed: Mutex::default() };
+        let inner = Inner {
+            io: self.io.clone(),
+            monitor: self.monitor.clone(),
+            path: path.to_owned(),
+            id: self.id,
+            source,
+            creation: None,
+            keyslots: file.keyslots,
+            may_write: !kept,
+            place,
+            as_of: None,
+            quotas: Mutex::default(),
+            state: Forkable::new(state),
+        };
+        Ok(Workspace { inner: Arc::new(inner) })
+    }
+
+    /// Has a restored copy go on under a device id, a lineage and a key of its own.
+    pub(crate) fn settle_restored(&self) -> Result<()> {
+        create::restore_directories(&*self.io, &self.path);
+        settle_restored(self)
     }
 }
 

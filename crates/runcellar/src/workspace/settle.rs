@@ -56,13 +56,27 @@ pub(super) fn settle(inner: &Inner, keyslots: &Keyslots, root: &RootRow) -> Resu
             // Another opener was faster, and has a device id for all of us.
             return Ok(None);
         }
-        let (device, lineage) = (io::random(tx.io)?, io::random(tx.io)?);
-        let root = tx.root_mut();
-        (root.device, root.lineage, root.next_device_seq, root.inode) = (device, lineage, 1, inode);
-        take_own_slot(inner, tx)
+        go_on_apart(inner, tx, inode)
     })?;
     own.into_iter().for_each(|own| inner.source.take_over(own));
     Ok(())
+}
+
+/// Settles a workspace that was made of a backup, however its file is told.
+pub(super) fn settle_restored(inner: &Inner) -> Result<()> {
+    let database = inner.path.join(FILE_NAME);
+    let (_, inode) = inner.io.identity(&database).map_err(|cause| Error::io("open", &database, cause))?;
+    let own = inner.write(None, |tx| go_on_apart(inner, tx, inode))?;
+    own.into_iter().for_each(|own| inner.source.take_over(own));
+    Ok(())
+}
+
+/// Draws the ids of a copy, and takes a slot of its own.
+fn go_on_apart(inner: &Inner, tx: &mut WriteTx<'_>, inode: u64) -> Result<Option<Opened>> {
+    let (device, lineage) = (io::random(tx.io)?, io::random(tx.io)?);
+    let root = tx.root_mut();
+    (root.device, root.lineage, root.next_device_seq, root.inode) = (device, lineage, 1, inode);
+    take_own_slot(inner, tx)
 }
 
 /// Returns true if a slot is that of another device.

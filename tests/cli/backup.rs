@@ -1,0 +1,79 @@
+//! `backup` and `restore-from`: what they say, and with which exit code.
+
+use crate::support::Home;
+
+fn home() -> Home {
+    let home = Home::with_workspace();
+    let run = home.workspace().run("p").id("a-run").start().expect("starts");
+    run.log([("n", 1_i64)]).expect("logs");
+    run.finish().expect("finishes");
+    home
+}
+
+#[test]
+fn a_backup_says_what_it_copied_and_that_the_key_is_not_in_it() {
+    let home = home();
+    let outcome = home.run(["backup", "copy", "--verify"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.stdout.contains("backup     copy\n") && outcome.stdout.contains("verified   ok\n"), "{outcome:?}");
+    assert!(outcome.stderr.contains("note: the key file is not in the backup"), "{outcome:?}");
+    assert!(outcome.stderr.contains("on the same disk as the workspace"), "{outcome:?}");
+    let again = home.json(["backup", "copy"]);
+    assert_eq!((&again["copied"]["files"], &again["copied"]["bytes"]), (&0.into(), &0.into()));
+    assert!(again["verified"].is_null() && again["key_file"].as_str().is_some_and(|file| file.ends_with(".key")));
+    // It is looked at like a workspace, and only read.
+    assert!(home.ok(["ls", "--workspace", "copy"]).contains("a-run"));
+    assert!(home.ok(["check", "--read-data", "--workspace", "copy"]).starts_with("ok"));
+    let refused = home.fails(8, ["note", "a-run", "text", "--workspace", "copy"]);
+    assert_eq!(refused, ["runcellar: copy: it is a backup, which is only read; restore-from makes a workspace of it"]);
+}
+
+#[test]
+fn what_is_no_backup_is_refused_by_both() {
+    let home = home();
+    std::fs::create_dir(home.path("full")).expect("makes");
+    std::fs::write(home.path("full/file"), "x").expect("writes");
+    let refused = home.fails(1, ["backup", "full"]);
+    assert_eq!(refused, ["runcellar: full: the folder is not empty, and no backup of this workspace"]);
+    assert_eq!(home.fails(1, ["backup", "w"]), ["runcellar: w: a workspace is there"]);
+    assert_eq!(home.fails(3, ["restore-from", "full", "new"]), ["runcellar: no backup at full"]);
+    home.ok(["backup", "copy"]);
+    let occupied = home.fails(1, ["restore-from", "copy", "full"]);
+    assert_eq!(occupied, ["runcellar: full: the folder is not empty, and no backup of this workspace"]);
+    assert_eq!(
+        home.fails(1, ["restore-from", "copy"]),
+        [format!("runcellar: {}: a workspace is there", home.text("w"))]
+    );
+    assert_eq!(home.run(["backup"]).code, 2);
+}
+
+#[test]
+fn a_backup_inside_the_workspace_is_warned_of() {
+    let home = home();
+    let outcome = home.run(["backup", "w/copy"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.stderr.contains("warning: backup w/copy: it lies inside the workspace, and goes with it"));
+}
+
+#[test]
+fn a_restored_workspace_has_what_the_backup_has_and_damage_is_exit_5() {
+    let home = home();
+    home.ok(["backup", "copy"]);
+    let restored = home.json(["restore-from", "copy", "new"]);
+    assert_eq!((&restored["ok"], &restored["workspace"]), (&true.into(), &"new".into()));
+    assert_eq!(home.json(["ls", "--workspace", "new"]), home.json(["ls"]));
+
+    std::fs::write(home.path("file"), vec![7; 300_000]).expect("writes");
+    home.ok(["artifact", "put", "data", "file", "--project", "p"]);
+    home.ok(["backup", "copy"]);
+    let packs = std::fs::read_dir(home.path("copy/packs")).expect("lists").next().expect("a folder").expect("reads");
+    let pack = std::fs::read_dir(packs.path()).expect("lists").next().expect("a pack").expect("reads").path();
+    let mut bytes = std::fs::read(&pack).expect("reads");
+    bytes[1000] ^= 1;
+    std::fs::write(&pack, bytes).expect("writes");
+    let outcome = home.run(["restore-from", "copy", "hurt"]);
+    assert_eq!(outcome.code, 5, "{outcome:?}");
+    assert!(outcome.stderr.contains("warning: ") && outcome.stdout.contains("damaged"), "{outcome:?}");
+    assert!(home.ok(["ls", "--workspace", "hurt"]).contains("a-run"), "what is whole is there");
+    assert_eq!(home.run(["backup", "copy", "--verify"]).code, 5, "nor is damage in the backup passed over");
+}
