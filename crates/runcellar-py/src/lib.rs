@@ -5,6 +5,7 @@
 //! interpreter's lock in a thread of the store: `messages` says why.
 
 mod artifact;
+mod backup;
 mod check;
 mod console;
 mod convert;
@@ -36,6 +37,8 @@ mod _runcellar {
 
     #[pymodule_export]
     use crate::artifact::{Draft, StoredArtifact};
+    #[pymodule_export]
+    use crate::backup::restore_from;
     #[pymodule_export]
     use crate::exit::finish_all;
     #[pymodule_export]

@@ -24,6 +24,22 @@ pub(crate) fn open(
     missing: Missing,
     messages: &Arc<Messages>,
 ) -> Result<Workspace> {
+    let (environment, options) = surroundings(py, key_file, messages)?;
+    let options = OpenOptions { create: missing == Missing::Create, ..options };
+    let workspace = py.detach(|| {
+        let path = environment.find(dir.as_deref())?;
+        options.open(&path)
+    })?;
+    messages.drain(py)?;
+    Ok(workspace)
+}
+
+/// Reads the environment of the process; returns how a workspace is opened in it.
+pub(crate) fn surroundings(
+    py: Python<'_>,
+    key_file: Option<PathBuf>,
+    messages: &Arc<Messages>,
+) -> Result<(Environment, OpenOptions)> {
     let current = std::env::current_dir().map_err(PyErr::from)?;
     let mut environment = Environment::from_vars(|name| std::env::var_os(name), current)?;
     if let Some(key_file) = key_file {
@@ -32,14 +48,8 @@ pub(crate) fn open(
     if environment.keys.passphrase.is_some() {
         warn_of_passphrase(py)?;
     }
-    let options =
-        OpenOptions { create: missing == Missing::Create, monitor: messages.clone(), ..environment.options() };
-    let workspace = py.detach(|| {
-        let path = environment.find(dir.as_deref())?;
-        options.open(&path)
-    })?;
-    messages.drain(py)?;
-    Ok(workspace)
+    let options = OpenOptions { monitor: messages.clone(), ..environment.options() };
+    Ok((environment, options))
 }
 
 /// Says once a process that a passphrase in the environment is seen by others.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runcellar::artifacts::PutSettings;
-use runcellar::{Json, Selection};
+use runcellar::{BackupOptions, Json, Selection};
 
 use crate::artifact::{Draft, StoredArtifact, Texts};
 use crate::convert::Time;
@@ -32,6 +32,10 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
+    pub(crate) fn of(workspace: runcellar::Workspace, messages: Arc<Messages>) -> Workspace {
+        Workspace { workspace, messages }
+    }
+
     fn detached<T: Send>(
         &self,
         py: Python<'_>,
@@ -186,6 +190,13 @@ impl Workspace {
     fn check<'py>(&self, py: Python<'py>, read_data: bool) -> Result<Bound<'py, PyAny>> {
         let report = self.detached(py, |workspace| workspace.check(runcellar::CheckOptions { read_data }))?;
         Ok(crate::check::to_python(py, &report)?)
+    }
+
+    /// Copy the workspace to another folder, also while runs are recorded.
+    #[pyo3(signature = (dest, *, verify=false))]
+    fn backup<'py>(&self, py: Python<'py>, dest: PathBuf, verify: bool) -> Result<Bound<'py, PyDict>> {
+        let report = self.detached(py, |workspace| workspace.backup(&dest, BackupOptions { verify }))?;
+        Ok(crate::backup::to_python(py, &dest, &report)?)
     }
 
     /// Say what takes how much of the disk: by project, by run and by kind.

@@ -41,6 +41,7 @@ from runcellar._runcellar import (
     StoredRun,
     Workspace,
     __version__,
+    restore_from,
 )
 from runcellar._series import Series
 from runcellar._session import Run, init
@@ -116,6 +117,7 @@ __all__ = [
     "log_artifact",
     "media",
     "plot",
+    "restore_from",
     "use_artifact",
 ]
 

@@ -33,6 +33,7 @@ __all__ = [
     "Workspace",
     "__version__",
     "finish_all",
+    "restore_from",
 ]
 
 __version__: Final[str]
@@ -43,6 +44,39 @@ KNOWS_EXIT_STATUS: Final[bool]
 _State = Literal["running", "finished", "failed", "crashed", "killed"]
 _Path = str | os.PathLike[str]
 _Time = int | str | datetime
+
+def restore_from(
+    backup: _Path, dir: _Path | None = None, *, key_file: _Path | None = None
+) -> Workspace:
+    """Make a workspace of a backup.
+
+    The copy is read back and checked; damage is warned of, and what is whole is in the workspace.
+    It goes on under ids of its own, beside the workspace that was backed up. Runs that were being
+    recorded have what was written by then, and count as crashed.
+
+    Parameters
+    ----------
+    backup : path
+        The folder of the backup.
+    dir : path, optional
+        A folder to be, or an empty one; by default ``RUNCELLAR_DIR``, else ``./.runcellar``.
+    key_file : path, optional
+        The key file; by default what the environment says.
+
+    Returns
+    -------
+    Workspace
+        The new workspace.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no backup.
+    ExistsError
+        If something is at `dir`: nothing is overwritten.
+    LockedError
+        If no key opens the backup.
+    """
 
 def finish_all(state: str | None = None, exit_code: int | None = None) -> None:
     """End all open runs at the interpreter's end.
@@ -1219,6 +1253,36 @@ class Workspace:
         -------
         CheckReport
             What was looked at and what is wrong; true if nothing is hurt.
+        """
+    def backup(self, dest: _Path, *, verify: bool = False) -> dict[str, Any]:
+        """Copy the workspace to another folder, also while runs are recorded.
+
+        What was acknowledged before the call is in the copy. The key file is not copied: keep it
+        elsewhere, or a recovery code.
+
+        Parameters
+        ----------
+        dest : path
+            A folder to be, an empty one, or an earlier backup of this workspace; then only what
+            is new is copied, and the earlier state stands until the new one is durable.
+        verify : bool, default False
+            True to read the copy back and check all that is in it.
+
+        Returns
+        -------
+        dict
+            ``copied`` and ``unchanged`` (each with ``files`` and ``bytes``), ``removed``,
+            ``missing`` (files that the workspace has lost), ``verified`` (None if not asked
+            for) and ``key_file``, in the shape that ``runcellar backup --json`` prints.
+
+        Raises
+        ------
+        ExistsError
+            If `dest` is something else.
+        BusyError
+            If another backup is being written to it.
+        StorageError
+            If it cannot be written or is full.
         """
     def du(self) -> dict[str, Any]:
         """Say what takes how much of the disk.

@@ -113,16 +113,12 @@ impl Copy<'_> {
         let relative = |path: &PathBuf| path.strip_prefix(&self.inner.path).unwrap_or(path).display().to_string();
         self.report.missing = gone.iter().map(relative).collect();
         let known = io.read(&dest.join(KEYSLOTS), keyslots.len() as u64);
-        let changed = journals.staged || staged || known.is_ok_and(|known| known != keyslots) || !self.has_keyslots();
-        if changed {
+        let same = known.is_ok_and(|known| known == keyslots);
+        if journals.staged || staged || !same {
             stage.commit(&keyslots)?;
         }
         self.sweep(&journals.ids, &packs)?;
         Ok(true)
-    }
-
-    fn has_keyslots(&self) -> bool {
-        self.io.identity(&self.dest.join(KEYSLOTS)).is_ok()
     }
 
     /// Counts what there is to copy.
@@ -185,7 +181,7 @@ impl Copy<'_> {
             let header = JournalFile::open(file).ok().flatten().map(|journal| journal.header);
             listed.push((header.map(|header| (header.writer, header.first_sequence)), id, path));
         }
-        listed.sort_by(|one, other| other.0.cmp(&one.0));
+        listed.sort_by_key(|listed| std::cmp::Reverse(listed.0));
         let mut journals = Journals { ids: HashSet::new(), staged: false };
         for (_, id, path) in listed {
             let Some(file) = self.open_journal(id, &path)? else { continue };
