@@ -17,7 +17,7 @@ use super::mark::Hold;
 use super::stage::{self, Stage};
 use super::{BackupOptions, BackupReport};
 use crate::blob::pack_path;
-use crate::db::FILE_NAME;
+use crate::db::{self, FILE_NAME};
 use crate::ingest::{self, reader::JournalFile};
 use crate::io::{self, Io, IoFile};
 use crate::run::registry::{self, Owner};
@@ -131,7 +131,7 @@ impl Copy<'_> {
                 self.total += bytes.unwrap_or(0);
             }
         }
-        if !self.is_current(&self.dest.join(FILE_NAME)).unwrap_or(false) {
+        if !self.has_database(&self.dest.join(FILE_NAME)) {
             self.total += self.inner.database_bytes()?;
         }
         Ok(())
@@ -149,11 +149,16 @@ impl Copy<'_> {
         Ok((here.lineage, here.counter, here.sum) == (there.lineage, there.counter, there.sum))
     }
 
+    /// Returns whether the copy that is there need not be made again: it can be read, and is current. One with a log of
+    /// SQLite's beside it was written to, by a restore that was cut off or by another program.
+    fn has_database(&self, there: &Path) -> bool {
+        !db::has_companions(there) && self.is_current(there).unwrap_or(false)
+    }
+
     /// Stages the database, unless the one that is there is the same; returns where the copy is, and whether it is staged.
     fn database(&mut self, stage: &Stage<'_>) -> Result<(PathBuf, bool)> {
         let there = self.dest.join(FILE_NAME);
-        // One that is not there, or cannot be read, is copied.
-        if self.is_current(&there).unwrap_or(false) {
+        if self.has_database(&there) {
             self.report.kept_files += 1;
             self.report.kept_bytes += files::length(self.io, &there)?.unwrap_or(0);
             return Ok((there, false));
