@@ -5,7 +5,7 @@
 use std::fs;
 
 use runcellar::artifacts::{ArtifactDraft, PutSettings, RemoveOptions};
-use runcellar::{CheckOptions, Workspace};
+use runcellar::{CheckOptions, ProblemKind, Workspace};
 use rusqlite::{Connection, params};
 
 use crate::blob_damage::{content, only_pack};
@@ -97,6 +97,47 @@ fn every_swapped_pair_of_rows_of_blobs_is_reported() {
     assert!(swapped > 150, "{swapped}");
     put_back(&place, &pristine);
     assert!(!reports(&place), "whole again");
+}
+
+/// Aim: what is lost of an artifact is told by its name, though the record that has the name is what is lost.
+#[test]
+fn lost_and_replayed_records_of_artifacts_are_named() {
+    const ARTIFACT: i64 = 20;
+    const VERSION: i64 = 24;
+    let place = Place::new();
+    let older = place.root().join("older.db");
+    put(&place.open(), "data", &[("own".to_owned(), content(1, 700))]);
+    fs::copy(place.database(), &older).expect("copies");
+    put(&place.open(), "data", &[("own".to_owned(), content(2, 700))]);
+    let pristine = place.root().join("pristine.db");
+    fs::copy(place.database(), &pristine).expect("copies");
+    let replay = format!("INSERT OR REPLACE INTO object SELECT * FROM older.object WHERE kind = {ARTIFACT}");
+    for (statement, kind, artifact) in [
+        (format!("DELETE FROM object WHERE kind = {ARTIFACT}"), ProblemKind::Missing, "digits/data"),
+        (format!("UPDATE object SET body = x'00' WHERE kind = {ARTIFACT}"), ProblemKind::Damaged, "digits/data"),
+        (replay, ProblemKind::Replayed, "digits/data"),
+        (
+            format!(
+                "DELETE FROM object WHERE kind = {VERSION} AND seq = (SELECT max(seq) FROM object WHERE kind = 24)"
+            ),
+            ProblemKind::Missing,
+            "digits/data:v1",
+        ),
+        (format!("UPDATE object SET body = x'00' WHERE kind = {VERSION}"), ProblemKind::Damaged, "digits/data:v0"),
+        ("DELETE FROM object WHERE kind = 13".to_owned(), ProblemKind::Missing, "digits/data:v0"),
+    ] {
+        put_back(&place, &pristine);
+        let connection = Connection::open(place.database()).expect("opens");
+        connection.execute("ATTACH ?1 AS older", [older.to_string_lossy()]).expect("attaches");
+        assert!(connection.execute(&statement, []).expect("changes") > 0, "{statement}");
+        connection.close().expect("closes");
+        let report = place.open().check(CheckOptions { read_data: true }).expect("checks");
+        let named =
+            report.problems.iter().any(|problem| problem.kind == kind && problem.artifact.as_deref() == Some(artifact));
+        assert!(named, "{statement}: {:#?}", report.problems);
+        let nameless = report.problems.iter().filter(|problem| problem.artifact.is_none() && problem.file.is_none());
+        assert_eq!(nameless.count(), 0, "{statement}: {:#?}", report.problems);
+    }
 }
 
 #[test]

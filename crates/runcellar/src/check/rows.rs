@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use runcellar_format::ObjectId;
-use runcellar_format::record::{Change, ChangeKind, FieldId};
+use runcellar_format::record::{Artifact, Body as _, Change, ChangeKind, FieldId, RECORD_FIELD};
 use runcellar_format::seal::{Envelope, Kind};
 
 use super::blobs::Names;
@@ -17,6 +17,10 @@ use crate::{Error, Json, Result};
 pub(super) struct Known {
     /// Runs by object id: the id that users see, and the sequence of the last change.
     runs: HashMap<ObjectId, KnownRun>,
+    /// Artifacts as the last change of each left them, by object id.
+    pub(super) artifacts: HashMap<ObjectId, Artifact>,
+    /// The sequence of the last change of each artifact and version, if this device made it.
+    pub(super) last_changes: HashMap<ObjectId, u64>,
     /// Which problem of the report says that the rows do not add up.
     pub(super) sum_problem: Option<usize>,
 }
@@ -42,7 +46,7 @@ pub(super) fn check(tx: &ReadTx<'_>, keyring: &Keyring, report: &mut CheckReport
     let root = tx.root(keyring)?;
     let found_before = report.problems.len();
     let mut known = check_changes(tx, keyring, root.device, root.next_device_seq, report)?;
-    let names = Names::load(tx, keyring)?;
+    let names = Names::load(tx, keyring, &known)?;
     for row in tx.key_rows()? {
         report.checked.bytes += row.wrap.len() as u64;
         if let Err(error) = tx.open_key(keyring, &row) {
@@ -140,6 +144,15 @@ fn missing_changes(device: ObjectId, first: u64, last: u64) -> Problem {
 }
 
 fn take(known: &mut Known, change: &Change, seq: u64, own: bool) {
+    if matches!(change.kind, ChangeKind::SetArtifact | ChangeKind::SetVersion) && own {
+        known.last_changes.insert(ObjectId(change.object), seq);
+    }
+    let body = change.extra.iter().find(|(field, _)| *field == RECORD_FIELD).map(|(_, body)| body);
+    if change.kind == ChangeKind::SetArtifact
+        && let Some(artifact) = body.and_then(|body| Artifact::from_body(body).ok())
+    {
+        known.artifacts.insert(ObjectId(change.object), artifact);
+    }
     let of_run = matches!(change.kind, ChangeKind::CreateRun | ChangeKind::SetFields | ChangeKind::AddGroups);
     if !of_run {
         return;

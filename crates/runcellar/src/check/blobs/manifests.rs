@@ -37,16 +37,27 @@ pub(super) fn check(
     packs: &Packs,
     report: &mut CheckReport,
 ) -> Result<()> {
-    let names = Names::load(tx, keyring)?;
-    for row in tx.objects(Kind::Artifact, None)? {
+    let names = Names::load(tx, keyring, known)?;
+    let rows = tx.objects(Kind::Artifact, None)?;
+    let artifact_owner = |id: ObjectId| {
+        let name = names.get(id).map_or_else(|| id.to_string(), str::to_owned);
+        Owner { noun: format!("artifact {name}"), artifact: Some(name), run: None }
+    };
+    for row in &rows {
         report.checked.bytes += row.body.len() as u64;
-        if let Err(error) = opened::<Artifact>(tx, keyring, &row) {
-            report.add(Problem::error(ProblemKind::Damaged, error.to_string()));
+        let owner = artifact_owner(row.key.id);
+        if let Err(error) = opened::<Artifact>(tx, keyring, row) {
+            report.add(owner.problem(ProblemKind::Damaged, &error.to_string()));
         }
+        check_version_of_row(&owner, row, known, report);
+    }
+    let present: HashSet<ObjectId> = rows.iter().map(|row| row.key.id).collect();
+    for id in known.artifacts.keys().filter(|id| !present.contains(id)) {
+        report.add(artifact_owner(*id).problem(ProblemKind::Missing, "its record is missing"));
     }
     let listed: HashSet<ObjectId> = names.versions.iter().map(|(version, _)| *version).collect();
     for (version, artifact) in &names.versions {
-        check_version(tx, keyring, &names, *version, *artifact, report)?;
+        check_version(tx, keyring, &names, known, (*version, *artifact), report)?;
     }
     for id in tx.object_ids(Kind::Version)? {
         if !listed.contains(&id) {
@@ -86,13 +97,21 @@ fn opened<T: Body>(tx: &ReadTx<'_>, keyring: &Keyring, row: &ObjectRow) -> Resul
     T::from_body(&body).map_err(|cause| Error::format(format_args!("{} {}", T::NAME, row.key.id), cause))
 }
 
+/// Compares what a row says that it was written by with the last change.
+fn check_version_of_row(owner: &Owner, row: &ObjectRow, known: &Known, report: &mut CheckReport) {
+    if let Some(last) = known.last_changes.get(&row.key.id).filter(|last| row.seq < **last) {
+        let what = format!("its record is of change {}, but change {last} was made to it", row.seq);
+        report.add(owner.problem(ProblemKind::Replayed, &what));
+    }
+}
+
 /// Checks the record of a version, and that its manifest has all of its parts.
 fn check_version(
     tx: &ReadTx<'_>,
     keyring: &Keyring,
     names: &Names,
-    version: ObjectId,
-    artifact: ObjectId,
+    known: &Known,
+    (version, artifact): (ObjectId, ObjectId),
     report: &mut CheckReport,
 ) -> Result<()> {
     let name = names.get(version).unwrap_or_default().to_owned();
@@ -102,6 +121,7 @@ fn check_version(
         return Ok(());
     };
     report.checked.bytes += row.body.len() as u64;
+    check_version_of_row(&owner, &row, known, report);
     let record = match opened::<Version>(tx, keyring, &row) {
         Ok(record) => record,
         Err(error) => {
