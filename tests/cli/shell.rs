@@ -60,6 +60,37 @@ fn artifacts_their_aliases_and_versions_are_completed() {
     assert_eq!(offered(&home, &["artifact", "rm", "vision/weights:v0", "weights:v"]), ["weights:v1", "weights:v0"]);
     assert_eq!(offered(&home, &["artifact", "diff", "weights:b"]), ["weights:best"]);
     assert_eq!(offered(&home, &["artifact", "get", "absent:"]), [""; 0]);
+    // bash takes words apart at colons, and is offered what comes behind them.
+    for (words, word, expected) in [
+        ("artifact get weights : b", "b", "best"),
+        ("artifact get weights :", "", "latest best v1 v0"),
+        ("artifact diff weights : v0 vision/weights : l", "l", "latest"),
+        ("artifact get wei", "wei", "weights"),
+    ] {
+        if let Some(found) = in_bash(&home, words, word) {
+            assert_eq!(found, expected, "{words}");
+        }
+    }
+}
+
+/// Returns what the script of bash makes of the words of a line, the last of which is completed; none without a bash.
+fn in_bash(home: &Home, words: &str, word: &str) -> Option<String> {
+    std::fs::write(home.path("script"), home.ok(["completions", "bash"])).expect("writes");
+    let directory = std::path::Path::new(BINARY).parent().expect("a directory");
+    let mut bash = Command::new("bash");
+    home.isolate(&mut bash);
+    bash.env("PATH", format!("{}:/usr/bin:/bin", directory.display()));
+    bash.args(["--norc", "-c"]).arg(format!(
+        "source ./script; COMP_WORDS=(runcellar {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_TYPE=9; \
+         _runcellar runcellar '{word}' x; echo \"${{COMPREPLY[@]}}\"",
+    ));
+    match bash.output() {
+        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+        Err(_) => {
+            not_tested("completion in bash: there is none");
+            None
+        }
+    }
 }
 
 #[test]
@@ -81,22 +112,8 @@ fn every_shell_has_a_script_that_asks_the_command() {
     }
     home.fails(2, ["completions", "tcsh"]);
     home.fails(2, ["completions"]);
-    std::fs::write(home.path("script"), home.ok(["completions", "bash"])).expect("writes");
-    // bash reads it, and offers what the command says.
-    let directory = std::path::Path::new(BINARY).parent().expect("a directory");
-    let mut bash = Command::new("bash");
-    home.isolate(&mut bash);
-    bash.env("PATH", format!("{}:/usr/bin:/bin", directory.display()));
-    bash.args(["--norc", "-c"]).arg(
-        "source ./script; COMP_WORDS=(runcellar sho); COMP_CWORD=1; COMP_TYPE=9; \
-         _clap_complete_runcellar runcellar sho runcellar; echo \"${COMPREPLY[@]}\"",
-    );
-    match bash.output() {
-        Ok(output) => {
-            let offered = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(offered.trim().starts_with("show"), "{output:?}");
-        }
-        Err(_) => not_tested("completion in bash: there is none"),
+    if let Some(found) = in_bash(&home, "sho", "sho") {
+        assert!(found.starts_with("show"), "{found}");
     }
 }
 

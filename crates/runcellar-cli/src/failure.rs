@@ -179,8 +179,12 @@ impl From<Error> for Failure {
             ErrorKind::NotFound if message.starts_with("no run") => {
                 Advice::Below("  runcellar ls lists the runs".into())
             }
-            ErrorKind::NotFound if message.starts_with("no artifact") || message.starts_with("no version") => {
+            ErrorKind::NotFound if message.starts_with("no artifact") => {
                 Advice::Below("  runcellar artifact ls lists the artifacts".into())
+            }
+            ErrorKind::NotFound if message.starts_with("no version ") => {
+                let name = message.trim_start_matches("no version ").split(':').next().unwrap_or_default();
+                Advice::Below(format!("  runcellar artifact ls {name} lists the versions"))
             }
             ErrorKind::State if message.contains(": is kept by ") => {
                 Advice::Below("  --aliases removes it with them".into())

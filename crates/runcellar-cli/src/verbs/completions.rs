@@ -28,7 +28,37 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let Some(shell) = Shells::builtins().completer(&name).map(script) else {
         return Err(Failure::usage(format!("{name}: no completions for this shell")));
     };
-    output::print(&String::from_utf8_lossy(&shell?))
+    let script = String::from_utf8_lossy(&shell?).into_owned();
+    match args.shell {
+        clap_complete::Shell::Bash => output::print(&with_colons(&script)),
+        _ => output::print(&script),
+    }
+}
+
+/// Joins what bash takes apart at colons (`model:best` are three words to it), and takes off what the line has already.
+const COLONS: &str = r#"
+_runcellar() {
+    local all=("${COMP_WORDS[@]}") words=() last=-1 i
+    [[ ${all[COMP_CWORD]} == : ]] || all[COMP_CWORD]=$2
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        if ((i > 1)) && [[ ${all[i]} == : || ${all[i - 1]} == : ]]; then
+            words[last]+=${all[i]}
+        else
+            last=$((last + 1))
+            words[last]=${all[i]}
+        fi
+    done
+    local COMP_WORDS=("${words[@]}") COMP_CWORD=$last word=${words[last]}
+    _clap_complete_runcellar "$1" "$word" "$3"
+    if [[ $word == *:* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${word%:*}:"}")
+    fi
+}
+"#;
+
+fn with_colons(script: &str) -> String {
+    let registered = "-F _clap_complete_runcellar";
+    format!("{COLONS}{}", script.replace(registered, "-F _runcellar"))
 }
 
 fn script(shell: &dyn clap_complete::env::EnvCompleter) -> Result<Vec<u8>, Failure> {

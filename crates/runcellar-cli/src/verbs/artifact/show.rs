@@ -88,7 +88,10 @@ fn page(
         field("history", &visible(&format!("{}  {} {to}", time::ago(now, change.time), change.alias)));
     }
     text.push('\n');
-    text.push_str(&of_entries(entries.get(..ENTRIES_MAX).unwrap_or(entries)).render(session.display.width, color));
+    if !entries.is_empty() {
+        let shown = of_entries(entries.get(..ENTRIES_MAX).unwrap_or(entries));
+        text.push_str(&shown.render(session.display.width, color));
+    }
     if entries.len() > ENTRIES_MAX {
         let more =
             format!("{} more: runcellar artifact ls {} --files\n", entries.len() - ENTRIES_MAX, version.full_name());
