@@ -59,7 +59,7 @@ impl Workspace {
             tx.remove_object(ObjectKey::new(Kind::Version, object, 0))?;
             tx.bury(object)?;
             if let Some(pool) = Pool::find(tx, tx.keyring, version.content_project, Class::Artifacts)? {
-                drop_chunks(tx, &pool, &chunks)?;
+                drop_chunks(tx, &pool, std::mem::take(&mut chunks))?;
             }
             Ok(())
         })

@@ -12,7 +12,7 @@ use runcellar_format::seal::{Kind, Sealed};
 use runcellar_format::{ChunkId, ObjectId};
 
 use super::hold::is_put_under_way;
-use super::live::live_chunks;
+use super::live::each_live_chunk;
 use super::pack::{PackData, pack_path};
 use super::pool::{Class, Pool, project_epoch_key};
 use crate::db::{Cover, ObjectKey, ReadTx, WriteTx};
@@ -75,7 +75,10 @@ impl Workspace {
 fn collect_pool(inner: &Inner, pool: &Pool, grace: i64, collected: &mut Collected) -> Result<()> {
     let age = |pack: ObjectId| age_us(inner, &pack_path(&inner.path, pack));
     let (thin, gone) = inner.write(None, |tx| {
-        let live = live_chunks(tx, tx.keyring, pool)?;
+        let mut live = HashSet::new();
+        each_live_chunk(tx, tx.keyring, pool, &mut |id| {
+            live.insert(id);
+        })?;
         let (mut thin, mut gone) = (Vec::new(), Vec::new());
         for pack in tx.owners_sealed_under(Kind::Pack, pool.key.id())? {
             let mut data = match PackData::load(tx, tx.keyring, &pool.key, pack) {
@@ -101,7 +104,7 @@ fn collect_pool(inner: &Inner, pool: &Pool, grace: i64, collected: &mut Collecte
                 remove_rows(tx, pool, pack)?;
                 gone.push(pack);
             } else if alive * WORTH_KEEPING < alive + dead {
-                thin.push(data);
+                thin.push(pack);
             }
         }
         Ok((thin, gone))
@@ -136,9 +139,11 @@ fn drop_keys(tx: &mut WriteTx<'_>, pool: &Pool, data: &mut PackData, is_dead: &d
 }
 
 /// Drops the keys of chunks that something had which was removed, unless something else has them.
-pub(crate) fn drop_chunks(tx: &mut WriteTx<'_>, pool: &Pool, chunks: &HashSet<ChunkId>) -> Result<u64> {
-    let live = live_chunks(tx, tx.keyring, pool)?;
-    let is_dead = |id: ChunkId| chunks.contains(&id) && !live.contains(&id);
+pub(crate) fn drop_chunks(tx: &mut WriteTx<'_>, pool: &Pool, mut chunks: HashSet<ChunkId>) -> Result<u64> {
+    each_live_chunk(tx, tx.keyring, pool, &mut |id| {
+        chunks.remove(&id);
+    })?;
+    let is_dead = |id: ChunkId| chunks.contains(&id);
     let mut dropped = 0;
     for pack in tx.owners_sealed_under(Kind::Pack, pool.key.id())? {
         let Some(mut data) = PackData::load(tx, tx.keyring, &pool.key, pack)? else { continue };
@@ -192,9 +197,12 @@ struct Fresh {
 }
 
 /// Writes what is alive of thin packs into full ones.
-fn repack(inner: &Inner, pool: &Pool, thin: Vec<PackData>, collected: &mut Collected) -> Result<()> {
+fn repack(inner: &Inner, pool: &Pool, thin: Vec<ObjectId>, collected: &mut Collected) -> Result<()> {
     let mut fresh = Fresh::default();
-    for old in thin {
+    for pack in thin {
+        // Somebody else may have written it anew since.
+        let old = inner.read(|tx, keyring| PackData::load(tx, keyring, &pool.key, pack))?;
+        let Some(old) = old else { continue };
         let alive: Vec<usize> = (0..old.entries.len()).filter(|slot| old.bucket.has(*slot)).collect();
         let bytes: usize =
             alive.iter().filter_map(|slot| old.entries.get(*slot)).map(|entry| entry.stored_len as usize).sum();

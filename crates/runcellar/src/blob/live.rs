@@ -3,7 +3,7 @@
 //! What cannot be read might name any chunk, and what belongs to nobody that is known might belong to this pool: both
 //! stop a collection.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use runcellar_format::record::{Artifact, Body, Content, Manifest, RunRecord, Version};
 use runcellar_format::seal::Kind;
@@ -14,12 +14,16 @@ use crate::db::{ObjectKey, ReadTx};
 use crate::keys::Keyring;
 use crate::{Error, Result};
 
-/// Returns the chunks that manifests of a pool name.
+/// Calls `each` with the chunks that manifests of a pool name; with one that several name more than once.
 ///
 /// # Errors
 /// If a manifest cannot be read or told to belong to another pool: nothing may be dropped then.
-pub(super) fn live_chunks(tx: &ReadTx<'_>, keyring: &Keyring, pool: &Pool) -> Result<HashSet<ChunkId>> {
-    let mut live = HashSet::new();
+pub(super) fn each_live_chunk(
+    tx: &ReadTx<'_>,
+    keyring: &Keyring,
+    pool: &Pool,
+    each: &mut dyn FnMut(ChunkId),
+) -> Result<()> {
     for owner in owners(tx, keyring, pool)? {
         let positions = pool.class.positions();
         for row in tx.objects_within(Kind::Manifest, owner, positions.start, positions.end - 1)? {
@@ -28,12 +32,12 @@ pub(super) fn live_chunks(tx: &ReadTx<'_>, keyring: &Keyring, pool: &Pool) -> Re
                 .map_err(|cause| Error::format(format_args!("manifest {owner}, part {}", row.key.position), cause))?;
             for entry in part.entries {
                 if let Content::File(file) = entry.content {
-                    live.extend(file.chunks.iter().map(|(_, id)| ChunkId(*id)));
+                    file.chunks.iter().for_each(|(_, id)| each(ChunkId(*id)));
                 }
             }
         }
     }
-    Ok(live)
+    Ok(())
 }
 
 /// Returns whose manifests name chunks of a pool: versions of artifacts, or runs.
