@@ -30,6 +30,7 @@ mod catalogue;
 mod check;
 mod db;
 mod environment;
+mod erase;
 mod error;
 pub mod histogram;
 mod ingest;
@@ -54,6 +55,7 @@ pub use blob::{CollectOptions, Collected, Hurt};
 pub use capture::{CodeFolder, SYSTEM_EVERY, SaveCode, SavedCode, Stream};
 pub use check::{CheckOptions, CheckReport, Checked, Problem, ProblemKind, Severity};
 pub use environment::{DIRECTORY_NAME, Environment, Launch};
+pub use erase::{ItemKind, PlannedItem, PurgePlan, RunClass, Share, Target};
 pub use error::{Error, ErrorKind, Result};
 pub use histogram::Histogram;
 #[doc(hidden)]

@@ -63,6 +63,16 @@ impl Workspace {
         Ok(found)
     }
 
+    /// Finds an artifact or collection by `[project/]name`: its object id, and `project/name`.
+    pub(crate) fn artifact_object(&self, name: &str) -> Result<(ObjectId, String)> {
+        let wanted = ArtifactName::without_version(name)?;
+        self.inner.read(|tx, keyring| {
+            let look = Look::new(&self.inner, tx, keyring)?;
+            let found = look.artifact(&wanted, name)?;
+            Ok((found.object, look.full_name(&found.record)))
+        })
+    }
+
     /// Lists the versions of one artifact, by number. `name` is `[project/]name`.
     ///
     /// # Errors
@@ -76,6 +86,27 @@ impl Workspace {
             Ok(found)
         })
     }
+}
+
+/// An artifact or collection, by what it is and has.
+pub(crate) struct Listed {
+    pub(crate) artifact: ObjectId,
+    pub(crate) project: ObjectId,
+    /// Its own versions; none of a collection, which has links.
+    pub(crate) versions: Vec<ObjectId>,
+}
+
+/// Lists all artifacts and collections.
+pub(crate) fn listed(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Vec<Listed>> {
+    let list = |Stored { object, record }: Stored<Artifact>| Listed {
+        artifact: object,
+        project: ObjectId(record.project),
+        versions: match record.collection {
+            true => Vec::new(),
+            false => record.versions.iter().map(|version| ObjectId(version.version)).collect(),
+        },
+    };
+    Ok(records::artifacts(tx, keyring)?.into_iter().map(list).collect())
 }
 
 /// One look at the artifacts of a workspace: what projects are called, read once.

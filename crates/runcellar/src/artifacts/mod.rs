@@ -25,13 +25,14 @@ pub use diff::{Changed, VersionDiff};
 pub use download::{Download, DownloadOptions};
 pub use draft::{ArtifactDraft, Links};
 pub use entries::{Entry, EntryKind};
-pub(crate) use find::project_names;
+pub(crate) use find::{listed, project_names};
 pub use graph::{ArtifactGraph, GraphEdge, GraphNode, GraphStart};
 pub use label::{AliasChange, VersionText};
 pub use link::REGISTRY;
 pub use name::ArtifactName;
 pub use put::{PutReport, PutSettings};
 pub use remove::RemoveOptions;
+pub(crate) use remove::{erase_artifact, erase_version};
 pub use used::{RunArtifacts, VersionRuns};
 
 use std::sync::Arc;
@@ -101,6 +102,14 @@ impl ArtifactVersion {
     #[must_use]
     pub fn full_name(&self) -> String {
         format!("{}/{}:v{}", self.project, self.name, self.number)
+    }
+
+    pub(crate) fn object_id(&self) -> ObjectId {
+        self.object
+    }
+
+    pub(crate) fn artifact_id(&self) -> ObjectId {
+        self.artifact
     }
 
     fn manifest(&self) -> crate::blob::ManifestReader<'_> {

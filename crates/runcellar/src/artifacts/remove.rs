@@ -55,15 +55,34 @@ impl Workspace {
             for mut collection in collections {
                 unlist(tx, &mut collection, object)?;
             }
-            remove_manifest(tx, object, Class::Artifacts.positions())?;
-            tx.remove_object(ObjectKey::new(Kind::Version, object, 0))?;
-            tx.bury(object)?;
+            erase_record(tx, object)?;
             if let Some(pool) = Pool::find(tx, tx.keyring, version.content_project, Class::Artifacts)? {
                 drop_chunks(tx, &pool, std::mem::take(&mut chunks))?;
             }
             Ok(())
         })
     }
+}
+
+/// Erases a version wherever it is listed; its chunks are the caller's to drop.
+pub(crate) fn erase_version(tx: &mut WriteTx<'_>, artifact: ObjectId, object: ObjectId) -> Result<()> {
+    for mut listing in links_to(tx, object)? {
+        unlist(tx, &mut listing, object)?;
+    }
+    unlist(tx, &mut records::artifact_at(tx, tx.keyring, artifact)?, object)?;
+    erase_record(tx, object)
+}
+
+/// Erases an artifact or collection whose versions are erased.
+pub(crate) fn erase_artifact(tx: &mut WriteTx<'_>, artifact: ObjectId) -> Result<()> {
+    tx.remove_object(ObjectKey::new(Kind::Artifact, artifact, 0))?;
+    tx.bury(artifact)
+}
+
+fn erase_record(tx: &mut WriteTx<'_>, object: ObjectId) -> Result<()> {
+    remove_manifest(tx, object, Class::Artifacts.positions())?;
+    tx.remove_object(ObjectKey::new(Kind::Version, object, 0))?;
+    tx.bury(object)
 }
 
 /// Returns the collections that link to a version.

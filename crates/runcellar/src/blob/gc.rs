@@ -76,7 +76,7 @@ fn collect_pool(inner: &Inner, pool: &Pool, grace: i64, collected: &mut Collecte
     let age = |pack: ObjectId| age_us(inner, &pack_path(&inner.path, pack));
     let (thin, gone) = inner.write(None, |tx| {
         let mut live = HashSet::new();
-        each_live_chunk(tx, tx.keyring, pool, &mut |id| {
+        each_live_chunk(tx, tx.keyring, pool, &HashSet::new(), &mut |id| {
             live.insert(id);
         })?;
         let (mut thin, mut gone) = (Vec::new(), Vec::new());
@@ -140,7 +140,7 @@ fn drop_keys(tx: &mut WriteTx<'_>, pool: &Pool, data: &mut PackData, is_dead: &d
 
 /// Drops the keys of chunks that something had which was removed, unless something else has them.
 pub(crate) fn drop_chunks(tx: &mut WriteTx<'_>, pool: &Pool, mut chunks: HashSet<ChunkId>) -> Result<u64> {
-    each_live_chunk(tx, tx.keyring, pool, &mut |id| {
+    each_live_chunk(tx, tx.keyring, pool, &HashSet::new(), &mut |id| {
         chunks.remove(&id);
     })?;
     let is_dead = |id: ChunkId| chunks.contains(&id);
@@ -172,7 +172,7 @@ pub(crate) fn remove_rows(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> 
 }
 
 /// Removes files of packs that the database does not know any more.
-fn remove_files(inner: &Inner, packs: &[ObjectId], collected: &mut Collected) {
+pub(crate) fn remove_files(inner: &Inner, packs: &[ObjectId], collected: &mut Collected) {
     for pack in packs {
         let path = pack_path(&inner.path, *pack);
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());

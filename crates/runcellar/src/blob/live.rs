@@ -3,7 +3,7 @@
 //! What cannot be read might name any chunk, and what belongs to nobody that is known might belong to this pool: both
 //! stop a collection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use runcellar_format::record::{Artifact, Body, Content, Manifest, RunRecord, Version};
 use runcellar_format::seal::Kind;
@@ -14,7 +14,8 @@ use crate::db::{ObjectKey, ReadTx};
 use crate::keys::Keyring;
 use crate::{Error, Result};
 
-/// Calls `each` with the chunks that manifests of a pool name; with one that several name more than once.
+/// Calls `each` with the chunks that manifests of a pool name, but for manifests of some owners; with one that several
+/// name more than once.
 ///
 /// # Errors
 /// If a manifest cannot be read or told to belong to another pool: nothing may be dropped then.
@@ -22,9 +23,10 @@ pub(super) fn each_live_chunk(
     tx: &ReadTx<'_>,
     keyring: &Keyring,
     pool: &Pool,
+    except: &HashSet<ObjectId>,
     each: &mut dyn FnMut(ChunkId),
 ) -> Result<()> {
-    for owner in owners(tx, keyring, pool)? {
+    for owner in owners_in(tx, keyring, pool)?.into_iter().filter(|owner| !except.contains(owner)) {
         let positions = pool.class.positions();
         for row in tx.objects_within(Kind::Manifest, owner, positions.start, positions.end - 1)? {
             let body = tx.open_object(keyring, &row)?;
@@ -41,7 +43,7 @@ pub(super) fn each_live_chunk(
 }
 
 /// Returns whose manifests name chunks of a pool: versions of artifacts, or runs.
-fn owners(tx: &ReadTx<'_>, keyring: &Keyring, pool: &Pool) -> Result<Vec<ObjectId>> {
+pub(crate) fn owners_in(tx: &ReadTx<'_>, keyring: &Keyring, pool: &Pool) -> Result<Vec<ObjectId>> {
     let mut owners = Vec::new();
     let mut artifacts = HashMap::new();
     for owner in tx.object_ids(Kind::Manifest)? {

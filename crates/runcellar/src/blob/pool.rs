@@ -15,7 +15,7 @@ use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
 
 /// What a blob belongs to; each class has keys and packs of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Class {
     /// Files of artifacts.
     Artifacts,

@@ -66,7 +66,8 @@ fn is_due(inner: &Inner) -> Result<bool> {
             Some(row) => directory::open_directory(tx, keyring, &row)?,
             None => CatalogueDirectory::default(),
         };
-        Ok(directory::changes_uncovered(tx, &directory)? > FOLD_AFTER_CHANGES)
+        let outside = directory.outside.len() as u64;
+        Ok(directory::changes_uncovered(tx, &directory)?.max(outside) > FOLD_AFTER_CHANGES)
     })
 }
 
@@ -101,11 +102,15 @@ impl Plan {
             None => CatalogueDirectory::default(),
         };
         let changes = directory::changes_since(tx, &directory::covered(&old), runs_max)?;
-        if changes.runs.is_empty() {
+        let nothing_changed = changes.runs.is_empty();
+        let mut runs = changes.runs;
+        let mut changed: HashSet<ObjectId> = runs.iter().copied().collect();
+        // Those that no block holds may fit one now, and lost theirs if another run in it was removed for good.
+        let outside = old.outside.iter().copied().map(ObjectId).filter(|run| changed.insert(*run));
+        runs.extend(outside.collect::<Vec<_>>());
+        if runs.is_empty() {
             return Ok(None);
         }
-        let mut runs = changes.runs;
-        let changed: HashSet<ObjectId> = runs.iter().copied().collect();
         let blocks = old.blocks.iter().map(|entry| Block::open(tx, keyring, entry)).collect::<Result<Vec<_>>>()?;
         let mut newest: HashMap<ObjectId, usize> = HashMap::new();
         for (number, block) in blocks.iter().enumerate() {
@@ -131,9 +136,11 @@ impl Plan {
             makes.take(tx, keyring, run, &projects)?;
         }
         makes.finish_block()?;
+        if nothing_changed && makes.blocks.is_empty() && makes.outside.len() == old.outside.len() {
+            return Ok(None);
+        }
         let kept = old.blocks.iter().filter(|entry| !gone.contains(&ObjectId(entry.id))).cloned().collect();
-        let still_outside = old.outside.iter().filter(|run| !changed.contains(&ObjectId(**run)));
-        let outside = still_outside.copied().chain(makes.outside.iter().map(|run| run.0)).collect();
+        let outside = makes.outside.iter().map(|run| run.0).collect();
         let mut covered: Vec<([u8; 16], u64)> =
             changes.reached.into_iter().map(|(device, seq)| (device.0, seq)).collect();
         covered.sort_unstable();

@@ -11,12 +11,14 @@
 mod block;
 mod directory;
 mod fold;
+mod forget;
 mod known;
 mod rows;
 
 pub(crate) use block::{Block, Column};
 pub(crate) use directory::{DIRECTORY, changed_since, open_directory};
 pub(crate) use fold::{fold, fold_if_due, fold_some_if_due};
+pub(crate) use forget::forget_runs;
 pub(crate) use known::{Fresh, Known, project_names};
 pub(crate) use rows::{CONFIG, info_at, put as row_of};
 

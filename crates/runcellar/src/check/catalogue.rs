@@ -58,7 +58,8 @@ pub(super) fn check(tx: &ReadTx<'_>, keyring: &Keyring, options: CheckOptions, r
     if !options.read_data {
         return Ok(());
     }
-    let changed = changed_since(tx, &directory)?;
+    let mut changed = changed_since(tx, &directory)?;
+    changed.extend(directory.outside.iter().copied().map(ObjectId));
     let projects = project_names(tx, keyring);
     for (number, block) in blocks {
         if let Err(error) = block.load_all(tx, keyring) {

@@ -43,6 +43,10 @@ pub(super) fn key_from(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
     })
 }
 
+fn counted(row: &Row<'_>) -> rusqlite::Result<(u64, u64)> {
+    Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
+}
+
 pub(super) const KEY_COLUMNS: &str = "SELECT id, owner, purpose, epoch, wrap FROM key";
 const OBJECT_COLUMNS: &str = "SELECT id, position, device, seq, tag, body FROM object";
 
@@ -123,6 +127,28 @@ impl<'a> ReadTx<'a> {
             self.transaction.prepare_cached("SELECT position FROM object WHERE kind = ?1 AND id = ?2")?;
         let rows = statement.query_map(params![kind as u16, owner.0], |row| row.get::<_, i64>(0))?;
         Ok(rows.map(|position| Ok(position?.cast_unsigned())).collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Counts the records of one kind and owner, and their bytes.
+    pub(crate) fn measure(&self, kind: Kind, owner: ObjectId) -> Result<(u64, u64)> {
+        let sql = "SELECT count(*), coalesce(sum(length(body)), 0) FROM object WHERE kind = ?1 AND id = ?2";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        Ok(statement.query_row(params![kind as u16, owner.0], counted)?)
+    }
+
+    /// Does so for those within some positions.
+    pub(crate) fn measure_within(&self, kind: Kind, owner: ObjectId, at: std::ops::Range<u64>) -> Result<(u64, u64)> {
+        let sql = "SELECT count(*), coalesce(sum(length(body)), 0) FROM object \
+                   WHERE kind = ?1 AND id = ?2 AND position >= ?3 AND position < ?4";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let place = params![kind as u16, owner.0, at.start.cast_signed(), at.end.cast_signed()];
+        Ok(statement.query_row(place, counted)?)
+    }
+
+    /// Counts the parts of row groups of a run, and their bytes.
+    pub(crate) fn measure_blocks(&self, run: ObjectId) -> Result<(u64, u64)> {
+        let sql = "SELECT count(*), coalesce(sum(length(body)), 0) FROM block WHERE run = ?1";
+        Ok(self.transaction.prepare_cached(sql)?.query_row([run.0], counted)?)
     }
 
     /// Counts the records of a kind.

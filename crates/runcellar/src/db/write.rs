@@ -226,8 +226,16 @@ impl<'a> WriteTx<'a> {
 
     /// Drops all keys of an owner and writes its tombstone: records that were sealed under them are no damage then.
     pub(crate) fn bury(&mut self, owner: ObjectId) -> Result<()> {
+        self.bury_keys(owner, |_| true)
+    }
+
+    /// Does so with some of the owner's keys.
+    pub(crate) fn bury_keys(&mut self, owner: ObjectId, is_dropped: impl Fn(&KeyRow) -> bool) -> Result<()> {
         let mut keys = Vec::new();
-        for row in self.read.keys_of(owner)? {
+        if let Some(row) = self.read.object(ObjectKey::new(Kind::Tombstone, owner, 0))? {
+            keys = open_tombstone(&self.read, self.keyring, &row)?.keys;
+        }
+        for row in self.read.keys_of(owner)?.iter().filter(|row| is_dropped(row)) {
             keys.push(row.id.0);
             self.remove_key(row.id)?;
         }
@@ -271,6 +279,17 @@ impl<'a> WriteTx<'a> {
         Ok(row.hash(self.integrity.secret()))
     }
 
+    /// Removes the rows of a run's series, which its head covers: the head goes with them.
+    pub(crate) fn remove_series(&mut self, run: ObjectId) -> Result<()> {
+        let transaction = self.read.transaction();
+        for kind in [Kind::SeriesPage, Kind::GroupPage, Kind::Overview] {
+            let mut statement = transaction.prepare_cached("DELETE FROM object WHERE kind = ?1 AND id = ?2")?;
+            statement.execute(params![kind as u16, run.0])?;
+        }
+        transaction.prepare_cached("DELETE FROM block WHERE run = ?1")?.execute([run.0])?;
+        Ok(())
+    }
+
     /// Removes all parts of a row group.
     pub(crate) fn delete_group(&mut self, group: GroupKey) -> Result<()> {
         let sql = "DELETE FROM block WHERE run = ?1 AND writer = ?2 AND number = ?3";
@@ -303,10 +322,7 @@ impl ReadTx<'_> {
     pub(crate) fn buried_keys(&self, keyring: &Keyring) -> Result<HashSet<KeyId>> {
         let mut keys = HashSet::new();
         for row in self.objects(Kind::Tombstone, None)? {
-            let body = self.open_object(keyring, &row)?;
-            let tombstone = Tombstone::from_body(&body)
-                .map_err(|cause| Error::format(format_args!("tombstone {}", row.key.id), cause))?;
-            keys.extend(tombstone.keys.into_iter().map(KeyId));
+            keys.extend(open_tombstone(self, keyring, &row)?.keys.into_iter().map(KeyId));
         }
         Ok(keys)
     }
@@ -348,6 +364,11 @@ impl ReadTx<'_> {
         }
         Ok(sum)
     }
+}
+
+fn open_tombstone(tx: &ReadTx<'_>, keyring: &Keyring, row: &ObjectRow) -> Result<Tombstone> {
+    let body = tx.open_object(keyring, row)?;
+    Tombstone::from_body(&body).map_err(|cause| Error::format(format_args!("tombstone {}", row.key.id), cause))
 }
 
 /// Kinds of records that the root row covers.
