@@ -32,6 +32,7 @@ mod pack_repair;
 mod planted;
 mod power;
 mod properties;
+mod purge;
 mod quotas;
 mod ranks;
 mod reading;

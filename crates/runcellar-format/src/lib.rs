@@ -27,6 +27,7 @@ pub mod pair;
 pub mod record;
 pub mod seal;
 mod secret;
+pub mod sign;
 pub mod sum;
 pub mod value;
 mod zframe;

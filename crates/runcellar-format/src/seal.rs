@@ -16,6 +16,8 @@ pub const MAGIC: [u8; 2] = *b"rc";
 pub const VERSION: u8 = 1;
 /// BLAKE3 derivation with RFC 8439 ChaCha20-Poly1305, the only suite of version 1.
 pub const SUITE: u8 = 1;
+/// How every sealed object of this version begins; the id of its key follows.
+pub const ENVELOPE_START: [u8; 4] = [MAGIC[0], MAGIC[1], VERSION, SUITE];
 /// Bytes of the random salt from which an object's key is derived.
 pub const SALT_BYTES: usize = 24;
 /// Bytes before the ciphertext.
@@ -78,6 +80,8 @@ pub enum Kind {
     Pack = 23,
     /// A version of an artifact, since format 3.
     Version = 24,
+    /// What is kept of a purge: its receipt; since format 3.
+    Receipt = 25,
 }
 
 /// Where a sealed object belongs: its associated data, fixed-width, with zeros where a field does not apply.
@@ -181,8 +185,7 @@ impl OwnerKey {
         let derived = Derived::new(OBJECT_CONTEXT, &self.secret, &salt);
         let nonce = derived.object_nonce();
         let mut out = Vec::with_capacity(plain.len() + OVERHEAD_BYTES);
-        out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&[VERSION, SUITE]);
+        out.extend_from_slice(&ENVELOPE_START);
         out.extend_from_slice(&self.id.0);
         out.extend_from_slice(&salt);
         out.extend_from_slice(&derived.commitment);
@@ -306,6 +309,7 @@ impl Kind {
             Kind::Overview => "overview",
             Kind::Pack => "pack directory",
             Kind::Version => "artifact version",
+            Kind::Receipt => "receipt",
         }
     }
 }

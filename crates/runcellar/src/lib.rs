@@ -47,6 +47,7 @@ pub mod query;
 mod repair;
 pub mod run;
 pub mod secrets;
+mod time;
 pub mod workspace;
 
 pub use artifacts::{ArtifactDraft, ArtifactVersion};
@@ -55,7 +56,7 @@ pub use blob::{CollectOptions, Collected, Hurt};
 pub use capture::{CodeFolder, SYSTEM_EVERY, SaveCode, SavedCode, Stream};
 pub use check::{CheckOptions, CheckReport, Checked, Problem, ProblemKind, Severity};
 pub use environment::{DIRECTORY_NAME, Environment, Launch};
-pub use erase::{ItemKind, PlannedItem, PurgePlan, RunClass, Share, Target};
+pub use erase::{ItemKind, PlannedItem, PurgeOptions, PurgePlan, Purged, Receipt, RunClass, Share, Target};
 pub use error::{Error, ErrorKind, Result};
 pub use histogram::Histogram;
 #[doc(hidden)]
@@ -76,6 +77,7 @@ pub use runcellar_format::catalogue::{from_exact, to_exact};
 pub use runcellar_format::journal::RowValue;
 pub use runcellar_format::record::{MetricDefinition, RunState};
 pub use runcellar_format::value::{Json, Value};
+pub use time::rfc3339;
 pub use workspace::{
     Creation, Diagnosis, DiskUsage, FileSystemMode, KeySlot, KeysReplaced, OpenOptions, ProjectUsage, QuotaUse,
     RunUsage, Usage, UsageKind, Workspace,

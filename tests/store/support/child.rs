@@ -57,6 +57,8 @@ const ROLES: &[(&str, Role)] = &[
     ("logs_without_permission", crate::faults::logs_without_permission),
     ("dies_after_rows", crate::values::dies_after_rows),
     ("dies_on_a_network", crate::network::dies_on_a_network),
+    ("dies_purging", crate::purge::dies_purging),
+    ("logs_while_it_is_purged", crate::purge::logs_while_it_is_purged),
     ("dies_rotating", crate::rotation::dies_rotating),
     ("dies_ingesting", crate::network::dies_ingesting),
     ("records_some", crate::network::records_some),

@@ -11,6 +11,7 @@ mod digest;
 mod head;
 mod lineage;
 mod process;
+mod receipt;
 mod run;
 mod secrets;
 mod tombstone;
@@ -29,6 +30,7 @@ pub use lineage::{
     Rewinds, extra_body, set_extra_body,
 };
 pub use process::ProcessField;
+pub use receipt::PurgeRecord;
 pub use run::{
     Close, Event, MetricDefinition, Project, RunRecord, RunState, Session, Settings, SlotInfo, Stamped, Start, Tag,
     Tokens,

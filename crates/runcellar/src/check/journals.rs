@@ -106,6 +106,9 @@ impl Journals {
         let mut last: Option<(WriterId, Progress)> = None;
         for OpenJournal { id, file, live } in self.open {
             let writer = file.header.writer;
+            if tx.is_buried(ObjectId(writer.0))? {
+                continue;
+            }
             let row = store::writer_row(tx, keyring, writer).ok().flatten();
             let run = row.as_ref().map(|row| known.name(ObjectId(row.run)));
             let base = match last.take() {

@@ -72,7 +72,8 @@ fn wrapping_key(row: &KeyRow) -> Result<KeyId> {
 }
 
 impl ReadTx<'_> {
-    fn keys_for(&self, purpose: Purpose) -> Result<Vec<KeyRow>> {
+    /// Returns the keys for a purpose.
+    pub(crate) fn keys_for(&self, purpose: Purpose) -> Result<Vec<KeyRow>> {
         let mut statement = self.transaction().prepare_cached(&format!("{KEY_COLUMNS} WHERE purpose = ?1"))?;
         Ok(statement.query_map([purpose as u8], key_from)?.collect::<rusqlite::Result<_>>()?)
     }

@@ -318,6 +318,11 @@ impl<'a> WriteTx<'a> {
 }
 
 impl ReadTx<'_> {
+    /// Returns true if something was erased for good: a run, a version, a writer of a run.
+    pub(crate) fn is_buried(&self, owner: ObjectId) -> Result<bool> {
+        Ok(self.object(ObjectKey::new(Kind::Tombstone, owner, 0))?.is_some())
+    }
+
     /// Returns the keys that tombstones name.
     pub(crate) fn buried_keys(&self, keyring: &Keyring) -> Result<HashSet<KeyId>> {
         let mut keys = HashSet::new();
@@ -372,7 +377,7 @@ fn open_tombstone(tx: &ReadTx<'_>, keyring: &Keyring, row: &ObjectRow) -> Result
 }
 
 /// Kinds of records that the root row covers.
-pub(crate) const COVERED: [Kind; 13] = [
+pub(crate) const COVERED: [Kind; 14] = [
     Kind::Project,
     Kind::Run,
     Kind::Head,
@@ -386,6 +391,7 @@ pub(crate) const COVERED: [Kind; 13] = [
     Kind::Artifact,
     Kind::Pack,
     Kind::Version,
+    Kind::Receipt,
 ];
 
 pub(super) fn insert_epoch(transaction: &Transaction<'_>, epoch: EpochRow) -> Result<()> {

@@ -12,13 +12,18 @@
 //! copy of it has the wrap as well, under a key that hangs from the root key; so [`purge`] replaces that one, too.
 //! docs/FORMAT.md, "Tombstones" and "Receipts".
 
+mod conclude;
 mod plan;
+mod purge;
+mod receipt;
 mod resolve;
 mod rows;
+mod scan;
 mod scope;
 mod target;
 
+pub(crate) use conclude::conclude_pending;
 pub use plan::{ItemKind, PlannedItem, PurgePlan, Share};
-pub(crate) use rows::erase;
-pub(crate) use scope::Scope;
+pub use purge::{PurgeOptions, Purged};
+pub use receipt::Receipt;
 pub use target::{RunClass, Target};

@@ -89,6 +89,8 @@ fn erase_run(tx: &mut WriteTx<'_>, run: ObjectId) -> Result<()> {
     for key in tx.keys_of(run)? {
         for writer in tx.owners_sealed_under(Kind::Writer, key.id)? {
             tx.remove_object(ObjectKey::new(Kind::Writer, writer, 0))?;
+            // What it logs later, and what it left in journals, is dropped.
+            tx.bury(writer)?;
         }
     }
     for class in [Class::Code, Class::Media] {

@@ -32,8 +32,9 @@ pub(crate) use liveness::{Standing, starts};
 pub(crate) use recover::{Claims, look, recover, recover_claiming};
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use runcellar_format::journal::KeySource;
 use runcellar_format::{JournalId, WriterId};
 
 use crate::run::registry::{self, Owner};
@@ -77,6 +78,24 @@ pub(crate) fn live_writers(inner: &Inner) -> Result<HashSet<WriterId>> {
         live.extend(JournalFile::open(file)?.map(|journal| journal.header.writer));
     }
     Ok(live)
+}
+
+/// Returns to which generation of the ingest pair a journal is sealed, and the highest number for one that is not; none if
+/// that cannot be told, since its writer is making it.
+pub(crate) fn ingest_generation(inner: &Inner, id: JournalId, path: &Path) -> Result<Option<u32>> {
+    let file = match registry::owner(&*inner.io, id, path) {
+        Owner::Own(file) => file,
+        Owner::Making => return Ok(None),
+        Owner::Other => match inner.io.open(path) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Some(u32::MAX)),
+            Err(cause) => return Err(Error::io("open journal", path, cause)),
+        },
+    };
+    Ok(JournalFile::open(file)?.map(|journal| match journal.header.source {
+        KeySource::Ingest { generation, .. } => generation,
+        KeySource::Run(_) => u32::MAX,
+    }))
 }
 
 /// Counts the journals of writers at work and those that dead writers left.

@@ -8,7 +8,7 @@ use runcellar_format::journal::{
 };
 use runcellar_format::pair::Pair;
 
-use crate::db::ReadTx;
+use crate::db::{ReadTx, WORKSPACE_OWNER};
 use crate::io::{self, IoFile};
 use crate::keys::{Keyring, Purpose};
 use crate::{Error, Result};
@@ -56,9 +56,15 @@ impl JournalFile {
         let key = match &self.header.source {
             KeySource::Run(id) => self.header.open_with_run_key(workspace, tx.key(keyring, *id)?.secret()),
             KeySource::Ingest { .. } => {
-                let private = tx.workspace_key(keyring, Purpose::Ingest)?;
-                let pair = Pair::derive(private.secret(), &private.id().0);
-                self.header.open_with_ingest_pair(workspace, &pair)
+                let mut opened = Err(FormatError::Damaged { what: "journal" });
+                for row in tx.keys_of(WORKSPACE_OWNER)?.iter().filter(|row| row.purpose == Purpose::Ingest as u8) {
+                    let private = tx.open_key(keyring, row)?;
+                    opened = self.header.open_with_ingest_pair(workspace, &Pair::derive(private.secret(), &row.id.0));
+                    if opened.is_ok() {
+                        break;
+                    }
+                }
+                opened
             }
         };
         let key =

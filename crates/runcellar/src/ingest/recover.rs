@@ -257,6 +257,11 @@ fn recover_writer(
     let (mut whole, mut damaged, mut owes_best) = (Vec::new(), Vec::new(), false);
     for Abandoned { claim, journal, proven } in files {
         let id = journal.header.journal;
+        if writing.read(|tx, _| tx.is_buried(ObjectId(writer.0)))? {
+            // Its run was erased, and with it the key of the journal.
+            whole.push((claim, proven));
+            continue;
+        }
         let ingested = writing.read(|tx, keyring| journal.unlock(tx, keyring)).and_then(|mut reader| {
             intake.next_file();
             intake.ingest(writing, &mut reader, Extent::All, Pace::Recovering)?;
@@ -276,7 +281,8 @@ fn recover_writer(
         }
     }
     owes_best |= intake.owes_best;
-    if !intake.is_empty() || !writing.read(|tx, keyring| is_settled(tx, keyring, writer))? {
+    let is_erased = writing.read(|tx, _| tx.is_buried(ObjectId(writer.0)))?;
+    if !is_erased && (!intake.is_empty() || !writing.read(|tx, keyring| is_settled(tx, keyring, writer))?) {
         intake.store(writing, None, true)?;
     }
     for (_, what) in &damaged {

@@ -188,6 +188,17 @@ pub(crate) fn load(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId) -> Result<
     }
 }
 
+/// Returns true if the run of a batch was erased: what its writers bring later is dropped.
+fn is_erased(tx: &ReadTx<'_>, batch: &Batch) -> Result<bool> {
+    if tx.is_buried(ObjectId(batch.writer.0))? {
+        return Ok(true);
+    }
+    let Some(start) = &batch.start else { return Ok(false) };
+    // Tombstones of a run that is there are of its code or media.
+    let run = ObjectId(start.run);
+    Ok(tx.is_buried(run)? && tx.object(ObjectKey::new(Kind::Run, run, 0))?.is_none())
+}
+
 /// Stores a batch that was made ready and, if the writer is `dead`, that it ended without a word.
 pub(super) fn store(
     tx: &mut WriteTx<'_>,
@@ -197,6 +208,9 @@ pub(super) fn store(
     dead: bool,
 ) -> Result<Stored> {
     let writer = writer_row(tx, tx.keyring, batch.writer)?;
+    if writer.is_none() && is_erased(tx, batch)? {
+        return Ok(Stored::Yes(Vec::new()));
+    }
     let mut row = match (writer, &batch.start) {
         (Some(row), _) => row,
         (None, Some(start)) => {

@@ -52,6 +52,8 @@ pub(crate) enum Purpose {
     Ingest = 68,
     /// A block of the catalogue, which goes with its key.
     Catalogue = 69,
+    /// What a device signs with: the seed.
+    Signing = 70,
 }
 
 /// A row of the key table.

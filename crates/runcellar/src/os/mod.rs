@@ -17,4 +17,4 @@ pub(crate) use host::{
 pub(crate) use lock::{lock_wait, try_lock};
 pub(crate) use memory::prefer_large_pages;
 pub(crate) use mount::{FileSystem, Mount, locks_work, mount_of, read_past_cache};
-pub(crate) use process::{kill_group, lead_a_group, wait_until_readable};
+pub(crate) use process::{kill_group, lead_a_group, processes_with, wait_until_readable};

@@ -1,6 +1,7 @@
 //! Processes that this one starts: in a group of their own, read within a time, and ended with all that they started.
 
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -34,4 +35,22 @@ pub(crate) fn wait_until_readable(from: &impl AsRawFd, deadline: Instant) -> boo
             count => return count > 0,
         }
     }
+}
+
+/// Names the other processes of this user that have a file open, as far as this system says.
+pub(crate) fn processes_with(path: &Path) -> Vec<String> {
+    let Ok(path) = path.canonicalize() else { return Vec::new() };
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has_it_open = |pid: &u32| {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
+        files.is_ok_and(|mut files| {
+            files.any(|file| file.is_ok_and(|file| std::fs::read_link(file.path()).is_ok_and(|target| target == path)))
+        })
+    };
+    let name = |pid: u32| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        format!("process {pid} ({})", name.trim_end())
+    };
+    pids.filter(|pid| *pid != std::process::id()).filter(has_it_open).map(name).collect()
 }

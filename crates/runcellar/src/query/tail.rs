@@ -75,6 +75,9 @@ impl OpenJournals {
         let mut owners = HashMap::new();
         for file in self.files {
             let (journal, writer) = (file.header.journal, file.header.writer);
+            if tx.is_buried(ObjectId(writer.0))? {
+                continue;
+            }
             let owner = match store::writer_row(tx, keyring, writer)? {
                 Some(row) => Some(ObjectId(row.run)),
                 None => {
@@ -109,6 +112,9 @@ impl OpenJournals {
         let mut last: Option<(WriterId, Progress)> = None;
         for file in self.files {
             let (journal, writer) = (file.header.journal, file.header.writer);
+            if tx.is_buried(ObjectId(writer.0))? {
+                continue;
+            }
             let row = store::writer_row(tx, keyring, writer)?;
             if only.is_some_and(|only| row.as_ref().is_some_and(|row| row.run != only.0)) {
                 continue;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use runcellar_format::JournalId;
 use runcellar_format::record::Close;
+use runcellar_format::{JournalId, ObjectId};
 
 use super::journal_file::{OpenJournal, SharedJournal};
 use super::media::MediaQueue;
@@ -348,6 +348,10 @@ impl BackgroundShared {
         whole: bool,
         pace: Pace<'_>,
     ) -> Result<Reading> {
+        if writing.read(|tx, _| tx.is_buried(ObjectId(self.writer.id().0)))? {
+            // The run was erased, and with it the key of the journal: what was logged since is dropped, and counted at the end.
+            return Ok(Reading::Whole);
+        }
         let IngestState { intake, current } = state;
         if current.as_ref().is_none_or(|(open, _)| *open != journal.id) {
             let Some(file) = JournalFile::open(journal.file.clone())? else {

@@ -250,7 +250,7 @@ fn register_now(inner: &Inner, writer: WriterId, start: &mut Start, given: &Give
     };
     let (key, known) = match registered {
         Err(error) if error.is_retryable() && given.source.is_none() => {
-            (JournalKey::Ingest(inner.keyslots().ingest), unregistered(inner, start, given)?)
+            (JournalKey::Ingest(inner.present_ingest_public()?), unregistered(inner, start, given)?)
         }
         registered => registered?,
     };

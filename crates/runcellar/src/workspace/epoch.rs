@@ -155,6 +155,29 @@ fn forget_secrets(inner: &Inner, epoch: EpochId) -> Result<()> {
     })
 }
 
+/// Returns true if the root key of `keyslots` is one alone, and not one before that of this number.
+pub(crate) fn is_root_key_alone(inner: &Inner, number: u64) -> Result<bool> {
+    let file = KeyslotsFile::read_verified(&*inner.io, &inner.path, &inner.state()?.keyring)?;
+    let live = inner.read(|tx, _| Ok(tx.epoch()))?;
+    Ok(!file.is_replacing() && live.number >= number && file.keyslots.epochs.iter().all(|epoch| epoch.id == live.id))
+}
+
+/// Returns true if no key file at hand has a secret of a root key that was replaced, for a slot that opens the present one.
+pub(crate) fn old_secrets_are_gone(inner: &Inner) -> Result<bool> {
+    let keyslots = KeyslotsFile::read_verified(&*inner.io, &inner.path, &inner.state()?.keyring)?.keyslots;
+    let live = inner.read(|tx, _| Ok(tx.epoch().id))?;
+    let mut gone = true;
+    for path in key_files(inner, &keyslots) {
+        keys::change(&*inner.io, &path, |entries| {
+            let ours = entries.iter().filter(|entry| entry.workspace == inner.id);
+            let of_slots = ours.filter(|entry| keyslots.slots.iter().any(|slot| slot.id == entry.slot));
+            gone &= of_slots.into_iter().all(|entry| entry.epoch == live);
+            Ok(false)
+        })?;
+    }
+    Ok(gone)
+}
+
 fn cannot_be_replaced(path: &std::path::Path, cause: Error) -> Error {
     let message = format!("key file {}: it cannot be replaced, so the keys cannot be either: {cause}", path.display());
     Error::new(cause.kind(), message).with_cause(cause)

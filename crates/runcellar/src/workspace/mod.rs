@@ -7,6 +7,7 @@ mod keyslots;
 mod mirror;
 mod network;
 mod open;
+mod pairs;
 mod quota;
 pub(crate) mod settings;
 mod settle;
@@ -18,9 +19,11 @@ pub(crate) use turn::{SILENCE_US, file_system_now_us};
 
 pub use create::Creation;
 pub use diagnose::{Diagnosis, FORMAT_VERSION, FileFacts, FileSystemUse, MirrorFacts};
+pub(crate) use epoch::{is_root_key_alone, old_secrets_are_gone, replace as replace_root_key};
 pub use network::FileSystemMode;
 pub(crate) use network::Writing;
 pub use open::OpenOptions;
+pub(crate) use pairs::{device_key, device_signs, drop_old_ingest_pairs, new_ingest_pair};
 pub(crate) use quota::Occasion;
 pub use quota::QuotaUse;
 pub use settings::{SETTINGS, SettingInfo, setting};
@@ -30,7 +33,7 @@ pub use usage::{DiskUsage, ProjectUsage, RunUsage, Usage, UsageKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use runcellar_format::keyslots::Keyslots;
+use runcellar_format::keyslots::{IngestPublic, Keyslots};
 use runcellar_format::{WorkspaceId, WriterId};
 
 use crate::Result;
@@ -65,7 +68,7 @@ pub(crate) struct Inner {
     pub(crate) path: PathBuf,
     pub(crate) id: WorkspaceId,
     /// What opened it, and opens it again.
-    source: Arc<Source>,
+    pub(crate) source: Arc<Source>,
     creation: Option<Creation>,
     keyslots: Keyslots,
     /// Off for handles that must not write.
@@ -225,8 +228,11 @@ impl Inner {
         Ok((file.bytes().to_vec(), fits))
     }
 
-    pub(crate) fn keyslots(&self) -> &Keyslots {
-        &self.keyslots
+    /// Returns the public half to which a journal is sealed whose run the database does not know yet, as it stands now: a
+    /// purge draws another.
+    pub(crate) fn present_ingest_public(&self) -> Result<IngestPublic> {
+        let file = keyslots::KeyslotsFile::read_verified(&*self.io, &self.path, &self.state()?.keyring)?;
+        Ok(file.keyslots.ingest)
     }
 
     /// Returns true if the workspace's directory was removed, or replaced by something else.
@@ -272,6 +278,11 @@ impl Inner {
     pub(crate) fn paid(&self, writer: WriterId) -> Result<()> {
         self.owed()?.retain(|owed| *owed != writer);
         Ok(())
+    }
+
+    /// Cuts SQLite's log to nothing; false if a reader keeps it from that.
+    pub(crate) fn empty_log(&self) -> Result<bool> {
+        self.state()?.db.empty_log()
     }
 
     pub(crate) fn structure_problems(&self) -> Result<Vec<String>> {

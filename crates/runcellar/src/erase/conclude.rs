@@ -1,0 +1,169 @@
+//! The end of a purge: what is looked at afterwards, written into the receipt and signed.
+//!
+//! A purge that was cut off after its commit, or that somebody at work kept from ending, is concluded by whoever opens the
+//! workspace next.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use runcellar_format::record::{Body as _, PurgeRecord};
+use runcellar_format::seal::Kind;
+use runcellar_format::{KeyId, ObjectId};
+use serde_json::{Value, json};
+
+use super::receipt::{CheckLine, Receipt};
+use super::scan::holds_wraps;
+use crate::blob::Class;
+use crate::db::{Cover, FILE_NAME, ObjectKey, ReadTx, WriteTx};
+use crate::keys::{Keyring, Purpose};
+use crate::workspace::{Inner, TMP, device_key, drop_old_ingest_pairs, is_root_key_alone, old_secrets_are_gone};
+use crate::{Error, ErrorKind, Result, Workspace, os};
+
+/// How long the end of a purge waits for others to read to their end: until then SQLite's log keeps old pages.
+const READERS_WAIT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Writes a purge record.
+pub(super) fn put_record(tx: &mut WriteTx<'_>, id: ObjectId, record: &PurgeRecord) -> Result<()> {
+    let key = tx.workspace_key(tx.keyring, Purpose::Control)?;
+    let body = record.to_body().map_err(|cause| Error::format("purge record", cause))?;
+    tx.put(ObjectKey::new(Kind::Receipt, id, 0), None, &key, &body, Cover::Root)?;
+    Ok(())
+}
+
+fn read_record(tx: &ReadTx<'_>, keyring: &Keyring, id: ObjectId) -> Result<Option<PurgeRecord>> {
+    let Some(row) = tx.object(ObjectKey::new(Kind::Receipt, id, 0))? else { return Ok(None) };
+    let body = tx.open_object(keyring, &row)?;
+    PurgeRecord::from_body(&body).map(Some).map_err(|cause| Error::format(format_args!("receipt {id}"), cause))
+}
+
+impl Workspace {
+    /// Returns the receipts of all purges of this workspace, the oldest first.
+    ///
+    /// # Errors
+    /// If the workspace cannot be read, or a receipt is damaged.
+    pub fn receipts(&self) -> Result<Vec<Receipt>> {
+        let mut receipts = self.inner.read(|tx, keyring| {
+            let records = tx.object_ids(Kind::Receipt)?.into_iter().map(|id| read_record(tx, keyring, id));
+            let records: Vec<Option<PurgeRecord>> = records.collect::<Result<_>>()?;
+            records.into_iter().flatten().map(|record| Receipt::parse(&record.receipt)).collect::<Result<Vec<_>>>()
+        })?;
+        receipts.sort_by(|left, right| (left.time(), left.id()).cmp(&(right.time(), right.id())));
+        Ok(receipts)
+    }
+}
+
+/// Concludes purges that could not be before. What fails is left to the next opener, and said.
+pub(crate) fn conclude_pending(inner: &Inner) -> Result<()> {
+    let pending = inner.read(|tx, keyring| {
+        let mut pending = Vec::new();
+        for id in tx.object_ids(Kind::Receipt)? {
+            let Some(record) = read_record(tx, keyring, id)? else { continue };
+            if !Receipt::parse(&record.receipt)?.is_complete() {
+                pending.push(id);
+            }
+        }
+        Ok(pending)
+    })?;
+    for id in pending {
+        match conclude(inner, id) {
+            Err(error) if !error.is_retryable() => {
+                inner.monitor.warn(&format!("purge {id}: not complete yet: {error}"))
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Looks at what a purge left, and signs the receipt.
+pub(super) fn conclude(inner: &Inner, id: ObjectId) -> Result<Receipt> {
+    let gone = || Error::new(ErrorKind::NotFound, format!("no receipt {id}"));
+    let record = inner.read(|tx, keyring| read_record(tx, keyring, id))?.ok_or_else(gone)?;
+    let mut receipt = Receipt::parse(&record.receipt)?;
+    let ingest_replaced = drop_old_ingest_pairs(inner, record.ingest_generation)?;
+    empty_log(inner)?;
+    let old_keys: HashSet<KeyId> = record.wrapping.iter().copied().map(KeyId).collect();
+    let mut old_wraps_gone = true;
+    for path in files_with_wraps(inner)? {
+        old_wraps_gone &= !holds_wraps(&path, &old_keys)?;
+    }
+    let keys_dropped = inner.read(|tx, _| keys_are_dropped(tx, &receipt))?;
+    let checks = [
+        CheckLine { name: "keys_dropped", ok: keys_dropped },
+        CheckLine { name: "root_key_replaced", ok: is_root_key_alone(inner, receipt.epoch_after())? },
+        CheckLine { name: "key_file_replaced", ok: old_secrets_are_gone(inner)? },
+        CheckLine { name: "ingest_key_replaced", ok: ingest_replaced },
+        CheckLine { name: "old_wraps_gone", ok: old_wraps_gone },
+    ];
+    let mut openers: Vec<Value> = receipt.residual_openers().to_vec();
+    openers.retain(|opener| opener["kind"] != "ingest_key");
+    if !ingest_replaced {
+        openers.push(json!({"kind": "ingest_key", "id": inner.id.to_string(), "since": receipt.time()}));
+    }
+    inner.write(None, |tx| {
+        let key = device_key(tx)?;
+        receipt.conclude(&checks, openers, &key);
+        put_record(tx, id, &PurgeRecord { receipt: receipt.to_json(), ..record })
+    })?;
+    Ok(receipt)
+}
+
+/// Cuts SQLite's log to nothing, and says who keeps that from being done.
+fn empty_log(inner: &Inner) -> Result<()> {
+    if inner.is_network() {
+        // There is none, and the file was written anew.
+        return Ok(());
+    }
+    let deadline = Instant::now() + READERS_WAIT;
+    while !inner.empty_log()? {
+        if Instant::now() >= deadline {
+            let who = os::processes_with(&inner.path.join(FILE_NAME));
+            let who = if who.is_empty() { "another process".to_owned() } else { who.join(", ") };
+            inner.monitor.warn(&format!("purge: {who} reads the database, whose log keeps old pages until it ends"));
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Returns the files in which wraps may stand.
+fn files_with_wraps(inner: &Inner) -> Result<Vec<PathBuf>> {
+    let database = inner.path.join(FILE_NAME);
+    let mut log = database.clone().into_os_string();
+    log.push("-wal");
+    let directory = inner.path.join(TMP);
+    let temporary = inner.io.list(&directory).map_err(|cause| Error::io("list", &directory, cause))?;
+    let temporary = temporary.into_iter().map(|name| directory.join(name)).filter(|path| path.is_file());
+    Ok([database, log.into()].into_iter().chain(temporary).collect())
+}
+
+/// Returns true if the key table has no key of what the receipt names.
+fn keys_are_dropped(tx: &ReadTx<'_>, receipt: &Receipt) -> Result<bool> {
+    for target in receipt.targets() {
+        let id = target["id"].as_str().and_then(ObjectId::from_hex);
+        let id = id.ok_or_else(|| Error::damaged(format!("receipt {}: a target without id", receipt.id())))?;
+        let class = match target["kind"].as_str() {
+            Some("code") => Some(Class::Code),
+            Some("media") => Some(Class::Media),
+            _ => None,
+        };
+        let of_target = |purpose: u8| class.is_none_or(|class| class.purpose_of_run() as u8 == purpose);
+        if tx.keys_of(id)?.iter().any(|row| of_target(row.purpose)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Names the copies that a backup of this machine has of both, if key file and workspace lie on one file system.
+pub(super) fn host_backup(inner: &Inner) -> Result<Option<Value>> {
+    use std::os::unix::fs::MetadataExt as _;
+    let Some(key_file) = &inner.source.opened().key_file else { return Ok(None) };
+    let device = |path: &std::path::Path| std::fs::metadata(path).map(|metadata| metadata.dev());
+    let same = device(key_file).map_err(|cause| Error::io("look at", key_file, cause))?
+        == device(&inner.path).map_err(|cause| Error::io("look at", &inner.path, cause))?;
+    Ok(same.then(|| json!({"kind": "host_backup", "id": inner.id.to_string(), "since": null})))
+}

@@ -1,0 +1,136 @@
+//! Purge: erasing under a new root key, so that whoever kept every byte of before cannot read what went.
+
+use runcellar_format::record::PurgeRecord;
+use runcellar_format::{ObjectId, SlotId};
+use serde_json::json;
+
+use super::conclude::{self, put_record};
+use super::plan::Found;
+use super::receipt::Receipt;
+use super::rows::{Erased, erase};
+use super::target::Target;
+use crate::blob::{Collected, remove_files};
+use crate::db::WriteTx;
+use crate::keys::Purpose;
+use crate::workspace::{device_signs, new_ingest_pair, replace_root_key};
+use crate::{Error, ErrorKind, KeySlot, Result, Workspace, io, rfc3339};
+
+/// How to purge.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PurgeOptions {
+    /// Refuse while a slot opens without a key file: whoever knows its passphrase and has an older copy could still read
+    /// it. Recovery codes go in any case.
+    pub strict: bool,
+    /// Make a new recovery code if there was one.
+    pub new_recovery_code: bool,
+}
+
+/// What a purge did.
+#[derive(Debug, Clone)]
+pub struct Purged {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// The new recovery code, if there is one: it is kept nowhere.
+    pub recovery_code: Option<String>,
+}
+
+impl Workspace {
+    /// Erases what targets name, and replaces the root key, so that older copies of the workspace do not give it back
+    /// without an older copy of the key file or what else the receipt lists.
+    ///
+    /// Everything else stays readable; recovery codes are of no use any more. A crash at any point leaves everything or
+    /// nothing of it done, once the workspace is opened again.
+    ///
+    /// # Errors
+    /// As [`Workspace::plan_purge`]; [`ErrorKind::NotFound`] if there is nothing to erase; [`ErrorKind::State`] if
+    /// `strict` refuses, or the key file cannot be replaced; [`ErrorKind::Busy`], [`ErrorKind::ReadOnly`]. Nothing has
+    /// happened then.
+    pub fn purge(&self, targets: &[Target], options: PurgeOptions) -> Result<Purged> {
+        let inner = &*self.inner;
+        if !inner.may_write {
+            return Err(Error::new(ErrorKind::ReadOnly, "purge: this handle must not write"));
+        }
+        // What dead writers left is erased with their runs, and is of the old ingest pair otherwise.
+        crate::ingest::recover(inner)?;
+        let found = self.find_targets(targets)?;
+        if found.scope.is_empty() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                "nothing to purge: no run or version is that old, or derives from it",
+            ));
+        }
+        let slots = self.slots()?;
+        if options.strict
+            && let Some(slot) = slots.iter().find(|slot| slot.opens_without_key_file && slot.kind != "recovery")
+        {
+            let message = format!(
+                "key {} ({}) opens the workspace without a key file, and older copies of it, too: runcellar key rm {}",
+                slot.id, slot.kind, slot.id
+            );
+            return Err(Error::new(ErrorKind::State, message));
+        }
+        let recovery: Vec<SlotId> = slots.iter().filter(|slot| slot.kind == "recovery").filter_map(slot_id).collect();
+        let erased = replace_root_key(inner, &recovery, |tx, keyslots| {
+            let erased = erase(tx, &found.scope)?;
+            let id = ObjectId(io::random(tx.io)?);
+            let record = PurgeRecord {
+                receipt: self.begin_receipt(tx, id, &found, &slots)?.to_json(),
+                wrapping: wrapping_keys(tx)?,
+                ingest_generation: new_ingest_pair(tx, keyslots)?,
+                extra: Vec::new(),
+            };
+            device_signs(inner, tx, keyslots)?;
+            put_record(tx, id, &record)?;
+            Ok((erased, id))
+        });
+        let (Erased { packs }, id) = erased?;
+        remove_files(inner, &packs, &mut Collected::default());
+        let recovery_code = match options.new_recovery_code && !recovery.is_empty() {
+            true => Some(self.add_recovery_code("recovery code")?.1),
+            false => None,
+        };
+        let receipt = conclude::conclude(inner, id)?;
+        Ok(Purged { receipt, recovery_code })
+    }
+
+    /// Makes the receipt of a purge, before anything was looked at.
+    fn begin_receipt(&self, tx: &WriteTx<'_>, id: ObjectId, found: &Found, slots: &[KeySlot]) -> Result<Receipt> {
+        let before = tx.epoch().number;
+        let target = |item: &super::PlannedItem| json!({"kind": item.kind.as_str(), "id": item.object, "objects": item.objects, "bytes": item.bytes});
+        let mut openers: Vec<_> = slots.iter().filter_map(opener_of).collect();
+        openers.extend(conclude::host_backup(&self.inner)?);
+        Ok(Receipt::new(json!({
+            "id": id.to_string(),
+            "workspace": self.inner.id.to_string(),
+            "time": rfc3339(tx.io.wall_us()),
+            "epoch": {"before": before, "after": before + 1},
+            "targets": found.plan.items.iter().map(target).collect::<Vec<_>>(),
+            "checks": [],
+            "residual_openers": openers,
+            "complete": false,
+        })))
+    }
+}
+
+fn slot_id(slot: &KeySlot) -> Option<SlotId> {
+    SlotId::from_hex(&slot.id)
+}
+
+/// Says how an older copy could still be opened by what belongs to a slot.
+fn opener_of(slot: &KeySlot) -> Option<serde_json::Value> {
+    let kind = match slot.kind {
+        "recovery" => "recovery_code",
+        "key-file" | "two-factor" => "key_file",
+        "passphrase" => "passphrase",
+        "keychain" => "keychain",
+        "device" => "device",
+        _ => return None,
+    };
+    Some(json!({"kind": kind, "id": slot.id, "since": slot.created.map(rfc3339)}))
+}
+
+/// Returns the ids of the keys under which wraps stand before a purge: the root key's and those of projects.
+fn wrapping_keys(tx: &WriteTx<'_>) -> Result<Vec<[u8; 16]>> {
+    let projects = tx.keys_for(Purpose::ProjectEpoch)?.into_iter().map(|row| row.id.0);
+    Ok(std::iter::once(tx.epoch().id.0).chain(projects).collect())
+}

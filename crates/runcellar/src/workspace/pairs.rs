@@ -1,0 +1,74 @@
+//! Pairs of the workspace that a purge draws anew or needs: the ingest pair, and what this device signs with.
+
+use runcellar_format::keyslots::{Device, IngestPublic, Keyslots};
+use runcellar_format::pair::Pair;
+use runcellar_format::sign::SigningKey;
+use runcellar_format::{DeviceId, ObjectId};
+
+use super::Inner;
+use super::keyslots::KeyslotsFile;
+use crate::db::{WORKSPACE_OWNER, WriteTx};
+use crate::ingest::{self, journal_files};
+use crate::keys::Purpose;
+use crate::{Error, Result};
+
+/// Draws a new ingest pair, whose public half `keyslots` has from then on; returns its generation. The private halves of
+/// those before stay until [`drop_old_ingest_pairs`].
+pub(crate) fn new_ingest_pair(tx: &mut WriteTx<'_>, keyslots: &mut Keyslots) -> Result<u32> {
+    let root = tx.keyring.epoch_key(tx.epoch().id)?;
+    let key = tx.draw_key(WORKSPACE_OWNER, Purpose::Ingest, &root)?;
+    let generation = keyslots.ingest.generation.checked_add(1);
+    let generation = generation.ok_or_else(|| Error::damaged("keyslots: the ingest generation has no successor"))?;
+    keyslots.ingest = IngestPublic { generation, public: Pair::derive(key.secret(), &key.id().0).public() };
+    Ok(generation)
+}
+
+/// Drops the private halves of ingest pairs before a generation, unless a journal is sealed to one of them or may be about
+/// to; returns whether there is none left.
+pub(crate) fn drop_old_ingest_pairs(inner: &Inner, generation: u32) -> Result<bool> {
+    inner.write(None, |tx| {
+        let rows: Vec<_> =
+            tx.keys_of(WORKSPACE_OWNER)?.into_iter().filter(|row| row.purpose == Purpose::Ingest as u8).collect();
+        if rows.len() <= 1 {
+            return Ok(true);
+        }
+        // A writer makes its file before it looks which pair is the present one: see `run::meet`.
+        for (id, path) in journal_files(inner)? {
+            if ingest::ingest_generation(inner, id, &path)?.is_none_or(|sealed| sealed < generation) {
+                return Ok(false);
+            }
+        }
+        let present = KeyslotsFile::read_verified(tx.io, &inner.path, tx.keyring)?.keyslots.ingest.public;
+        for row in rows {
+            let key = tx.open_key(tx.keyring, &row)?;
+            if Pair::derive(key.secret(), &row.id.0).public() != present {
+                tx.remove_key(row.id)?;
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// Sees to it that this device has a key to sign with, and that `keyslots` has its public half.
+pub(crate) fn device_signs(inner: &Inner, tx: &mut WriteTx<'_>, keyslots: &mut Keyslots) -> Result<()> {
+    let device = DeviceId(tx.root().device);
+    let owner = ObjectId(device.0);
+    if tx.owner_key(tx.keyring, owner, Purpose::Signing)?.is_none() {
+        let root = tx.keyring.epoch_key(tx.epoch().id)?;
+        tx.draw_key(owner, Purpose::Signing, &root)?;
+    }
+    let signing = device_key(tx)?.public();
+    match keyslots.devices.iter_mut().find(|known| known.id == device) {
+        Some(known) => known.signing = signing,
+        None => keyslots.devices.push(Device { id: device, slot: inner.source.opened().slot, signing }),
+    }
+    Ok(())
+}
+
+/// Returns what this device signs with.
+pub(crate) fn device_key(tx: &WriteTx<'_>) -> Result<SigningKey> {
+    let owner = ObjectId(tx.root().device);
+    let seed = tx.owner_key(tx.keyring, owner, Purpose::Signing)?;
+    let seed = seed.ok_or_else(|| Error::damaged(format!("device {owner}: its signing key is missing")))?;
+    Ok(SigningKey::new(seed.secret()))
+}

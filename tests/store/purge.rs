@@ -1,0 +1,330 @@
+//! Purging: what goes is gone for whoever has every byte of before, what stays is whole, and a crash at any point leaves
+//! one or the other.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use runcellar::artifacts::{ArtifactDraft, PutSettings};
+use runcellar::{
+    CheckOptions, ErrorKind, Keys, NewMedia, PurgeOptions, Purged, Receipt, Resume, Selection, Target, Workspace, json,
+};
+
+use crate::support::io::{Call, Fate, Hooked};
+use crate::support::{Heard, Place, Rng, child, copy_dir};
+
+fn record(workspace: &Workspace, project: &str, id: &str) {
+    let run = workspace.run(project).id(id).config(json!({"lr": 0.1})).start().expect("starts");
+    (0..20).for_each(|step| run.log([("loss", f64::from(step))]).expect("logs"));
+    run.finish().expect("finishes");
+}
+
+fn put(workspace: &Workspace, name: &str, seeds: &[u64]) -> String {
+    let mut draft = ArtifactDraft::new(name, "dataset").expect("a name");
+    for seed in seeds {
+        let mut rng = Rng(*seed);
+        let noise: Vec<u8> = std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(100_000).collect();
+        draft.add_bytes(&format!("part-{seed}"), noise).expect("adds");
+    }
+    let settings = PutSettings { project: "p".into(), ..PutSettings::default() };
+    workspace.put_artifact(&draft, &settings).expect("puts").version.full_name()
+}
+
+fn targets(all: &[&str]) -> Vec<Target> {
+    all.iter().map(|text| text.parse().expect("a target")).collect()
+}
+
+#[track_caller]
+fn purge(workspace: &Workspace, all: &[&str]) -> Purged {
+    let purged = workspace.purge(&targets(all), PurgeOptions::default()).expect("purges");
+    purged.receipt.verify().expect("is signed");
+    assert!(purged.receipt.is_complete(), "{}", purged.receipt.to_json());
+    purged
+}
+
+#[track_caller]
+fn assert_whole(workspace: &Workspace) {
+    let report = workspace.check(CheckOptions { read_data: true }).expect("checks");
+    assert!(report.is_ok(), "{:#?}", report.problems);
+}
+
+#[track_caller]
+fn assert_run(workspace: &Workspace, id: &str) {
+    let run = workspace.find_run(id).expect("is there");
+    assert_eq!(workspace.series(&run, "loss", None).expect("reads").steps.len(), 20, "{id}");
+}
+
+fn ids(workspace: &Workspace) -> BTreeSet<String> {
+    workspace.runs(&Selection::default()).expect("lists").into_iter().map(|run| run.id).collect()
+}
+
+#[track_caller]
+fn assert_gone<T: std::fmt::Debug>(found: runcellar::Result<T>) {
+    assert_eq!(found.expect_err("it is gone").kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn what_is_purged_is_gone_and_everything_else_is_whole() {
+    let place = Place::new();
+    let workspace = place.open();
+    for id in ["keep-one", "goes-one", "keep-two"] {
+        record(&workspace, "p", id);
+    }
+    record(&workspace, "q", "goes-too");
+    put(&workspace, "both", &[1, 2]);
+    put(&workspace, "goes", &[2, 3]);
+    let other = place.open();
+    assert_eq!(ids(&other).len(), 4);
+    let plan = workspace.plan_purge(&targets(&["goes-one", "artifact:goes:v0", "goes-one"])).expect("plans");
+    let named: Vec<_> = plan.items.iter().map(|item| (item.kind.as_str(), item.name.rsplit('/').next())).collect();
+    assert_eq!(named.len(), 2, "{named:?}");
+    assert!(plan.items.iter().all(|item| item.objects > 0 && item.bytes > 0), "{plan:#?}");
+    assert!(plan.items[1].bytes > 100_000 && plan.items[1].bytes < 110_000, "part-3 alone: {plan:#?}");
+    assert!(plan.shared.bytes > 100_000 && plan.shared.bytes < 110_000, "part-2 stays: {plan:#?}");
+    assert_eq!(plan.bytes, plan.items.iter().map(|item| item.bytes).sum::<u64>());
+    assert_eq!(ids(&workspace).len(), 4, "a plan changes nothing");
+
+    let purged = purge(&workspace, &["goes-one", "artifact:goes:v0"]);
+    assert_eq!(purged.receipt.targets().len(), 2);
+    assert_eq!(purge(&workspace, &["project:q"]).receipt.targets()[0]["kind"], "project");
+    for workspace in [&workspace, &other, &place.open()] {
+        assert_eq!(ids(workspace), ["keep-one", "keep-two"].map(str::to_owned).into());
+        assert_gone(workspace.find_run("goes-one"));
+        assert_gone(workspace.artifact("goes:v0"));
+        ["keep-one", "keep-two"].into_iter().for_each(|id| assert_run(workspace, id));
+        let verified = workspace.artifact("both").expect("finds").verify().expect("verifies");
+        assert!(verified.hurt.is_empty() && verified.bytes == 200_000, "{:?}", verified.hurt);
+        assert_whole(workspace);
+        assert_eq!(workspace.receipts().expect("lists").len(), 2);
+    }
+    // The names are free again.
+    record(&workspace, "q", "goes-one");
+    put(&workspace, "goes", &[3]);
+    assert_run(&other, "goes-one");
+    assert_whole(&workspace);
+}
+
+#[test]
+fn media_and_code_of_a_run_go_alone() {
+    let place = Place::new();
+    let workspace = place.open();
+    let run = workspace.run("p").id("with-media").start().expect("starts");
+    (0..20).for_each(|step| run.log([("loss", f64::from(step))]).expect("logs"));
+    let note = NewMedia {
+        kind: "text".into(),
+        format: "txt".into(),
+        metadata: json!({"caption": "a caption"}),
+        content: Arc::new(b"a secret note".to_vec()),
+        companions: Vec::new(),
+        parts: Vec::new(),
+    };
+    run.log_media(None, None, vec![("note".into(), note)], |_| {}).expect("logs");
+    run.finish().expect("finishes");
+    let info = workspace.find_run("with-media").expect("is there");
+    assert_eq!(workspace.media(&info).expect("lists").list().len(), 1);
+    purge(&workspace, &["class:media@with-media"]);
+    assert_run(&workspace, "with-media");
+    assert_eq!(workspace.media(&info).expect("lists").list().len(), 0);
+    assert_whole(&workspace);
+    purge(&workspace, &["with-media"]);
+    assert_gone(workspace.find_run("with-media"));
+    assert_whole(&workspace);
+}
+
+#[test]
+fn what_derives_from_a_version_goes_with_it_if_that_is_asked_for() {
+    let place = Place::new();
+    let workspace = place.open();
+    put(&workspace, "source", &[1]);
+    for (id, uses) in [("derived", "source:v0"), ("further", "made:v0")] {
+        let run = workspace.run("p").id(id).start().expect("starts");
+        let info = workspace.find_run(id).expect("listed");
+        workspace.use_version(&workspace.artifact(uses).expect("finds"), &info).expect("uses");
+        let mut draft = ArtifactDraft::new(if id == "derived" { "made" } else { "last" }, "model").expect("a name");
+        draft.add_bytes("model", id.as_bytes().to_vec()).expect("adds");
+        let settings = PutSettings { project: "p".into(), run: Some(id.into()), ..PutSettings::default() };
+        workspace.put_artifact(&draft, &settings).expect("puts");
+        run.finish().expect("finishes");
+    }
+    record(&workspace, "p", "other");
+    let purged = purge(&workspace, &["from:artifact:source:v0"]);
+    assert_eq!(purged.receipt.targets().len(), 4, "{}", purged.receipt.to_json());
+    assert_eq!(ids(&workspace), ["other".to_owned()].into());
+    workspace.artifact("source:v0").expect("the version itself stays");
+    ["made", "last"].into_iter().for_each(|name| assert_gone(workspace.artifact(name)));
+    assert_whole(&workspace);
+    let nothing = workspace.purge(&targets(&["older:1d"]), PurgeOptions::default()).expect_err("nothing is that old");
+    assert_eq!(nothing.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_receipt_names_what_could_still_open_older_copies() {
+    let place = Place::new();
+    let workspace = place.open();
+    record(&workspace, "p", "goes");
+    record(&workspace, "p", "stays");
+    workspace.add_passphrase(&"a passphrase".to_owned().into(), "mine").expect("adds");
+    let (_, code) = workspace.add_recovery_code("safe").expect("adds");
+    let strict = PurgeOptions { strict: true, ..PurgeOptions::default() };
+    let refused = workspace.purge(&targets(&["goes"]), strict).expect_err("the passphrase opens without a key file");
+    assert!(refused.to_string().contains("opens the workspace without a key file"), "{refused}");
+    assert_run(&workspace, "goes");
+    let options = PurgeOptions { new_recovery_code: true, ..PurgeOptions::default() };
+    let purged = workspace.purge(&targets(&["goes"]), options).expect("purges");
+    let kinds: BTreeSet<&str> =
+        purged.receipt.residual_openers().iter().filter_map(|opener| opener["kind"].as_str()).collect();
+    assert_eq!(kinds, ["host_backup", "key_file", "passphrase", "recovery_code"].into());
+    let text = purged.receipt.to_json();
+    for name in ["goes", "stays", "safe", "mine", "\"p\""] {
+        assert!(!text.contains(name), "{name} in {text}");
+    }
+    let new_code = purged.recovery_code.expect("there was one");
+    drop(workspace);
+    let typed = |text: &str| Keys {
+        directory: Some(place.root().join("none")),
+        passphrase: Some(text.to_owned().into()),
+        ..Keys::default()
+    };
+    let old = Workspace::open(place.workspace(), typed(&code)).expect_err("the old code");
+    assert_eq!(old.kind(), ErrorKind::Locked);
+    let workspace = Workspace::open(place.workspace(), typed(&new_code)).expect("the new code opens");
+    assert_run(&workspace, "stays");
+    assert_eq!(workspace.receipts().expect("lists"), [Receipt::parse(&text).expect("a receipt")]);
+}
+
+/// What a copy of before holds does not open with the key files of after, and what stays opens nowhere else.
+#[test]
+fn an_older_copy_opens_with_the_older_key_file_only() {
+    let place = Place::new();
+    let workspace = place.open();
+    record(&workspace, "p", "goes");
+    record(&workspace, "p", "stays");
+    drop(workspace);
+    let (copy, old_keys) = (place.root().join("copy"), place.root().join("old-keys"));
+    copy_dir(&place.workspace(), &copy);
+    copy_dir(&place.keys_dir(), &old_keys);
+    purge(&place.open_silently(), &["goes"]);
+    let locked = Workspace::open(&copy, place.keys()).expect_err("the new key file");
+    assert_eq!(locked.kind(), ErrorKind::Locked, "{locked}");
+    // The receipt lists the old key file: with it the copy opens.
+    let keys = Keys { directory: Some(old_keys), ..Keys::default() };
+    assert_run(&Workspace::open(&copy, keys).expect("opens"), "goes");
+    assert_run(&place.open_silently(), "stays");
+}
+
+/// Logs into a run until its parent says that it was purged.
+pub(crate) fn logs_while_it_is_purged(place: &Place, _: &str) {
+    let workspace = place.open_silently();
+    let run = workspace.run("p").id("at-work").start().expect("starts");
+    let mut step = 0;
+    while !place.root().join("purged").exists() {
+        run.log([("loss", f64::from(step))]).expect("logs");
+        step += 1;
+        if step == 50 {
+            std::fs::write(place.root().join("logging"), b"").expect("says so");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    (0..100).for_each(|step| run.log([("late", f64::from(step))]).expect("logs"));
+    run.finish().expect("finishes");
+}
+
+#[test]
+fn a_run_at_work_is_purged_and_what_it_logs_later_is_dropped() {
+    let place = Place::new();
+    let workspace = place.open();
+    record(&workspace, "p", "stays");
+    let mut child = child::start("logs_while_it_is_purged", &place, "");
+    while !place.root().join("logging").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert_eq!(workspace.plan_purge(&targets(&["at-work"])).expect("plans").at_work, ["at-work"]);
+    purge(&workspace, &["at-work"]);
+    assert_gone(workspace.find_run("at-work"));
+    std::fs::write(place.root().join("purged"), b"").expect("says so");
+    assert!(child.wait().expect("ends").success());
+    let workspace = place.open();
+    assert_eq!(ids(&workspace), ["stays".to_owned()].into());
+    assert_eq!(place.journal_files(), Vec::<PathBuf>::new());
+    assert_whole(&workspace);
+}
+
+#[test]
+fn a_run_of_this_process_may_be_purged_while_it_is_recorded() {
+    let place = Place::new();
+    let workspace = place.open();
+    let run = workspace.run("p").id("at-work").start().expect("starts");
+    (0..20).for_each(|step| run.log([("loss", f64::from(step))]).expect("logs"));
+    purge(&workspace, &["at-work"]);
+    (0..20).for_each(|step| run.log([("late", f64::from(step))]).expect("logs"));
+    run.finish().expect("finishes");
+    assert_gone(workspace.find_run("at-work"));
+    assert_eq!(place.journal_files(), Vec::<PathBuf>::new());
+    let again = workspace.run("p").id("at-work").resume(Resume::Never).start().expect("its id is free");
+    again.finish().expect("finishes");
+    assert_whole(&workspace);
+}
+
+fn changes(call: Call) -> bool {
+    use Call::{Append, Create, Link, Remove, Rename, Sync, SyncDir};
+    matches!(call, Append | Create | Link | Remove | Rename | Sync | SyncDir)
+}
+
+/// Purges and kills itself at the n-th change of a file.
+pub(crate) fn dies_purging(place: &Place, argument: &str) {
+    let at: u64 = argument.parse().expect("a number");
+    let armed = Arc::new(AtomicU64::new(u64::MAX));
+    let left = armed.clone();
+    let io = Hooked::new(move |call: Call, _: &Path| {
+        if changes(call) && left.load(Ordering::SeqCst) != u64::MAX && left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // SAFETY: has no preconditions.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        }
+        Fate::Done
+    });
+    let workspace = place.open_with(io, Arc::new(Heard::default())).expect("opens");
+    armed.store(at, Ordering::SeqCst);
+    purge(&workspace, &["goes", "artifact:goes"]);
+    // What follows is no part of it.
+    armed.store(u64::MAX, Ordering::SeqCst);
+}
+
+#[test]
+fn killed_at_any_write_a_purge_has_not_happened_or_is_completed_by_the_next_opener() {
+    let (mut olds, mut news) = (0, 0);
+    for at in 1.. {
+        let place = Place::new();
+        let workspace = place.open();
+        record(&workspace, "p", "goes");
+        record(&workspace, "p", "stays");
+        put(&workspace, "goes", &[1]);
+        drop(workspace);
+        if child::start("dies_purging", &place, at.to_string()).wait().expect("ends").success() {
+            assert!(at > 12, "it writes {at} times");
+            break;
+        }
+        let workspace = place.open_silently();
+        assert_run(&workspace, "stays");
+        match workspace.find_run("goes") {
+            Ok(_) => {
+                assert_run(&workspace, "goes");
+                let verified = workspace.artifact("goes").expect("finds").verify().expect("verifies");
+                assert!(verified.hurt.is_empty(), "kill {at}: {:?}", verified.hurt);
+                assert_eq!(workspace.receipts().expect("lists"), [], "kill {at}");
+                olds += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NotFound, "kill {at}: {error}");
+                assert_gone(workspace.artifact("goes"));
+                let receipts = workspace.receipts().expect("lists");
+                assert_eq!(receipts.len(), 1, "kill {at}");
+                receipts[0].verify().expect("is signed");
+                assert!(receipts[0].is_complete(), "kill {at}: {}", receipts[0].to_json());
+                news += 1;
+            }
+        }
+        assert_whole(&workspace);
+    }
+    assert!(olds > 5 && news > 3, "{olds} {news}");
+}
