@@ -17,6 +17,8 @@ pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod note;
 pub(crate) mod plot;
+pub(crate) mod purge;
+pub(crate) mod receipt;
 pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod restore_from;

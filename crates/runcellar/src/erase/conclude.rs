@@ -157,13 +157,3 @@ fn keys_are_dropped(tx: &ReadTx<'_>, receipt: &Receipt) -> Result<bool> {
     }
     Ok(true)
 }
-
-/// Names the copies that a backup of this machine has of both, if key file and workspace lie on one file system.
-pub(super) fn host_backup(inner: &Inner) -> Result<Option<Value>> {
-    use std::os::unix::fs::MetadataExt as _;
-    let Some(key_file) = &inner.source.opened().key_file else { return Ok(None) };
-    let device = |path: &std::path::Path| std::fs::metadata(path).map(|metadata| metadata.dev());
-    let same = device(key_file).map_err(|cause| Error::io("look at", key_file, cause))?
-        == device(&inner.path).map_err(|cause| Error::io("look at", &inner.path, cause))?;
-    Ok(same.then(|| json!({"kind": "host_backup", "id": inner.id.to_string(), "since": null})))
-}

@@ -13,6 +13,7 @@
 //! docs/FORMAT.md, "Tombstones" and "Receipts".
 
 mod conclude;
+mod openers;
 mod plan;
 mod purge;
 mod receipt;
@@ -23,6 +24,7 @@ mod scope;
 mod target;
 
 pub(crate) use conclude::conclude_pending;
+pub use openers::Opener;
 pub use plan::{ItemKind, PlannedItem, PurgePlan, Share};
 pub use purge::{PurgeOptions, Purged};
 pub use receipt::Receipt;

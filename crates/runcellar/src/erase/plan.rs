@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use runcellar_format::ObjectId;
 use runcellar_format::seal::Kind;
 
+use super::openers::Opener;
 use super::resolve::{Item, resolve, union};
 use super::rows::pools_in_scope;
 use super::scope::Scope;
@@ -92,6 +93,8 @@ pub struct PurgePlan {
     pub shared: Share,
     /// Runs that go while they are recorded; what they log later is dropped.
     pub at_work: Vec<String>,
+    /// What could still open older copies afterwards.
+    pub openers: Vec<Opener>,
     /// Aliases and links that go with versions: `best`, `registry/model:v0`.
     pub aliases: Vec<String>,
 }
@@ -115,8 +118,12 @@ impl Workspace {
     pub(super) fn find_targets(&self, targets: &[Target]) -> Result<Found> {
         let items = resolve(self, targets, self.inner.io.wall_us())?;
         let scope = union(&items);
-        let mut plan =
-            PurgePlan { at_work: self.at_work(&scope)?, aliases: self.aliases_of(&scope)?, ..PurgePlan::default() };
+        let mut plan = PurgePlan {
+            at_work: self.at_work(&scope)?,
+            aliases: self.aliases_of(&scope)?,
+            openers: self.openers()?,
+            ..PurgePlan::default()
+        };
         self.inner.read(|tx, keyring| {
             let all = Content::of(tx, keyring, &scope)?;
             for Item { mut shown, scope } in items {

@@ -74,7 +74,7 @@ impl Workspace {
             let erased = erase(tx, &found.scope)?;
             let id = ObjectId(io::random(tx.io)?);
             let record = PurgeRecord {
-                receipt: self.begin_receipt(tx, id, &found, &slots)?.to_json(),
+                receipt: self.begin_receipt(tx, id, &found)?.to_json(),
                 wrapping: wrapping_keys(tx)?,
                 ingest_generation: new_ingest_pair(tx, keyslots)?,
                 extra: Vec::new(),
@@ -94,11 +94,10 @@ impl Workspace {
     }
 
     /// Makes the receipt of a purge, before anything was looked at.
-    fn begin_receipt(&self, tx: &WriteTx<'_>, id: ObjectId, found: &Found, slots: &[KeySlot]) -> Result<Receipt> {
+    fn begin_receipt(&self, tx: &WriteTx<'_>, id: ObjectId, found: &Found) -> Result<Receipt> {
         let before = tx.epoch().number;
         let target = |item: &super::PlannedItem| json!({"kind": item.kind.as_str(), "id": item.object, "objects": item.objects, "bytes": item.bytes});
-        let mut openers: Vec<_> = slots.iter().filter_map(opener_of).collect();
-        openers.extend(conclude::host_backup(&self.inner)?);
+        let openers: Vec<_> = found.plan.openers.iter().map(super::Opener::to_json).collect();
         Ok(Receipt::new(json!({
             "id": id.to_string(),
             "workspace": self.inner.id.to_string(),
@@ -114,19 +113,6 @@ impl Workspace {
 
 fn slot_id(slot: &KeySlot) -> Option<SlotId> {
     SlotId::from_hex(&slot.id)
-}
-
-/// Says how an older copy could still be opened by what belongs to a slot.
-fn opener_of(slot: &KeySlot) -> Option<serde_json::Value> {
-    let kind = match slot.kind {
-        "recovery" => "recovery_code",
-        "key-file" | "two-factor" => "key_file",
-        "passphrase" => "passphrase",
-        "keychain" => "keychain",
-        "device" => "device",
-        _ => return None,
-    };
-    Some(json!({"kind": kind, "id": slot.id, "since": slot.created.map(rfc3339)}))
 }
 
 /// Returns the ids of the keys under which wraps stand before a purge: the root key's and those of projects.

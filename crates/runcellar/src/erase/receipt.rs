@@ -211,7 +211,7 @@ mod tests {
     fn the_signed_text_does_not_depend_on_blanks_or_order() {
         let value: Value =
             serde_json::from_str(" { \"b\" : [ 1 , {\"z\":null,\"a\":\"\\u00e9\"} ], \"a\" : true } ").expect("JSON");
-        assert_eq!(canonical(&value), "{\"a\":true,\"b\":[1,{\"a\":\"é\",\"z\":null}]}".replace('é', "\u{e9}"));
+        assert_eq!(canonical(&value), "{\"a\":true,\"b\":[1,{\"a\":\"\u{e9}\",\"z\":null}]}");
     }
 
     #[test]
