@@ -72,7 +72,7 @@ impl Holdings {
         for pack in tx.owners_sealed_under(Kind::Pack, pool.key.id())? {
             let Some(data) = PackData::load(tx, keyring, &pool.key, pack)? else { continue };
             for (slot, entry) in data.entries.iter().enumerate() {
-                if !chunks.contains(&entry.id) || data.bucket.get(slot).is_none() {
+                if !chunks.contains(&entry.id) || !data.bucket.has(slot) {
                     continue;
                 }
                 match others.contains(&entry.id) {
