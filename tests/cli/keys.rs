@@ -136,6 +136,127 @@ fn a_new_passphrase_needs_a_terminal() {
     assert_eq!((refused.code, refused.last_line()), (4, "runcellar: passphrase needed (no terminal)"), "{refused:?}");
     assert_eq!(home.json(["key", "ls"]).as_array().map(Vec::len), Some(1));
     home.fails(2, ["key", "add", "passphrase", "--recovery-out", "code.txt"]);
-    home.fails(2, ["key", "add", "keychain"]);
+    home.fails(2, ["key", "add", "key-file", "--recovery-out", "code.txt"]);
+    home.fails(2, ["key", "add", "recovery", "-o", "a.key"]);
+    home.fails(2, ["key", "add", "device"]);
+    let lines = home.fails(2, ["key", "add", "keychain"]);
+    assert!(lines[0].contains("keychain: not built yet"), "{lines:?}");
     home.fails(2, ["key"]);
+}
+
+#[test]
+fn removing_a_key_shows_its_plan_and_needs_a_yes_off_a_terminal() {
+    let home = with_passphrase_slot();
+    let lines = home.fails(6, ["key", "rm", "cave"]);
+    assert!(
+        lines[0].starts_with("runcellar: note: to remove: ") && lines[0].ends_with("cave (passphrase)"),
+        "{lines:?}"
+    );
+    assert_eq!(lines.last().map(String::as_str), Some("runcellar: no key was removed: --yes confirms it"));
+    let slots = home.json(["key", "ls"]);
+    let id = slots[1]["id"].as_str().expect("text").to_owned();
+    let removed = home.json(["key", "rm", &id[..6], "--yes"]);
+    assert_eq!((&removed["removed"][0], &removed["epoch"]), (&id.as_str().into(), &2.into()));
+    assert_eq!(removed["slots"].as_array().map(Vec::len), Some(1));
+    home.fails(3, ["key", "rm", "cave", "--yes"]);
+    let own = slots[0]["id"].as_str().expect("text");
+    let lines = home.fails(1, ["key", "rm", own, "--yes"]);
+    assert!(lines.iter().any(|line| line.contains("this is the last key")), "{lines:?}");
+    home.lose_key_file();
+    assert_eq!(with_passphrase(&home, "open sesame").code, 4);
+}
+
+#[test]
+fn replaced_keys_make_old_copies_of_the_key_file_useless() {
+    let home = Home::with_workspace();
+    home.ok(["key", "export", "copy.key"]);
+    home.ok(["key", "export", "paper.txt", "--printable"]);
+    for file in ["copy.key", "paper.txt"] {
+        assert_eq!(std::fs::metadata(home.path(file)).expect("is there").permissions().mode() & 0o777, 0o600);
+        home.ok(["ls", "--key-file", file]);
+        home.fails(1, ["key", "export", file]);
+    }
+    let text = std::fs::read_to_string(home.path("paper.txt")).expect("text");
+    assert!(text.starts_with("runcellar key file\n"), "{text}");
+    let replaced = home.json(["key", "rotate"]);
+    assert_eq!((&replaced["epoch"], &replaced["removed"]), (&2.into(), &serde_json::json!([])));
+    assert!(home.ok(["key", "rotate"]).contains("replaced the root key (epoch 3); one key opens the workspace"));
+    for file in ["copy.key", "paper.txt"] {
+        let lines = home.fails(4, ["ls", "--key-file", file]);
+        assert!(lines[0].contains("wrong key: it does not open slot "), "{lines:?}");
+    }
+    home.ok(["ls"]);
+}
+
+#[test]
+fn further_key_files_open_and_recovery_codes_take_each_others_place() {
+    let home = Home::with_workspace();
+    let added = home.json(["key", "add", "key-file", "-o", "stick.key", "--name", "stick"]);
+    assert_eq!((&added["kind"], &added["key_file"]), (&"key-file".into(), &"stick.key".into()));
+    home.json(["key", "add", "device", "-o", "other.key"]);
+    let first = home.json(["key", "recovery", "--recovery-out", "one.txt"]);
+    let second = home.json(["key", "recovery", "--recovery-out", "two.txt"]);
+    assert_eq!(second["removed"], serde_json::json!([first["id"]]));
+    home.lose_key_file();
+    for file in ["stick.key", "other.key"] {
+        home.ok(["ls", "--key-file", file]);
+    }
+    assert_eq!(with_passphrase(&home, first["recovery_code"].as_str().expect("text")).code, 4);
+    assert_eq!(with_passphrase(&home, second["recovery_code"].as_str().expect("text")).code, 0);
+    // Lost for good, the key file is replaced by a new one in its place.
+    let code = second["recovery_code"].as_str().expect("text");
+    let mut command = home.command(["key", "add", "key-file"]);
+    assert_eq!(outcome(command.env("RUNCELLAR_PASSPHRASE", code)).code, 0);
+    home.ok(["ls"]);
+}
+
+#[test]
+fn a_key_comes_through_a_descriptor_and_cannot_be_replaced_there() {
+    let home = Home::with_workspace();
+    let key_file = home.lose_key_file();
+    let by_descriptor = |verb: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec {BINARY} {verb} 3<'{}'", key_file.display())]);
+        home.isolate(&mut command);
+        outcome(command.env("RUNCELLAR_KEY_FD", "3"))
+    };
+    let listed = by_descriptor("ls --json");
+    assert_eq!((listed.code, listed.stdout.as_str()), (0, "[]\n"), "{listed:?}");
+    let refused = by_descriptor("key rotate");
+    assert!(refused.code == 1 && refused.stderr.contains("came through a descriptor"), "{refused:?}");
+}
+
+#[test]
+fn a_key_file_in_a_bad_place_is_warned_about() {
+    let home = Home::with_workspace();
+    let key_file = home.lose_key_file();
+    std::fs::create_dir_all(home.path("Dropbox")).expect("creates");
+    for (place, expected) in [("Dropbox/run.key", "it lies in Dropbox"), ("w/run.key", "it lies inside the workspace")]
+    {
+        std::fs::copy(&key_file, home.path(place)).expect("copies");
+        let outcome = home.without_terminal(["ls", "--key-file", place]);
+        assert!(outcome.code == 0 && outcome.stderr.contains(expected), "{outcome:?}");
+        let doctor = home.without_terminal(["doctor", "--key-file", place]);
+        assert!(doctor.stdout.contains(expected), "{doctor:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_command_makes_no_core_dump() {
+    use std::io::Read as _;
+    let home = Home::with_workspace();
+    let run = home.workspace().run("p").id("live").start().expect("starts");
+    run.log([("x", 1.0)]).expect("logs");
+    run.flush().expect("flushes");
+    // A command that waits, so that it can be looked at.
+    let mut command = home.command(["watch", "live"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("starts");
+    let mut first = [0; 1];
+    child.stdout.as_mut().expect("piped").read_exact(&mut first).expect("it has begun");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).expect("reads");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("listed");
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    child.kill().expect("ends");
+    child.wait().expect("ends");
 }

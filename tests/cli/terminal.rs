@@ -99,14 +99,52 @@ fn an_interrupt_at_the_prompt_gives_the_echo_back() {
 fn a_recovery_code_is_shown_on_a_terminal_and_opens() {
     let home = Home::new();
     let terminal = Terminal::of(&home);
-    let made = terminal.run(&["init"], &[]);
+    let made = terminal.run(&["init"], &[("type it back: ", "\n")]);
     assert_eq!(made.code, 0, "{made:?}");
+    assert!(made.transcript.contains("was not typed back"), "{made:?}");
     let is_code = |word: &str| word.split('-').count() == 7 && word.len() == 41;
     let plain = made.transcript.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "");
     let code = plain.split_whitespace().find(|word| is_code(word)).expect("a code").to_owned();
     home.lose_key_file();
     let opened = terminal.run(&["ls", "--json"], &[("passphrase: ", &format!("{}\n", code.to_lowercase()))]);
     assert_eq!(opened.code, 0, "{opened:?}");
+}
+
+#[test]
+fn a_recovery_code_that_is_not_typed_back_is_no_key() {
+    let home = Home::with_workspace();
+    let typed = [("type it back: ", "wrong\n"), ("type it back: ", "wrong\n"), ("type it back: ", "wrong\n")];
+    let refused = Terminal::of(&home).run(&["key", "add", "recovery"], &typed);
+    assert_eq!(refused.code, 6, "{refused:?}");
+    assert!(refused.transcript.contains("no key was added"), "{refused:?}");
+    assert_eq!(home.json(["key", "ls"]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn two_factors_open_together_and_say_which_is_missing() {
+    let home = Home::with_workspace();
+    let terminal = Terminal::of(&home);
+    let typed = [("new passphrase: ", "open sesame\n"), ("the same passphrase: ", "open sesame\n")];
+    let added = terminal.run(&["key", "add", "two-factor", "-o", "two.key", "--name", "both"], &typed);
+    assert_eq!(added.code, 0, "{added:?}");
+    let moved = home.lose_key_file();
+    let args = ["ls", "--json", "--key-file", "two.key"];
+    let opened = terminal.run(&args, &[("passphrase: ", "open sesame\n")]);
+    assert_eq!(opened.code, 0, "{opened:?}");
+    let wrong = terminal.run(&args, &[("passphrase: ", "open barley\n")]);
+    assert_eq!((wrong.code, wrong.transcript.lines().last()), (4, Some("runcellar: wrong passphrase")), "{wrong:?}");
+    assert_eq!(
+        home.without_terminal(["ls", "--key-file", "two.key"]).last_line(),
+        "runcellar: passphrase needed (no terminal)"
+    );
+    // Rotated by one key, the other's file gets a new secret only where it is at hand.
+    let own = moved.to_str().expect("UTF-8");
+    home.ok(["key", "rotate", "--key-file", own]);
+    let opened = terminal.run(&args, &[("passphrase: ", "open sesame\n")]);
+    assert_eq!(opened.code, 0, "{opened:?}");
+    let rotated = terminal.run(&["key", "rotate", "--key-file", "two.key"], &[("passphrase: ", "open sesame\n")]);
+    assert_eq!(rotated.code, 0, "{rotated:?}");
+    assert_eq!(terminal.run(&args, &[("passphrase: ", "open sesame\n")]).code, 0);
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! Replacing the root key: what opens before and after, what is written anew, and that a crash at any point leaves the
 //! old key or the new one.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use runcellar::{CheckOptions, ErrorKind, Keys, Workspace};
 use runcellar_format::keyslots::{KeyFile, Keyslots};
 use rusqlite::Connection;
 
-use crate::support::io::{Call, Fate, Hooked};
+use crate::support::io::{Call, Fate, Hook, Hooked};
+use crate::support::names::NamesIo;
 use crate::support::{Heard, Place, child, list};
 
 fn key_file(place: &Place) -> PathBuf {
@@ -112,14 +114,14 @@ fn a_removed_key_opens_nothing_and_the_last_one_stays() {
     let workspace = place.open();
     record(&workspace, "run");
     let own = workspace.slots().expect("lists")[0].id.clone();
-    let last = workspace.remove_slot(&own).expect_err("the last");
+    let last = workspace.remove_slots(&[&own]).expect_err("the last");
     assert!(last.to_string().starts_with("this is the last key"), "{last}");
     let (slot, code) = workspace.add_recovery_code("safe").expect("adds");
     let (_, kept) = workspace.add_recovery_code("second").expect("adds");
     let old_keyslots = std::fs::read(place.workspace().join("keyslots")).expect("reads");
-    let left = workspace.remove_slot(&slot.id).expect("removes");
+    let left = workspace.remove_slots(&[&slot.id]).expect("removes");
     assert_eq!((left.epoch, left.slots.len()), (2, 2));
-    let unknown = workspace.remove_slot(&slot.id).expect_err("is gone");
+    let unknown = workspace.remove_slots(&[&slot.id]).expect_err("is gone");
     assert_eq!(unknown.kind(), ErrorKind::NotFound);
     drop(workspace);
     let gone = Workspace::open(place.workspace(), typed(&place, &code)).expect_err("removed");
@@ -135,7 +137,7 @@ fn a_removed_key_opens_nothing_and_the_last_one_stays() {
     std::fs::write(place.workspace().join("keyslots"), now).expect("writes");
     // The key that opened the handle goes with its file.
     let workspace = place.open();
-    workspace.remove_slot(&own).expect("removes");
+    workspace.remove_slots(&[&own]).expect("removes");
     drop(workspace);
     assert!(!list(&place.keys_dir()).iter().any(|path| path.extension().is_some_and(|end| end == "key")));
     let workspace = Workspace::open(place.workspace(), typed(&place, &kept)).expect("opens");
@@ -230,7 +232,7 @@ pub(crate) fn dies_rotating(place: &Place, argument: &str) {
     let slot = workspace.slots().expect("lists")[1].id.clone();
     armed.store(at, Ordering::SeqCst);
     match removes {
-        true => workspace.remove_slot(&slot).map(drop),
+        true => workspace.remove_slots(&[&slot]).map(drop),
         false => workspace.rotate_keys().map(drop),
     }
     .expect("is done");
@@ -332,4 +334,65 @@ fn a_key_file_that_cannot_be_replaced_keeps_the_keys_as_they_are() {
     drop(workspace);
     assert_eq!((keyslots(&place).epochs, entries(&key)), (slots.epochs, before));
     place.open_silently();
+}
+
+/// Takes a file of the copy for the one that was there when the power went: restored by a restart, it has its old inode.
+struct Restarted(runcellar::io::FileIdentity);
+
+impl Hook for Restarted {
+    fn fate(&self, _: Call, _: &Path) -> Fate {
+        Fate::Done
+    }
+
+    fn identity(&self, path: &Path) -> Option<runcellar::io::FileIdentity> {
+        path.ends_with("cellar.db").then_some(self.0)
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_change_of_a_file_leaves_keys_that_open() {
+    let place = Place::new();
+    let workspace = place.open();
+    workspace.add_recovery_code("first").expect("adds");
+    record(&workspace, "run");
+    drop(workspace);
+    let identity = runcellar::io::Io::identity(&runcellar::io::SystemIo, &place.database()).expect("is there");
+    let io = NamesIo::new(&[key_file(&place), place.workspace().join("keyslots")]);
+    let workspace = place.open_with(io.clone(), Arc::new(Heard::default())).expect("opens");
+    let (from, cuts) = (Place::at(place.root()), Arc::new(Mutex::new(Vec::new())));
+    let left = cuts.clone();
+    io.before_each_change(Some(Box::new(move |io| {
+        for (slots_kept, keys_kept) in [(false, false), (false, true), (true, false), (true, true)] {
+            let after = Place::new();
+            crate::support::copy_dir(&from.workspace(), &after.workspace());
+            std::fs::create_dir(after.keys_dir()).expect("creates");
+            // Shared memory is gone with the power.
+            let _ = std::fs::remove_file(after.workspace().join("cellar.db-shm"));
+            let of_workspace = io.left(&from.workspace(), slots_kept).into_iter();
+            let in_place = of_workspace.chain(io.left(&from.keys_dir(), keys_kept));
+            for (path, bytes) in in_place {
+                let to = after.root().join(path.strip_prefix(from.root()).expect("below"));
+                std::fs::write(&to, bytes).expect("writes");
+                std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).expect("our own");
+            }
+            left.lock().expect("unpoisoned").push(after);
+        }
+    })));
+    workspace.rotate_keys().expect("rotates");
+    io.before_each_change(None);
+    drop(workspace);
+    let cuts = std::mem::take(&mut *cuts.lock().expect("unpoisoned"));
+    assert!(cuts.len() > 60, "{}", cuts.len());
+    let mut happened = 0;
+    for (number, cut) in cuts.iter().enumerate() {
+        let io = Hooked::shared(Arc::new(Restarted(identity)));
+        let workspace = cut.open_with(io, Arc::new(Heard::default()));
+        let workspace = workspace.unwrap_or_else(|error| panic!("cut {number}: {error}"));
+        assert_eq!(loss(&workspace, "run"), 10, "cut {number}");
+        assert_whole(&workspace);
+        happened += usize::from(keyslots(cut).epochs[0].number == 2);
+        let left = (keyslots(cut).epochs.len(), entries(&key_file(cut)).len());
+        assert!(left == (1, 1) || (left == (1, 2) && keyslots(cut).epochs[0].number == 1), "cut {number}: {left:?}");
+    }
+    assert!(happened > 10 && happened < cuts.len() - 10, "{happened} of {}", cuts.len());
 }

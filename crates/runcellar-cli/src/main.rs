@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         Ok(true) => return ExitCode::SUCCESS,
         Err(error) => return Failure::from(error).report(),
     }
+    // Where the system does not take it, nothing else can be done; docs/PRIVACY.md says what a dump holds.
+    runcellar::forbid_core_dumps();
     interrupt::install();
     let outcome = cli::Cli::try_parse().map_err(Failure::from).and_then(|cli| cli.run());
     interrupt::wait_if_told();

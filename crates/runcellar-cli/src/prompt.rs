@@ -55,7 +55,7 @@ fn terminal() -> Option<File> {
     OpenOptions::new().read(true).write(true).open("/dev/tty").ok()
 }
 
-/// Reads a line without echo.
+/// Reads a line, byte by byte: what is typed ahead stays for whoever comes next.
 fn read_line(tty: &File) -> io::Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(Vec::with_capacity(BYTES_MAX));
     let mut byte = Zeroizing::new([0]);
@@ -76,6 +76,13 @@ pub(crate) fn to_open() -> Option<Passphrase> {
     let _silent = NoEcho::begin(&tty).ok()?;
     (&tty).write_all(b"passphrase: ").ok()?;
     read_line(&tty).ok().map(taken)
+}
+
+/// Asks for a line that may be seen, on the terminal; `None` without one, and at its end.
+pub(crate) fn visible_line(question: &str) -> Option<Zeroizing<String>> {
+    let tty = terminal()?;
+    (&tty).write_all(question.as_bytes()).ok()?;
+    read_line(&tty).ok().filter(|line| !line.is_empty())
 }
 
 /// Asks on the terminal whether to go on; without one nobody does.

@@ -152,11 +152,14 @@ pub fn keyslots(data: &[u8]) {
     let _ = Keyslots::verify(data, read.epochs.len(), 0, &Secret::new([2; 32]));
 }
 
-/// A key file, its checksum set right.
+/// A key file, its checksum set right; and as text, as it is.
 pub fn key_file(data: &[u8]) {
+    let _ = KeyFile::decode(&[b"runcellar key file", data].concat());
     let data = &with_checksum(data);
     if let Ok(read) = KeyFile::decode(data) {
         assert_eq!(&*read.encode().expect("what was read can be written"), data);
+        let text = read.to_text().expect("what was read can be written");
+        assert_eq!(KeyFile::decode(text.as_bytes()).expect("reads").entries.len(), read.entries.len());
     }
 }
 

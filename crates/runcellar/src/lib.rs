@@ -65,6 +65,7 @@ pub use keys::{Keys, Passphrase, PassphrasePrompt};
 pub use lineage::{HistoryPoint, Lineage, RewindInfo};
 pub use media::{MediaContent, MediaFile, MediaInfo, NewMedia, RunMedia};
 pub use monitor::{Monitor, Silent};
+pub use os::forbid_core_dumps;
 pub use query::{
     ConsoleLine, Filter, Group, GroupStatistics, Groups, History, Listing, MetricInfo, RunInfo, Selection, Series,
     SeriesValues, Source, Window,
@@ -80,5 +81,5 @@ pub use runcellar_format::value::{Json, Value};
 pub use time::rfc3339;
 pub use workspace::{
     Creation, Diagnosis, DiskUsage, FileSystemMode, KeySlot, KeysReplaced, OpenOptions, ProjectUsage, QuotaUse,
-    RunUsage, Usage, UsageKind, Workspace,
+    RecoveryCode, RunUsage, Usage, UsageKind, Workspace,
 };

@@ -2,6 +2,7 @@
 
 pub(crate) mod child;
 pub(crate) mod io;
+pub(crate) mod names;
 pub(crate) mod power;
 pub(crate) mod rows;
 

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use runcellar::OpenOptions;
+use runcellar::{OpenOptions, RecoveryCode};
 
 use crate::failure::{Code, Failure};
 use crate::files::SecretFile;
 use crate::output;
 use crate::render::{Style, visible, wrapped};
 use crate::session::Session;
+use crate::verbs::key::recovery;
 
 /// What to do with a recovery code that was just shown.
 pub(crate) const RECOVERY_ADVICE: &str = "Write the recovery code down and keep it away from this machine. It opens the \
@@ -64,6 +65,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     }
     let (workspace, key_file) = (path.display().to_string(), creation.key_file.display().to_string());
     let shape = Shape { workspace: &workspace, id: &id, key_file: &key_file, recovery_code: code };
+    let typed_back = code.filter(|_| code_file.is_none() && !session.json);
     session.answer(&shape, || {
         let dim = |text: &str| Style::Dim.paint(text, session.display.color);
         let mut text = format!(
@@ -86,5 +88,13 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
             _ => {}
         }
         text
-    })
+    })?;
+    if let Some(code) = typed_back.and_then(RecoveryCode::parse)
+        && recovery::confirm(&code).is_err()
+    {
+        session.warn(
+            "the recovery code was not typed back; if it is not written down, make another: runcellar key recovery",
+        );
+    }
+    Ok(())
 }

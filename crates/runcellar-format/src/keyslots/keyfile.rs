@@ -8,6 +8,9 @@ use crate::secret::Secret;
 const WHAT: &str = "key file";
 const MAGIC: [u8; 8] = *b"rckeyfil";
 const VERSION: u16 = 1;
+/// The first line of a key file as text.
+const TEXT_HEAD: &str = "runcellar key file";
+const TEXT_LINE_BYTES: usize = 32;
 /// Entries of one file.
 const ENTRIES_MAX: usize = 4096;
 
@@ -47,12 +50,39 @@ impl KeyFile {
         Ok(zeroize::Zeroizing::new(out.into_vec()))
     }
 
-    /// Reads a key file.
+    /// Returns the file as text to be printed or typed, to be wiped after writing: a line that says what it is, then the
+    /// bytes as hexadecimal digits in lines of 64. [`KeyFile::decode`] reads it, too.
+    ///
+    /// # Errors
+    /// As [`KeyFile::encode`].
+    pub fn to_text(&self) -> Result<zeroize::Zeroizing<String>> {
+        let bytes = self.encode()?;
+        // Sized exactly, as above.
+        let lines = bytes.len().div_ceil(TEXT_LINE_BYTES);
+        let mut out = zeroize::Zeroizing::new(String::with_capacity(TEXT_HEAD.len() + 1 + 2 * bytes.len() + lines));
+        out.push_str(TEXT_HEAD);
+        out.push('\n');
+        for line in bytes.chunks(TEXT_LINE_BYTES) {
+            let digits = line.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            out.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+            out.push('\n');
+        }
+        Ok(out)
+    }
+
+    /// Reads a key file, as bytes or as [`KeyFile::to_text`] writes it: white space and case do not matter there.
     ///
     /// # Errors
     /// [`FormatError::Malformed`] if it is none, [`FormatError::Damaged`] for a wrong checksum,
     /// [`FormatError::NewerVersion`], [`FormatError::Truncated`], [`FormatError::Limit`].
     pub fn decode(bytes: &[u8]) -> Result<KeyFile> {
+        match bytes.strip_prefix(TEXT_HEAD.as_bytes()) {
+            None => Self::decode_bytes(bytes),
+            Some(digits) => Self::decode_bytes(&from_digits(digits)?),
+        }
+    }
+
+    fn decode_bytes(bytes: &[u8]) -> Result<KeyFile> {
         let mut reader = Reader::new(WHAT, bytes);
         if reader.array()? != MAGIC {
             return Err(reader.malformed("not a runcellar key file"));
@@ -82,6 +112,21 @@ impl KeyFile {
     }
 }
 
+fn from_digits(text: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>> {
+    let malformed = FormatError::Malformed { what: WHAT, reason: "pairs of hexadecimal digits expected" };
+    let mut out = zeroize::Zeroizing::new(Vec::with_capacity(text.len() / 2));
+    let mut high: Option<u8> = None;
+    for letter in text.iter().filter(|letter| !letter.is_ascii_whitespace()) {
+        let digit = char::from(*letter).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digit = digit.ok_or(malformed.clone())?;
+        match high.take() {
+            None => high = Some(digit),
+            Some(high) => out.push(high << 4 | digit),
+        }
+    }
+    if high.is_some() { Err(malformed) } else { Ok(out) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +143,17 @@ mod tests {
         let read = KeyFile::decode(&bytes).expect("reads");
         assert_eq!(read.entries.len(), 2);
         assert_eq!(read.entries[1].secret.expose(), &[2; 32]);
+        let text = KeyFile { entries: vec![entry(1), entry(2)] }.to_text().expect("short");
+        assert!(text.starts_with("runcellar key file\n7263") && text.lines().all(|line| line.len() <= 64), "{}", *text);
+        for typed in [
+            text.to_string(),
+            text.replacen("\n7", "\r\n 7", 1).to_uppercase().replacen("RUNCELLAR KEY FILE", TEXT_HEAD, 1),
+        ] {
+            assert_eq!(KeyFile::decode(typed.as_bytes()).expect("reads").entries[1].secret.expose(), &[2; 32]);
+        }
+        for wrong in [&text[..text.len() - 2], &text.replace('7', "8"), &text.replacen('7', "x", 1), TEXT_HEAD] {
+            assert!(KeyFile::decode(wrong.as_bytes()).is_err(), "{wrong}");
+        }
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -67,6 +67,33 @@ fn write_own(io: &dyn Io, path: &Path, entry: KeyFileEntry) -> Result<()> {
     io.sync_dir(directory).map_err(failed)
 }
 
+/// Writes a copy of one secret into a new key file, as bytes or as text.
+pub(crate) fn write_copy(
+    io: &dyn Io,
+    path: &Path,
+    (workspace, slot): (WorkspaceId, SlotId),
+    secret: &Secret,
+    printable: bool,
+) -> Result<()> {
+    let entry = KeyFileEntry { workspace, slot, epoch: EpochId::NIL, secret: secret.duplicate() };
+    let file = KeyFile { entries: vec![entry] };
+    let named = |cause| Error::format(path.display(), cause);
+    let bytes = match printable {
+        true => Zeroizing::new(file.to_text().map_err(named)?.as_bytes().to_vec()),
+        false => file.encode().map_err(named)?,
+    };
+    let written = io::write_new(io, path, &bytes).and_then(|()| {
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        io.sync_dir(directory.unwrap_or(Path::new(".")))
+    });
+    written.map_err(|cause| match cause.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Error::new(ErrorKind::Exists, format!("{} is there already, and is not written over", path.display()))
+        }
+        _ => Error::io("write key file", path, cause),
+    })
+}
+
 /// Removes the entry of one slot; a file without entries goes.
 pub(crate) fn remove_entry(io: &dyn Io, path: &Path, slot: SlotId) -> Result<()> {
     change(io, path, |entries| {

@@ -12,6 +12,7 @@ use runcellar_format::{EpochId, KeyId, ObjectId, Secret, SlotId, WorkspaceId};
 use super::source::Source;
 use super::unlock::EpochKeys;
 use crate::io::{self, Io};
+use crate::os::guarded;
 use crate::{Error, ErrorKind, Result};
 
 /// What a key is for. With its owner it names a key's place; docs/FORMAT.md, "Key table".
@@ -100,7 +101,7 @@ impl Keyring {
         let mut epochs = self.epochs();
         for (id, secret) in keys {
             if epochs.iter().all(|known| known.id().0 != id.0) {
-                epochs.push(Arc::new(OwnerKey::new(KeyId(id.0), secret)));
+                epochs.push(Arc::new(OwnerKey::new(KeyId(id.0), guarded(secret))));
             }
         }
     }
@@ -199,7 +200,7 @@ impl Keyring {
         wrapping: &OwnerKey,
     ) -> Result<(KeyRow, Arc<OwnerKey>)> {
         let id = KeyId(io::random(io)?);
-        let key = Arc::new(OwnerKey::new(id, Secret::new(io::random(io)?)));
+        let key = Arc::new(OwnerKey::new(id, guarded(Secret::new(io::random(io)?))));
         let place = self.place(id, owner, purpose as u8, epoch);
         let wrap: Sealed = wrapping.seal(io::random(io)?, &place, key.secret().expose());
         self.cache().insert(id, key.clone());
@@ -217,7 +218,7 @@ impl Keyring {
         let secret = wrapping.open(&place, &row.wrap).map_err(|cause| Error::format(noun(), cause))?;
         let secret = zeroize::Zeroizing::new(secret);
         let secret = Secret::from_slice(&secret).ok_or_else(|| Error::damaged(format!("{}: not 32 bytes", noun())))?;
-        let key = Arc::new(OwnerKey::new(row.id, secret));
+        let key = Arc::new(OwnerKey::new(row.id, guarded(secret)));
         self.cache().insert(row.id, key.clone());
         Ok(key)
     }

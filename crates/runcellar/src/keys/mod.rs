@@ -3,13 +3,15 @@
 //! [`Keys`] says where secrets are, a [`Search`] turns one into the root epoch key, the [`Source`] keeps how, and the
 //! [`Keyring`] opens the keys of the key table that hang from it. Nothing here knows runs or series.
 
+mod exposure;
 mod key_file;
 mod keyring;
 mod source;
 mod stretch;
 mod unlock;
 
-pub(crate) use key_file::{NewEntry, change, key_file_name, remove_entry};
+pub(crate) use exposure::exposed;
+pub(crate) use key_file::{NewEntry, change, key_file_name, remove_entry, write_copy};
 pub(crate) use keyring::{KeyRow, Keyring, Purpose};
 pub(crate) use source::Source;
 pub(crate) use stretch::stretch;

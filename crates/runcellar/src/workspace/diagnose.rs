@@ -21,6 +21,8 @@ pub struct Diagnosis {
     pub slots: Vec<KeySlot>,
     /// The key file that opened it, if one did.
     pub key_file: Option<FileFacts>,
+    /// Why the key file's place is a bad one, in words: inside the workspace, or in a folder that is copied elsewhere.
+    pub key_file_exposed: Option<String>,
     /// The workspace's directory.
     pub directory: FileFacts,
     /// The directory of key files and its mirror of the root row; none if there is no such directory.
@@ -108,6 +110,12 @@ impl Workspace {
             device: runcellar_format::DeviceId(root.device).to_string(),
             slots: self.slots()?,
             key_file: inner.source.opened().key_file.as_deref().map(facts).transpose()?,
+            key_file_exposed: inner
+                .source
+                .opened()
+                .key_file
+                .as_deref()
+                .and_then(|file| crate::keys::exposed(&inner.path, file)),
             directory: facts(&inner.path)?,
             mirror: mirror.map(|mirror| MirrorFacts { problem, ..mirror }),
             journals_live,

@@ -27,7 +27,7 @@ pub(crate) use pairs::{device_key, device_signs, drop_old_ingest_pairs, new_inge
 pub(crate) use quota::Occasion;
 pub use quota::QuotaUse;
 pub use settings::{SETTINGS, SettingInfo, setting};
-pub use slots::{KeySlot, KeysReplaced};
+pub use slots::{KeySlot, KeysReplaced, RecoveryCode};
 pub use usage::{DiskUsage, ProjectUsage, RunUsage, Usage, UsageKind};
 
 use std::path::{Path, PathBuf};

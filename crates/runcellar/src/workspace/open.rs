@@ -16,7 +16,7 @@ use crate::backup;
 use crate::catalogue::Cache;
 use crate::db::{self, Db, FILE_NAME};
 use crate::io::{Io, SystemIo};
-use crate::keys::{EpochKeys, Keyring, Keys, Opened, Search, Source};
+use crate::keys::{self, EpochKeys, Keyring, Keys, Opened, Search, Source};
 use crate::monitor::{Monitor, Silent};
 use crate::os::{self, Forkable};
 use crate::query::ReadCache;
@@ -104,6 +104,10 @@ impl OpenOptions {
             quotas: Mutex::default(),
             state: Forkable::new(state),
         };
+        let opened = inner.source.opened();
+        if let Some(warning) = opened.key_file.as_deref().and_then(|file| keys::exposed(path, file)) {
+            inner.monitor.warn(&warning);
+        }
         if inner.place.kept {
             return Ok(Workspace { inner: Arc::new(inner) });
         }

@@ -261,18 +261,18 @@ pub(crate) fn load(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Settings> {
     Settings::from_body(&body).map_err(|cause| Error::format("settings", cause))
 }
 
-/// Keeps the name and time of a new slot, which stand nowhere in clear, and forgets those of one that is gone.
-pub(super) fn change_slots(tx: &mut WriteTx<'_>, gone: Option<SlotId>, new: Option<&SlotInfo>) -> Result<()> {
-    let gone_field = gone.map(|slot| (slot, Json::Null));
+/// Keeps the name and time of a new slot, which stand nowhere in clear, and forgets those of slots that are gone.
+pub(super) fn change_slots(tx: &mut WriteTx<'_>, gone: &[SlotId], new: Option<&SlotInfo>) -> Result<()> {
+    let gone_fields = gone.iter().map(|slot| (*slot, Json::Null));
     let new_field = new.map(|info| {
         let (name, created) = (Json::Text(info.name.clone()), Json::Int(info.created));
         (SlotId(info.slot), Json::Map(vec![("name".into(), name), ("created".into(), created)]))
     });
-    let fields = gone_field.into_iter().chain(new_field).map(|(slot, value)| {
+    let fields = gone_fields.chain(new_field).map(|(slot, value)| {
         FieldChange::new(FieldId::Slot, slot.to_string(), &value).map_err(|cause| Error::format("slot", cause))
     });
     update(tx, fields.collect::<Result<_>>()?, |settings, _| {
-        settings.slots.retain(|info| gone.is_none_or(|gone| info.slot != gone.0));
+        settings.slots.retain(|info| gone.iter().all(|gone| info.slot != gone.0));
         settings.slots.extend(new.cloned());
     })
 }
@@ -282,7 +282,7 @@ pub(super) fn replace_slot(tx: &mut WriteTx<'_>, old: SlotId, new: SlotId) -> Re
     let known = load(tx, tx.keyring)?.slots.into_iter().find(|info| info.slot == old.0);
     let name = known.map(|info| info.name).unwrap_or_default();
     let info = SlotInfo { slot: new.0, name, created: tx.io.wall_us() };
-    change_slots(tx, Some(old), Some(&info))
+    change_slots(tx, &[old], Some(&info))
 }
 
 /// Changes the settings record and writes what changed.

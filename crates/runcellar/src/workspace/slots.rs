@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use runcellar_format::keyslots::{Keyslots, SlotKind, SlotSecret, format_recovery_code};
+use runcellar_format::keyslots::{Keyslots, SlotKind, SlotSecret, format_recovery_code, parse_recovery_code};
 use runcellar_format::record::SlotInfo;
 use runcellar_format::{Secret, SlotId};
 use zeroize::Zeroizing;
@@ -32,6 +32,29 @@ pub struct KeySlot {
     pub opens_without_key_file: bool,
     /// True if this handle was opened with it.
     pub in_use: bool,
+}
+
+/// A recovery code: 160 bits. Wiped on drop.
+pub struct RecoveryCode(Zeroizing<[u8; 20]>);
+
+impl RecoveryCode {
+    /// Reads a code as people type it; `None` if it is none.
+    #[must_use]
+    pub fn parse(typed: &str) -> Option<RecoveryCode> {
+        parse_recovery_code(typed).map(|code| RecoveryCode(Zeroizing::new(code)))
+    }
+
+    /// Returns the code as it is written down.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format_recovery_code(&self.0)
+    }
+
+    /// Returns true if somebody typed this code, in any case, with or without dashes.
+    #[must_use]
+    pub fn is(&self, typed: &str) -> bool {
+        parse_recovery_code(typed) == Some(*self.0)
+    }
 }
 
 /// What replacing the root key did.
@@ -93,14 +116,29 @@ impl Workspace {
         self.add_slot(self.new_slot_id()?, SlotKind::Passphrase, &secret, name)
     }
 
+    /// Draws a recovery code. It opens nothing until [`Workspace::add_recovery`] adds it.
+    ///
+    /// # Errors
+    /// If the system gives no random bytes.
+    pub fn draw_recovery_code(&self) -> Result<RecoveryCode> {
+        Ok(RecoveryCode(Zeroizing::new(io::random(&*self.inner.io)?)))
+    }
+
+    /// Adds a slot that opens with a recovery code.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`].
+    pub fn add_recovery(&self, code: &RecoveryCode, name: &str) -> Result<KeySlot> {
+        self.add_slot(self.new_slot_id()?, SlotKind::Recovery, &SlotSecret::recovery(&code.0), name)
+    }
+
     /// Adds a slot that opens with a new recovery code, and returns the code: it is kept nowhere.
     ///
     /// # Errors
     /// [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`].
     pub fn add_recovery_code(&self, name: &str) -> Result<(KeySlot, String)> {
-        let code = Zeroizing::new(io::random::<20>(&*self.inner.io)?);
-        let slot = self.add_slot(self.new_slot_id()?, SlotKind::Recovery, &SlotSecret::recovery(&code), name)?;
-        Ok((slot, format_recovery_code(&code)))
+        let code = self.draw_recovery_code()?;
+        Ok((self.add_recovery(&code, name)?, code.text()))
     }
 
     /// Adds a slot that opens with a new key file, in the directory of key files, or at `path`: a key file that is there
@@ -135,25 +173,46 @@ impl Workspace {
         self.add_with_file(SlotKind::TwoFactor, path, name, |key| stretched.with_key(key))
     }
 
-    /// Removes a slot and replaces the root key, so that what the slot opened is of no use from then on: neither its
-    /// secret nor older copies of `keyslots` open what is written later. Key files at hand get new secrets.
+    /// Removes slots and replaces the root key, so that what they opened is of no use from then on: neither their secrets
+    /// nor older copies of `keyslots` open what is written later. Key files at hand get new secrets. `ids` are whole.
     ///
     /// # Errors
-    /// [`ErrorKind::State`] for the last slot, [`ErrorKind::NotFound`], and as [`Workspace::rotate_keys`].
-    pub fn remove_slot(&self, id: &str) -> Result<KeysReplaced> {
-        let not_found = || Error::new(ErrorKind::NotFound, format!("no key {id:?}"));
-        let id = SlotId::from_hex(id).ok_or_else(not_found)?;
-        self.replace_keys(&[id], |tx, keyslots| {
-            if keyslots.slots.iter().all(|slot| slot.id != id) {
-                return Err(not_found());
+    /// [`ErrorKind::State`] if no slot would be left, [`ErrorKind::NotFound`], and as [`Workspace::rotate_keys`].
+    pub fn remove_slots(&self, ids: &[impl AsRef<str>]) -> Result<KeysReplaced> {
+        let not_found = |id: &str| Error::new(ErrorKind::NotFound, format!("no key {id:?}"));
+        let parsed = ids.iter().map(|id| SlotId::from_hex(id.as_ref()).ok_or_else(|| not_found(id.as_ref())));
+        let ids: Vec<SlotId> = parsed.collect::<Result<_>>()?;
+        self.replace_keys(&ids, |tx, keyslots| {
+            if let Some(id) = ids.iter().find(|id| keyslots.slots.iter().all(|slot| slot.id != **id)) {
+                return Err(not_found(&id.to_string()));
             }
-            if keyslots.slots.len() == 1 {
+            if keyslots.slots.iter().all(|slot| ids.contains(&slot.id)) {
                 let message = "this is the last key: without it nothing opens the workspace; add another one first";
                 return Err(Error::new(ErrorKind::State, message));
             }
-            keyslots.devices.retain(|device| device.slot != id);
-            settings::change_slots(tx, Some(id), None)
+            keyslots.devices.retain(|device| !ids.contains(&device.slot));
+            settings::change_slots(tx, &ids, None)
         })
+    }
+
+    /// Writes a copy of the key that opened the workspace into a new file of mode 0600: a key file of this workspace
+    /// alone, or the same as text to be printed, which opens as well. Replacing the keys makes it useless.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if the workspace was opened without a key file, [`ErrorKind::Exists`] for a file that is
+    /// there, and if it cannot be written.
+    pub fn export_key(&self, path: &Path, printable: bool) -> Result<()> {
+        let inner = &self.inner;
+        let opened = inner.source.opened();
+        let secret = match opened.secret.key_of_two() {
+            Some(key) => Some(key),
+            None if opened.key_file.is_some() || opened.by_descriptor => Some(opened.secret.secret()),
+            None => None,
+        };
+        let secret = secret.ok_or_else(|| {
+            Error::new(ErrorKind::State, "the workspace was opened without a key file, so there is none to copy")
+        })?;
+        keys::write_copy(&*inner.io, path, (inner.id, opened.slot), secret, printable)
     }
 
     /// Replaces the root key and all keys that hang from it directly, and writes every wrap of the key table anew. Data
@@ -213,7 +272,7 @@ impl Workspace {
             let slot = tx.keyring.new_slot(tx.epoch().id, id, kind, secret, io::random(tx.io)?)?;
             keyslots.slots.push(slot);
             let info = SlotInfo { slot: id.0, name: name.to_owned(), created: tx.io.wall_us() };
-            settings::change_slots(tx, None, Some(&info))?;
+            settings::change_slots(tx, &[], Some(&info))?;
             rewrite(inner, tx, &mut keyslots)?;
             Ok(listing(id, kind, Some(&info), inner.source.opened().slot))
         })

@@ -99,10 +99,15 @@ fn file_system(used: &FileSystemUse) -> (Status, String) {
 
 fn key_place(facts: &Diagnosis) -> (Status, String) {
     let Some(file) = &facts.key_file else { return (Status::Ok, "no key file in use".to_owned()) };
+    if let Some(exposed) = &facts.key_file_exposed {
+        return (Status::Warning, exposed.clone());
+    }
     let (status, mut message) = place(file, "the key file");
     let apart = file.device != facts.directory.device;
     if apart {
         message.push_str(", another than the workspace's: each can be lost alone");
+    } else {
+        message.push_str(", the same as the workspace's: a backup of it holds both");
     }
     (if apart && status == Status::Ok { Status::Note } else { status }, message)
 }
