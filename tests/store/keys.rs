@@ -31,7 +31,6 @@ fn key_of(sealed: &[u8]) -> Id {
 /// Records something of every kind: runs, media, code, versions that stay and one that is removed, the catalogue, settings.
 fn fill(place: &Place) {
     let file = place.root().join("data.bin");
-    std::fs::write(&file, vec![7; 300_000]).expect("writes");
     std::fs::create_dir(place.root().join("code")).expect("creates");
     std::fs::write(place.root().join("code/train.py"), "print(1)\n").expect("writes");
     for project in ["one", "two"] {
@@ -50,9 +49,9 @@ fn fill(place: &Place) {
         let code = CodeFolder { root: place.root().join("code"), ..CodeFolder::default() };
         run.log_code(&code).expect("kept");
         run.finish().expect("finishes");
-        for round in 0..2 {
+        for round in 0..2_u8 {
+            std::fs::write(&file, vec![round; 300_000]).expect("writes");
             let mut draft = ArtifactDraft::new("data", "dataset").expect("a name");
-            draft.metadata = runcellar::json!({"round": (i64::from(round))});
             draft.add_file(&file, None, Links::Keep).expect("adds");
             let settings = PutSettings { project: project.into(), ..PutSettings::default() };
             workspace.put_artifact(&draft, &settings).expect("puts");
