@@ -102,4 +102,5 @@ targets_hold! {
     catalogue: ROUNDS_SLOW,
     change: ROUNDS,
     bodies: ROUNDS,
+    tar: ROUNDS,
 }

@@ -18,11 +18,12 @@ use crate::mirror::Mirror;
 use crate::overview::Overview;
 use crate::pair::Pair;
 use crate::record::{
-    Body, CatalogueDirectory, Change, Close, Event, GroupPage, Project, RootRow, RunHead, RunRecord, SeriesPage,
-    Settings, Start, WriterRow,
+    Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory, Change, Close,
+    Event, GroupPage, Project, RootRow, RunHead, RunRecord, SeriesPage, Settings, Start, WriterRow,
 };
 use crate::seal::{Envelope, Kind, OwnerKey, Place};
 use crate::secret::Secret;
+use crate::tar::{BLOCK_BYTES, Headers, Step};
 
 /// The body of a target.
 pub type Target = fn(&[u8]);
@@ -47,6 +48,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("catalogue", catalogue),
     ("change", change),
     ("bodies", bodies),
+    ("tar", tar),
 ];
 
 /// The workspace that the inputs are of.
@@ -310,7 +312,7 @@ pub fn change(data: &[u8]) {
 /// A body of a record; the first byte says which.
 pub fn bodies(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
-    let all: [Target; 13] = [
+    let all: [Target; 17] = [
         body::<Project>,
         body::<RunRecord>,
         body::<RunHead>,
@@ -324,9 +326,42 @@ pub fn bodies(data: &[u8]) {
         body::<Close>,
         body::<Event>,
         body::<CatalogueDirectory>,
+        body::<CarriedRun>,
+        body::<CarriedRecord>,
+        body::<CarriedNames>,
+        body::<CarriedVersion>,
     ];
     if let Some(target) = all.get(usize::from(*which)) {
         target(data);
+    }
+}
+
+/// The archive of a capsule. The content of its files is taken for row groups of a run.
+pub fn tar(data: &[u8]) {
+    let (mut headers, mut rest, mut written) = (Headers::default(), data, Vec::new());
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK_BYTES>() {
+        rest = after;
+        match headers.take(block) {
+            Ok(Step::More) => {}
+            Ok(Step::Entry(entry)) => {
+                written.extend(entry.encode().expect("what was read can be written"));
+                let size = usize::try_from(entry.size()).unwrap_or(usize::MAX);
+                let Some((content, after)) = rest.split_at_checked(size) else { return };
+                if let Ok(group) = CarriedGroup::decode(content) {
+                    assert_eq!(group.encode().as_deref(), Ok(content));
+                }
+                written.extend_from_slice(content);
+                let Some((padding, after)) = after.split_at_checked(entry.padding()) else { return };
+                written.extend_from_slice(padding);
+                rest = after;
+            }
+            Ok(Step::End) => {
+                written.extend(crate::tar::END);
+                assert!(data.starts_with(&written));
+                return;
+            }
+            Err(_) => return,
+        }
     }
 }
 

@@ -29,6 +29,7 @@ pub mod seal;
 mod secret;
 pub mod sign;
 pub mod sum;
+pub mod tar;
 pub mod value;
 mod zframe;
 

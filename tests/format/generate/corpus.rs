@@ -46,6 +46,17 @@ pub(super) fn corpus() {
     };
     put("key_file", "one", &KeyFile { entries: vec![entry] }.encode().expect("short"));
     put("overview", "floats", &super::overviews::floats(3));
+    let group = CarriedGroup { number: 1, best: true, parts: vec![vec![1; 9], Vec::new()] };
+    let group = group.encode().expect("small");
+    let long = [vec![b'a'; 90], vec![b'b'; 90]].join(&b'/');
+    let mut archive = Entry::file("runs/a/exact/rows-000001", group.len() as u64).encode().expect("a path");
+    archive.extend_from_slice(&group);
+    archive.resize(archive.len().next_multiple_of(BLOCK_BYTES), 0);
+    for kind in [EntryKind::Link { target: long.clone() }, EntryKind::Directory] {
+        archive.extend(Entry { path: long.clone(), kind }.encode().expect("a path"));
+    }
+    archive.extend_from_slice(&END);
+    put("tar", "archive", &archive);
     put("pack", "directory", &super::packs::directory());
     put("bucket", "three", &super::packs::bucket());
     for form in super::packs::FORMS {

@@ -26,7 +26,12 @@ pub enum ChangeKind {
     SetArtifact,
     /// Adds a version to an artifact, or changes what is said of it; since format 3.
     SetVersion,
+    /// Puts runs and artifact versions into a capsule, whose random id is the object; since format 3.
+    MakeCapsule,
 }
+
+/// `Change.extra` of [`ChangeKind::MakeCapsule`]: the object ids of what was put into it, one after the other.
+pub const CAPSULE_FIELD: u16 = 4;
 
 /// A field that a change sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]

@@ -5,6 +5,7 @@
 //! crate; golden vectors freeze them.
 
 mod artifact;
+mod carried;
 mod catalogue;
 mod change;
 mod digest;
@@ -21,8 +22,9 @@ pub use artifact::{
     MANIFEST_TEXT_MAX, MEDIA_FIELD, Manifest, ManifestEntry, Media, PATH_BYTES_MAX, RECORD_FIELD, Reference, Version,
     VersionRef,
 };
+pub use carried::{CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion};
 pub use catalogue::{CatalogueBlock, CatalogueDirectory};
-pub use change::{CHANGE_GRID_BYTES, Change, ChangeKind, FieldChange, FieldId};
+pub use change::{CAPSULE_FIELD, CHANGE_GRID_BYTES, Change, ChangeKind, FieldChange, FieldId};
 pub use digest::ManifestDigest;
 pub use head::{GroupEntry, GroupPage, PAGE_ENTRIES, RootRow, RunHead, SeriesEntry, SeriesPage, WriterRow};
 pub use lineage::{
