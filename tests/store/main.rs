@@ -41,6 +41,7 @@ mod rotation;
 mod secrets;
 mod source;
 mod support;
+mod transfer;
 mod usage;
 mod values;
 mod writers;

@@ -95,6 +95,12 @@ impl Error {
         Error::new(kind, format!("{noun}: {cause}")).with_cause(cause)
     }
 
+    /// Names the thing that an error is about, before its message.
+    pub(crate) fn of(mut self, noun: impl fmt::Display) -> Self {
+        self.0.message = format!("{noun}: {}", self.0.message);
+        self
+    }
+
     /// Returns the kind, for programs.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -48,6 +48,7 @@ mod repair;
 pub mod run;
 pub mod secrets;
 mod time;
+pub mod transfer;
 pub mod workspace;
 
 pub use artifacts::{ArtifactDraft, ArtifactVersion};

@@ -6,6 +6,7 @@
 //! others, under names and aliases of its own; so a registry of models is a project of collections. docs/FORMAT.md,
 //! "Artifacts".
 
+mod carried;
 mod diff;
 mod download;
 mod draft;
@@ -21,6 +22,7 @@ mod records;
 mod remove;
 mod used;
 
+pub(crate) use carried::{TakenIn, find_carried, note_use, take_in};
 pub use diff::{Changed, VersionDiff};
 pub use download::{Download, DownloadOptions};
 pub use draft::{ArtifactDraft, Links};
@@ -30,6 +32,7 @@ pub use graph::{ArtifactGraph, GraphEdge, GraphNode, GraphStart};
 pub use label::{AliasChange, VersionText};
 pub use link::REGISTRY;
 pub use name::ArtifactName;
+pub(crate) use name::checked_artifact;
 pub use put::{PutReport, PutSettings};
 pub use remove::RemoveOptions;
 pub(crate) use remove::{erase_artifact, erase_version};
@@ -45,13 +48,13 @@ use crate::{Json, Result};
 /// One version of an artifact, as it was when it was looked up.
 #[derive(Clone)]
 pub struct ArtifactVersion {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     /// The version's record; the one that it links to if it is a link.
-    object: ObjectId,
+    pub(crate) object: ObjectId,
     /// The artifact or collection that lists it.
     artifact: ObjectId,
     /// The project whose pool has the content.
-    content_project: ObjectId,
+    pub(crate) content_project: ObjectId,
     parts: u64,
     /// Name of the project.
     pub project: String,
@@ -112,7 +115,7 @@ impl ArtifactVersion {
         self.artifact
     }
 
-    fn manifest(&self) -> crate::blob::ManifestReader<'_> {
+    pub(crate) fn manifest(&self) -> crate::blob::ManifestReader<'_> {
         crate::blob::ManifestReader::new(&self.inner, self.object, 0..self.parts)
     }
 }

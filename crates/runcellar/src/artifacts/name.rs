@@ -62,7 +62,7 @@ impl ArtifactName {
 }
 
 /// Refuses what is no name of an artifact.
-pub(super) fn checked_artifact(name: &str) -> Result<String> {
+pub(crate) fn checked_artifact(name: &str) -> Result<String> {
     if name == "." || name == ".." {
         return Err(Error::invalid(format!("artifact {name:?}: not a name")));
     }

@@ -138,6 +138,7 @@ pub(crate) fn remove_manifest(tx: &mut WriteTx<'_>, owner: ObjectId, positions: 
 }
 
 /// An entry as it is read, with the packs that its chunks were in.
+#[derive(Clone)]
 pub(crate) struct ReadEntry {
     pub(crate) entry: ManifestEntry,
     pub(crate) packs: Arc<Vec<ObjectId>>,

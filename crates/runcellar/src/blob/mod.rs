@@ -33,14 +33,14 @@ const PACKS_CHANGED_FIELD: u16 = 3;
 pub use gc::{CollectOptions, Collected};
 pub(crate) use gc::{drop_chunks, remove_files, remove_rows};
 pub use get::Hurt;
-pub(crate) use get::{Got, check_path, get, open_content};
+pub(crate) use get::{Got, PackReader, Placed, check_path, get, open_content};
 pub(crate) use hold::{is_hold, is_put_under_way};
 pub(crate) use live::owners_in;
 pub(crate) use manifest::{ManifestReader, ReadEntry, path_order, put_manifest, remove_manifest};
-pub(crate) use of_run::{add_to_pool, add_to_run, files_of_run, pool_of_run, read_file};
+pub(crate) use of_run::{add_to_pool, add_to_run, files_of_run, key_of, pool_of_run, read_file};
 pub(crate) use pack::{PackData, load_bucket, open_directory, pack_path, told_by_file};
 pub(crate) use pool::{Class, Pool, project_epoch_key};
-pub(crate) use put::{Entered, Put, PutOptions, Source, What, put};
+pub(crate) use put::{Entered, Put, PutOptions, Source, Stream, What, put};
 pub(crate) use share::{Holdings, chunks_of};
 
 use manifest::ManifestWriter;

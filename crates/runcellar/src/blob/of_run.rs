@@ -71,7 +71,8 @@ fn project_of(tx: &WriteTx<'_>, run: ObjectId) -> Result<ObjectId> {
     Ok(ObjectId(data.record.project))
 }
 
-fn key_of(tx: &mut WriteTx<'_>, run: ObjectId, class: Class) -> Result<Arc<OwnerKey>> {
+/// Returns the key that seals a run's manifest of a class; it is drawn if there is none.
+pub(crate) fn key_of(tx: &mut WriteTx<'_>, run: ObjectId, class: Class) -> Result<Arc<OwnerKey>> {
     let purpose = class.purpose_of_run();
     if let Some(key) = tx.owner_key(tx.keyring, run, purpose)? {
         return Ok(key);

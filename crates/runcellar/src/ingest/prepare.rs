@@ -85,22 +85,26 @@ pub(crate) fn encode(
     let spine = encode_spine(&header, level)?;
     let rows = u32::try_from(group.steps.len()).unwrap_or(u32::MAX);
     let columns = group.columns.iter().map(|column| encode_column(column, rows, level)).collect::<Result<_, _>>()?;
+    Ok((GroupEntry { best: level == Level::Best, ..entry_of(writer, group) }, spine, columns))
+}
+
+/// Says what a group holds. Place, number, level, parts and sum are left to whoever stores it.
+pub(crate) fn entry_of(writer: WriterId, group: &Group) -> GroupEntry {
+    let (first_sequence, last_sequence) = group.sequences;
     let extent = |all: &[i64]| (all.iter().min().copied().unwrap_or(0), all.iter().max().copied().unwrap_or(0));
     let ((first_step, last_step), (first_time, last_time)) = (extent(&group.steps), extent(&group.times));
-    let entry = GroupEntry {
+    GroupEntry {
         writer: writer.0,
         first_sequence,
         last_sequence,
-        rows,
+        rows: u32::try_from(group.steps.len()).unwrap_or(u32::MAX),
         points: group.columns.iter().map(|column| column.values.len() as u64).sum(),
         first_step,
         last_step,
         first_time,
         last_time,
-        best: level == Level::Best,
         ..GroupEntry::default()
-    };
-    Ok((entry, spine, columns))
+    }
 }
 
 struct ShortGroup {
@@ -144,7 +148,8 @@ pub(crate) fn is_within_limits(group: &Group) -> bool {
     fits && group.steps.len() <= ROWS_MAX
 }
 
-fn long_bytes(column: &Column) -> usize {
+/// Returns the bytes of a column's texts and histograms.
+pub(crate) fn long_bytes(column: &Column) -> usize {
     match &column.values {
         Values::Text(all) => all.iter().map(String::len).sum(),
         Values::Histogram(all) => all.iter().map(|one| one.numbers() * size_of::<f64>()).sum(),

@@ -24,7 +24,7 @@ use crate::workspace::Inner;
 use crate::{Error, Result};
 
 /// Set in the sequence of groups whose rows stood in journals only.
-const TAIL_SEQUENCE: u64 = 1 << 63;
+pub(crate) const TAIL_SEQUENCE: u64 = 1 << 63;
 
 /// Where a run takes its history from.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ impl Copy<'_, '_> {
 }
 
 /// Cuts rows into groups of the usual size.
-fn pieces(group: Group) -> Vec<Group> {
+pub(crate) fn pieces(group: Group) -> Vec<Group> {
     let rows = u32::try_from(group.steps.len()).unwrap_or(u32::MAX);
     if rows <= 1 || prepare::is_within_limits(&group) {
         return vec![group];

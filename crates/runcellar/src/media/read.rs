@@ -8,7 +8,7 @@ use runcellar_format::{MediaId, ObjectId};
 
 use super::store::{CONTENT, id_of};
 use super::{MEDIA_BYTES_MAX, PANEL};
-use crate::blob::{Class, Pool, ReadEntry, files_of_run, read_file};
+use crate::blob::{Class, Pool, ReadEntry, files_of_run, path_order, read_file};
 use crate::ingest::data::RunData;
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Json, Result, RunInfo, Workspace};
@@ -133,6 +133,14 @@ impl RunMedia {
     #[must_use]
     pub fn list(&self) -> &[MediaInfo] {
         &self.list
+    }
+
+    /// Returns all files in order of path, each with the pool that has its content.
+    pub(crate) fn files(&self) -> Vec<(&Pool, &ReadEntry)> {
+        let mut all: Vec<_> =
+            self.files.values().filter_map(|(pool, file)| Some((self.pools.get(*pool)?, file))).collect();
+        all.sort_by(|(_, left), (_, right)| path_order(&left.entry.path, &right.entry.path));
+        all
     }
 
     /// Returns what is known of a media file.

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, HashSet};
 use runcellar_format::record::{Body as _, MEDIA_FIELD, Media, Tokens};
 use runcellar_format::{MediaId, ObjectId};
 
-use super::{MEDIA_BYTES_MAX, MEDIA_TEXT_MAX, MediaContent, NewMedia};
+use super::{MEDIA_BYTES_MAX, MEDIA_TEXT_MAX, MediaContent, NewMedia, is_word};
 use crate::blob::{Class, Pool, Source, What, add_to_pool, files_of_run, pool_of_run};
 use crate::secrets::{Finding, Language, Scanner};
 use crate::workspace::Inner;
 use crate::{Error, Json, Result};
 
 /// The name of the file itself, among its companions.
-pub(super) const CONTENT: &str = "content";
+pub(crate) const CONTENT: &str = "content";
 
 /// A media file whose bytes are made.
 pub(crate) struct Made {
@@ -173,6 +173,12 @@ impl RunFiles {
         self.known.extend(new.into_keys());
         Ok(ids)
     }
+}
+
+/// Returns the id and the file name of a path in a manifest of media, if it is one.
+pub(crate) fn checked_path(path: &[u8]) -> Option<(MediaId, &str)> {
+    let (id, name) = std::str::from_utf8(path).ok()?.split_once('/')?;
+    Some((MediaId::from_hex(id)?, name)).filter(|_| name.split('.').all(is_word))
 }
 
 /// Returns the id that a path in a manifest of media begins with.

@@ -163,13 +163,13 @@ impl Workspace {
         Ok(pairs)
     }
 
-    fn code_pool(&self, run: &RunInfo) -> Result<Pool> {
+    pub(crate) fn code_pool(&self, run: &RunInfo) -> Result<Pool> {
         let pool = self.inner.read(|tx, keyring| Pool::find(tx, keyring, run.project_object, Class::Code))?;
         pool.ok_or_else(|| Error::damaged(format!("run {}: the key of its project's code is missing", run.id)))
     }
 
     /// Reads the list of a run's code in order of path: of a path that was kept more than once the last.
-    fn code_entries(&self, run: &RunInfo) -> Result<Vec<ReadEntry>> {
+    pub(crate) fn code_entries(&self, run: &RunInfo) -> Result<Vec<ReadEntry>> {
         let mut entries: Vec<ReadEntry> = Vec::new();
         for read in blob::files_of_run(&self.inner, run.object, Class::Code)? {
             match entries.last_mut() {

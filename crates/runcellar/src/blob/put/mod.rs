@@ -64,12 +64,29 @@ pub(crate) enum What {
     File(PathBuf),
     /// Bytes at hand.
     Bytes(Vec<u8>),
+    /// Bytes that come but once.
+    Stream(Stream),
     /// A symbolic link, with what it names.
     Link(Vec<u8>),
     /// An empty directory.
     Directory,
     /// What lies elsewhere.
     Reference(Reference),
+}
+
+/// A file that is read once, from its beginning to its end.
+#[derive(Clone)]
+pub(crate) struct Stream {
+    pub(crate) content: Arc<Mutex<dyn std::io::Read + Send>>,
+    /// Its bytes: more or less of them are an error.
+    pub(crate) size: u64,
+    pub(crate) executable: bool,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream({} bytes)", self.size)
+    }
 }
 
 /// How to put.

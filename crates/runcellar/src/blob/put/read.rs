@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::iter::Peekable;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering as Relaxedness;
 use std::sync::mpsc::{Receiver, SyncSender};
 
@@ -108,6 +109,21 @@ impl Reader<'_, '_> {
                     return Ok(false);
                 }
                 self.batch.pieces.push(Piece::End(Some((size, FileFacts::default()))));
+            }
+            What::Stream(stream) => {
+                let content = FileContent { executable: stream.executable, ..FileContent::default() };
+                self.batch.pieces.push(Piece::Begin(entry(Content::File(content))));
+                let mut from = stream.content.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut from = Counted { from: &mut *from, bytes: 0 };
+                let shown = String::from_utf8_lossy(&path).into_owned();
+                if !self.content(Path::new(&shown), &mut from)? {
+                    return Ok(false);
+                }
+                if from.bytes != stream.size {
+                    let message = format!("{shown}: {} bytes where {} are expected", from.bytes, stream.size);
+                    return Err(Error::damaged(message));
+                }
+                self.batch.pieces.push(Piece::End(Some((stream.size, FileFacts::default()))));
             }
             What::File(file) => return self.file(&file, earlier, entry),
         }
@@ -288,6 +304,20 @@ impl Reader<'_, '_> {
         let entry = data.slot(id).and_then(|slot| data.entries.get(slot));
         self.shared.local().rely_on_pack(&data);
         Ok(entry.map(|entry| PlacedChunk { pack: data.id, id, raw_len: entry.raw_len }))
+    }
+}
+
+/// Counts what is read.
+struct Counted<'a> {
+    from: &'a mut dyn std::io::Read,
+    bytes: u64,
+}
+
+impl std::io::Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.bytes += read as u64;
+        Ok(read)
     }
 }
 
