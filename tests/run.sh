@@ -24,6 +24,7 @@ python=$(command -v python3.11 || command -v python3)
 .venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 install_package git git || lack "git repositories: git is missing"
 install_package strace strace || lack "P1 by system call trace: strace is missing"
+install_package age age || lack "capsules with another implementation of age: age is missing"
 install_package bindfs bindfs || lack "network file systems on a mount: bindfs is missing"
 [ -c /dev/fuse ] || lack "network file systems on a mount: /dev/fuse is missing"
 install_package unshare util-linux || lack "P1 in an empty network namespace: unshare is missing"

@@ -104,3 +104,64 @@ fn a_workspace_in_memory_is_warned_about() {
         not_tested("/dev/shm is no tmpfs here");
     }
 }
+
+/// Everything that a user can name is called by a marker, and the report is searched for it in each form that texts take.
+#[test]
+fn a_report_has_nothing_of_what_is_kept_and_no_names_paths_or_ids() {
+    let home = Home::new();
+    let made = home.json(["init"]);
+    let workspace = home.workspace();
+    let run = workspace
+        .run("marker-project")
+        .id("marker-id")
+        .name("marker-name")
+        .config(runcellar::json!({"marker-key": "marker-value"}))
+        .tags(["marker-tag"])
+        .notes("marker-notes")
+        .group("marker-group")
+        .job_type("marker-job")
+        .program("/marker/program.py")
+        .arguments(["--marker"])
+        .start()
+        .expect("starts");
+    run.log([("marker-metric", "marker-text")]).expect("logs");
+    run.console(runcellar::Stream::Out, b"marker-console\n");
+    let mut draft = runcellar::ArtifactDraft::new("marker-artifact", "marker-type").expect("a name");
+    draft.add_bytes("marker-path", b"marker-content".to_vec()).expect("adds");
+    draft.alias("marker-alias").expect("an alias");
+    let settings = runcellar::artifacts::PutSettings { project: "marker-project".into(), ..Default::default() };
+    workspace.put_artifact(&draft, &settings).expect("puts");
+    run.finish().expect("finishes");
+    workspace.add_passphrase(&"marker-passphrase".to_owned().into(), "marker-slot").expect("adds");
+    let device = home.json(["doctor"])["device"].as_str().expect("text").to_owned();
+    let object = workspace.artifact("marker-artifact").expect("there");
+    drop((run, workspace));
+    let report = home.ok(["doctor", "--report"]);
+    let user = std::env::var("USER").unwrap_or_default();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let temporary = home.text("");
+    let secret = [made["id"].as_str().expect("text"), &device, &object.digest, &temporary, "/tmp", host.trim(), &user];
+    let lower = report.to_lowercase();
+    for word in secret.into_iter().chain(["marker", "6d61726b6572", "bWFya2Vy"]).filter(|word| word.len() > 3) {
+        assert!(!lower.contains(&word.to_lowercase()), "{word}: {report}");
+    }
+    let read: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!((&read["counts"]["runs"], &read["counts"]["artifact_versions"]), (&1.into(), &1.into()));
+    assert_eq!((&read["slots"]["passphrase"], &read["slots"]["key-file"]), (&1.into(), &1.into()));
+    assert_eq!(read["check"]["runs"], 1);
+    assert_eq!(read["counts"]["states"], serde_json::json!({"finished": 1}));
+    assert!(read["bytes"]["records"].as_u64() > Some(0), "{report}");
+    // Every text is a word of ours, so what is planted elsewhere cannot come through either.
+    let mut texts = Vec::new();
+    collect(&read, &mut texts);
+    assert!(texts.iter().all(|text| text.len() <= 16 && !text.contains('/')), "{texts:?}");
+}
+
+fn collect(value: &serde_json::Value, texts: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(text) => texts.push(text.clone()),
+        serde_json::Value::Array(all) => all.iter().for_each(|one| collect(one, texts)),
+        serde_json::Value::Object(all) => all.values().for_each(|one| collect(one, texts)),
+        _ => {}
+    }
+}

@@ -5,6 +5,7 @@
 mod artifact;
 mod backup;
 mod bad_input;
+mod capsule;
 mod check;
 mod code;
 mod config;

@@ -74,6 +74,30 @@ fn a_passphrase_is_added_by_typing_it_twice_and_opens_by_typing_it_once() {
 }
 
 #[test]
+fn a_capsule_asks_twice_for_its_passphrase_and_once_to_open_and_does_no_work_without_bounds() {
+    let home = Home::with_workspace();
+    let run = home.workspace().run("digits").id("the-run").start().expect("starts");
+    log_all(&run, "loss", &[1.0]);
+    run.finish().expect("finishes");
+    let terminal = Terminal::of(&home);
+    let typed = [("new passphrase: ", "open sesame\n"), ("the same passphrase: ", "open sesame\n")];
+    let made = terminal.run(&["export", "--format", "capsule", "-o", "one.capsule"], &typed);
+    assert_eq!((made.code, made.echo), (0, true), "{made:?}");
+    assert!(!made.transcript.contains("sesame"), "{made:?}");
+    let wrong = terminal.run(&["import", "one.capsule"], &[("passphrase: ", "open barley\n")]);
+    assert_eq!((wrong.code, wrong.transcript.lines().last()), (4, Some("runcellar: wrong passphrase")), "{wrong:?}");
+    let opened = terminal.run(&["import", "one.capsule"], &[("passphrase: ", "open sesame\n")]);
+    assert_eq!(opened.code, 0, "{opened:?}");
+    assert!(opened.transcript.contains("run the-run in digits, 1 points: there already"), "{opened:?}");
+    let (salt, text) = ("A".repeat(22), "A".repeat(43));
+    let greedy = format!("age-encryption.org/v1\n-> scrypt {salt} 30\n{text}\n--- {text}\n{text}");
+    std::fs::write(home.path("greedy.capsule"), greedy).expect("writes");
+    let refused = terminal.run(&["import", "greedy.capsule"], &[("passphrase: ", "x\n")]);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert!(refused.transcript.contains("asks for 2^30 of scrypt's work"), "{refused:?}");
+}
+
+#[test]
 fn two_different_passphrases_add_nothing() {
     let home = Home::with_workspace();
     let terminal = Terminal::of(&home);

@@ -4,6 +4,7 @@
 //! calls the store, and hands a table or a shape of `shapes` to `output`. `render` draws. Data goes to stdout,
 //! everything else to stderr; `failure` holds the exit codes. What must never be here: SQL, keys, bytes of files.
 
+mod capsule;
 mod cli;
 mod complete;
 mod failure;

@@ -96,12 +96,30 @@ pub(crate) fn confirms(question: &str) -> bool {
     read.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
+fn failed(cause: io::Error) -> Failure {
+    Failure::new(Code::Other, format!("terminal: {cause}"))
+}
+
+fn needed() -> Failure {
+    Failure::new(Code::Locked, "passphrase needed (no terminal)")
+}
+
+/// Asks for the passphrase of a file that somebody made.
+pub(crate) fn secret() -> Result<Zeroizing<String>, Failure> {
+    let tty = terminal().ok_or_else(needed)?;
+    let _silent = NoEcho::begin(&tty).map_err(failed)?;
+    output::to_stderr("passphrase: ");
+    read_line(&tty).map_err(failed)
+}
+
 /// Asks twice for a new passphrase.
 pub(crate) fn for_new() -> Result<Passphrase, Failure> {
-    let failed = |cause: io::Error| Failure::new(Code::Other, format!("terminal: {cause}"));
-    let Some(tty) = terminal() else {
-        return Err(Failure::new(Code::Locked, "passphrase needed (no terminal)"));
-    };
+    new_secret().map(taken)
+}
+
+/// Asks twice for the passphrase of a file that is to be made.
+pub(crate) fn new_secret() -> Result<Zeroizing<String>, Failure> {
+    let tty = terminal().ok_or_else(needed)?;
     let ask = |prompt: &str| {
         let _silent = NoEcho::begin(&tty)?;
         output::to_stderr(prompt);
@@ -115,5 +133,5 @@ pub(crate) fn for_new() -> Result<Passphrase, Failure> {
     if first != second {
         return Err(Failure::usage("the two passphrases differ"));
     }
-    Ok(taken(first))
+    Ok(first)
 }

@@ -21,6 +21,13 @@ pub(crate) struct AsOf {
     as_of: Option<String>,
 }
 
+impl AsOf {
+    /// Returns true if a time was given.
+    pub(crate) fn is_given(&self) -> bool {
+        self.as_of.is_some()
+    }
+}
+
 /// One call of the command.
 pub(crate) struct Session {
     /// Answer in JSON.

@@ -385,7 +385,7 @@ fn px(value: f64) -> String {
 }
 
 /// Returns `text` as XML character data or as an attribute's value, on one line, without unprintable characters.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

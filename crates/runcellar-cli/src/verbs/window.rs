@@ -20,6 +20,11 @@ pub(crate) struct WindowArgs {
 }
 
 impl WindowArgs {
+    /// Returns true if a part was named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.steps.is_some() || self.since.is_some() || self.until.is_some()
+    }
+
     /// Reads the options.
     pub(crate) fn read(&self) -> Result<Window, Failure> {
         let mut window = Window::default();

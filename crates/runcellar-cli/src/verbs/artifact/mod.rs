@@ -14,7 +14,7 @@ use clap::Subcommand;
 use crate::failure::Failure;
 use crate::session::Session;
 
-pub(crate) use shapes::RunArtifactsShape;
+pub(crate) use shapes::{RunArtifactsShape, VersionShape};
 
 /// Keep datasets and models in versions: each content once, encrypted
 #[derive(Debug, clap::Args)]

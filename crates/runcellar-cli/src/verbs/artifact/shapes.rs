@@ -9,7 +9,7 @@ use crate::shapes::{Nested, RunName, Time, some};
 
 /// A version.
 #[derive(serde::Serialize)]
-pub(super) struct VersionShape<'a> {
+pub(crate) struct VersionShape<'a> {
     name: &'a str,
     project: &'a str,
     version: String,
@@ -26,7 +26,7 @@ pub(super) struct VersionShape<'a> {
 }
 
 impl<'a> VersionShape<'a> {
-    pub(super) fn of(version: &'a ArtifactVersion) -> VersionShape<'a> {
+    pub(crate) fn of(version: &'a ArtifactVersion) -> VersionShape<'a> {
         VersionShape {
             name: &version.name,
             project: &version.project,

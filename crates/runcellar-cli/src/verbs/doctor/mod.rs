@@ -1,8 +1,10 @@
 //! `doctor`: looks at the workspace and its surroundings.
 
 mod findings;
+mod report;
 
 use crate::failure::{Code, Failure};
+use crate::output;
 use crate::render::{Style, visible, wrapped};
 use crate::session::Session;
 
@@ -16,8 +18,13 @@ Nothing is changed. The exit code is 0 unless something is wrong. For the data i
 
 Examples:
   runcellar doctor
-  runcellar doctor --json")]
-pub(crate) struct Args {}
+  runcellar doctor --json
+  runcellar doctor --report > report.json   to attach to a bug report: it has no names, paths or ids")]
+pub(crate) struct Args {
+    /// Write a report without content as JSON: versions, sizes, counts and what the checks found, by kind
+    #[arg(long)]
+    report: bool,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -103,10 +110,14 @@ struct Sizes {
     free: u64,
 }
 
-pub(crate) fn run(session: &Session, _args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let workspace = session.open_with(false)?;
     let facts = workspace.diagnose()?;
     let findings = findings::of(&facts, &workspace.quotas(None)?);
+    if args.report {
+        let report = report::of(session, &workspace, &facts, &findings)?;
+        return output::print(&format!("{}\n", serde_json::to_string_pretty(&report)?));
+    }
     let id = workspace.id();
     let errors = findings.iter().filter(|finding| finding.status == Status::Error).count();
     let opened_by = facts.slots.iter().find(|slot| slot.in_use);

@@ -52,14 +52,14 @@ pub(super) fn write(job: &Job<'_>, out: &mut impl Write) -> Result<u64, Failure>
 }
 
 /// Reads a system metric, even if a metric of the user's has its name.
-fn system_series(workspace: &Workspace, run: &RunInfo, name: &str) -> Result<Series, Failure> {
+pub(super) fn system_series(workspace: &Workspace, run: &RunInfo, name: &str) -> Result<Series, Failure> {
     let History { steps, ranks, times, columns, .. } = workspace.system(run, Some(&[name.to_owned()]))?;
     let values = columns.into_iter().next().map_or(SeriesValues::Float(Vec::new()), |column| column.values);
     Ok(Series { steps, ranks, values, times, sampled: false })
 }
 
 /// Reads the console as a series of texts, numbered by line.
-fn console_series(workspace: &Workspace, run: &RunInfo) -> Result<Series, Failure> {
+pub(super) fn console_series(workspace: &Workspace, run: &RunInfo) -> Result<Series, Failure> {
     let lines = workspace.console(run)?;
     let times: Vec<i64> = lines.iter().map(|line| line.time).collect();
     let values = SeriesValues::Text(lines.into_iter().map(|line| line.text).collect());
@@ -74,25 +74,32 @@ fn write_series(
     series: &Series,
 ) -> Result<u64, Failure> {
     match job.format {
-        Format::Csv => csv_rows(job, out, run, metric, series)?,
-        Format::Jsonl => json_rows(out, run, metric, series)?,
+        Format::Csv => csv_rows((job.tame, job.rank_column), out, run, metric, series)?,
+        Format::Jsonl | Format::Capsule => json_rows(out, run, metric, series)?,
     }
     Ok(series.steps.len() as u64)
 }
 
-fn csv_rows(job: &Job<'_>, out: &mut impl Write, run: &RunInfo, metric: &str, series: &Series) -> Result<(), Failure> {
+/// Writes a series; `tame` is for terminals.
+pub(super) fn csv_rows(
+    (tame, rank_column): (bool, bool),
+    out: &mut impl Write,
+    run: &RunInfo,
+    metric: &str,
+    series: &Series,
+) -> Result<(), Failure> {
     // What is the same in every row is quoted once.
     let mut head = Vec::new();
     for text in [&run.id, &run.project, metric] {
-        csv::text(&mut head, text, job.tame)?;
+        csv::text(&mut head, text, tame)?;
         head.push(b',');
     }
     for (index, (step, time)) in series.steps.iter().zip(&series.times).enumerate() {
         let Some(value) = series.values.get(index) else { break };
         out.write_all(&head)?;
         write!(out, "{step},{},", rfc3339_us(*time))?;
-        csv::value(out, &value, job.tame)?;
-        if job.rank_column {
+        csv::value(out, &value, tame)?;
+        if rank_column {
             write!(out, ",{}", rank_at(series, index).unwrap_or(0))?;
         }
         out.write_all(b"\n")?;

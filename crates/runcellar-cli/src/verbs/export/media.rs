@@ -6,12 +6,10 @@ use std::path::Path;
 
 use runcellar::{ErrorKind, MediaId, RunInfo, RunMedia, SeriesValues, Value, Window, Workspace};
 
+use crate::capsule::component;
 use crate::failure::Failure;
 use crate::files::NewFile;
 use crate::session::Session;
-
-/// Bytes of a file name that is made of a name in the workspace at most; file systems take 255.
-const NAME_BYTES_MAX: usize = 150;
 
 /// Writes the media of runs below `directory`; returns how many files there are, and how many media are gone.
 pub(super) fn write(
@@ -110,46 +108,4 @@ fn write_file(path: &Path, content: &[u8]) -> Result<(), Failure> {
 
 fn failed(path: &Path, cause: &std::io::Error) -> Failure {
     Failure::file("write", path, cause)
-}
-
-/// Makes a file name of a name in the workspace: what is not a letter or digit of ASCII, `-`, `_` or an inner `.` is written as
-/// `%` and two hexadecimal digits, and a long name ends in a part of its hash.
-fn component(name: &str) -> String {
-    let mut out = String::new();
-    for (index, byte) in name.bytes().enumerate() {
-        match byte {
-            b'.' if index > 0 => out.push('.'),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    if out.len() > NAME_BYTES_MAX {
-        let hash = name
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        out.truncate(NAME_BYTES_MAX);
-        out.push_str(&format!("-{hash:016x}"));
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::component;
-
-    #[test]
-    fn names_become_one_safe_file_name_each() {
-        for (name, expected) in [
-            ("val/samples", "val%2Fsamples"),
-            ("..", "%2E."),
-            (".hidden", "%2Ehidden"),
-            ("a.b-c_1", "a.b-c_1"),
-            ("a\0b\n", "a%00b%0A"),
-        ] {
-            assert_eq!(component(name), expected);
-        }
-        let long = |end: &str| component(&("x".repeat(4000) + end));
-        assert_ne!(long("a"), long("b"));
-        assert!(long("a").len() < 200);
-    }
 }

@@ -3,6 +3,7 @@
 //! Runs are read one after the other, and of each one metric (or, for `--wide`, one stretch of steps) at a time, so
 //! that memory does not grow with the number of runs.
 
+mod capsule;
 mod csv;
 mod long;
 mod media;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use clap_complete::engine::ArgValueCompleter;
 use runcellar::{RunInfo, Window, Workspace};
 
+use crate::capsule::seal::Lock;
 use crate::complete;
 use crate::failure::Failure;
 use crate::files::NewFile;
@@ -32,7 +34,8 @@ Examples:
   runcellar export -o runs.csv                    all runs
   runcellar export --format jsonl brave-otter-12 calm-fox-3
   runcellar export --where 'state = \"finished\"' --wide -o digits.csv
-  runcellar export --media pictures calm-fox-3   images, tables and the like as files")]
+  runcellar export --media pictures calm-fox-3   images, tables and the like as files
+  runcellar export --format capsule calm-fox-3 -o calm.capsule   all of it in one encrypted file; import reads it")]
 pub(crate) struct Args {
     /// The runs [default: all that show]
     #[arg(value_name = "RUN", conflicts_with_all = ["filter", "project"], add = ArgValueCompleter::new(complete::runs))]
@@ -49,6 +52,15 @@ pub(crate) struct Args {
     /// Write into this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Who can open a capsule: age1...; may be repeated [default: who knows the passphrase that is asked for]
+    #[arg(long = "recipient", value_name = "RECIPIENT", help_heading = "Capsules")]
+    recipients: Vec<String>,
+    /// Files that name recipients, one a line
+    #[arg(long = "recipients-file", value_name = "FILE", help_heading = "Capsules")]
+    recipients_files: Vec<PathBuf>,
+    /// Put the artifacts that the runs used into a capsule, too; those that they made always are
+    #[arg(long, help_heading = "Capsules")]
+    used: bool,
     /// Write media as files below this directory: RUN/METRIC/STEP_NUMBER.png
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "format", "wide", "system", "console", "rank_column"])]
     media: Option<PathBuf>,
@@ -76,6 +88,8 @@ enum Format {
     Csv,
     /// One JSON object a line
     Jsonl,
+    /// Everything about the runs in one encrypted file, which import reads back and any age tool opens
+    Capsule,
 }
 
 impl Args {
@@ -83,9 +97,34 @@ impl Args {
         let ending = self.output.as_ref().and_then(|path| path.extension()).map(|ending| ending.to_ascii_lowercase());
         let by_name = match ending.as_deref().and_then(|ending| ending.to_str()) {
             Some("jsonl" | "ndjson") => Format::Jsonl,
+            Some("capsule") => Format::Capsule,
             _ => Format::Csv,
         };
         self.format.unwrap_or(by_name)
+    }
+
+    /// Refuses options that do not go together.
+    fn check(&self, is_capsule: bool) -> Result<(), Failure> {
+        let of_capsules = self.used || !self.recipients.is_empty() || !self.recipients_files.is_empty();
+        if !is_capsule {
+            return match of_capsules {
+                true => Err(Failure::usage("--recipient, --recipients-file and --used are for --format capsule")),
+                false => Ok(()),
+            };
+        }
+        if self.wide
+            || self.system
+            || self.console
+            || self.rank_column
+            || self.window.is_given()
+            || self.as_of.is_given()
+        {
+            return Err(Failure::usage("a capsule holds all of a run: no points are chosen"));
+        }
+        match &self.output {
+            Some(path) if path.as_os_str() != "-" => Ok(()),
+            _ => Err(Failure::usage("a capsule is written into a file: -o FILE")),
+        }
     }
 }
 
@@ -104,13 +143,20 @@ struct Job<'a> {
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
+    let is_capsule = args.format() == Format::Capsule && args.media.is_none();
+    args.check(is_capsule)?;
     let mut selection = ls::selection(args.filter.as_deref(), args.project.as_deref())?;
     selection = selection.order_by("created")?;
+    // Asked for first, not after minutes of work.
+    let lock = is_capsule.then(|| Lock::choose(&args.recipients, &args.recipients_files)).transpose()?;
     let (workspace, _) = session.open_as_of(&args.as_of)?;
     let runs = {
         let _work = session.work("reading runs");
         if args.runs.is_empty() { workspace.runs(&selection)? } else { named(&workspace, &args.runs)? }
     };
+    if let (Some(lock), Some(path)) = (&lock, &args.output) {
+        return capsule::write(session, &workspace, &runs, lock, (path, args.used));
+    }
     if let Some(directory) = &args.media {
         let (files, missing) = media::write(session, &workspace, &runs, args.window.read()?, directory)?;
         session.note(&format!("wrote {files} media files of {} runs to {}", runs.len(), directory.display()));

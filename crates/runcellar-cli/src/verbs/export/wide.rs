@@ -43,7 +43,7 @@ pub(super) fn write(job: &Job<'_>, out: &mut impl Write) -> Result<u64, Failure>
             let table = job.workspace.history(run, None, window, None)?;
             match job.format {
                 Format::Csv => csv_rows(job, out, run, &table, &columns)?,
-                Format::Jsonl => json_rows(out, run, &table)?,
+                Format::Jsonl | Format::Capsule => json_rows(out, run, &table)?,
             }
             rows += table.steps.len() as u64;
         }
