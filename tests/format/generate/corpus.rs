@@ -5,7 +5,8 @@ use runcellar_format::catalogue::{BlockWriter, Space};
 use runcellar_format::journal::{Record, push_record};
 use runcellar_format::keyslots::{KeyFile, KeyFileEntry, format_recovery_code};
 use runcellar_format::mirror::Mirror;
-use runcellar_format::record::{Body, Close};
+use runcellar_format::record::{Body, CarriedGroup, Close};
+use runcellar_format::tar::{BLOCK_BYTES, END, Entry, EntryKind};
 use runcellar_format::value::{Json, Value};
 use runcellar_format::{EpochId, LineageId, Secret, SlotId, WorkspaceId, fuzz};
 

@@ -150,6 +150,7 @@ impl Listed {
         let bytes_of = |what: &What| match what {
             What::File(path) => of_file(path),
             What::Bytes(bytes) => bytes.len() as u64,
+            What::Stream(stream) => stream.size,
             What::Link(_) | What::Directory | What::Reference(_) => 0,
         };
         let of_folders = self.sorted.iter().filter_map(|entry| match entry.what {
