@@ -264,7 +264,7 @@ fn capsules_that_are_none_are_refused_by_name_and_leave_nothing() {
     other[at(b"<!doctype html>") + 2] ^= 1;
     refused("another page than its digest", &other, "index.html: is not what its digest in SHA256SUMS says");
     refused("a run that never began", &begun(&[("runs/a/exact/record", b"x")]), "belongs to nothing that has begun");
-    refused("an unknown piece", &begun(&[("a/exact/run", b"x"), ("a/exact/odd", b"x")]), "carried run");
+    refused("an unknown piece", &begun(&[("a/exact/run", &[1, 0, 9]), ("a/exact/odd", b"x")]), "carried run");
     refused("a row of no run", &begun(&[("a/exact/run", &[1, 0, 0])]), "carried run");
     // Paths that lead out, of each sort: as they cannot be encoded, they take the place of one that can.
     for (path, innocent) in [("../../evil", "aa/aa/evil"), ("/etc/passwd", "aetc/passwd"), ("a/./../b/c", "a/b/cc/b/c")]

@@ -80,7 +80,7 @@ impl Pieces for Memory {
             Piece::Files(class, body) => Arriving::Files(class, body),
             Piece::Entry(entry, content) => {
                 let content: Arc<Mutex<dyn Read + Send>> = Arc::new(Mutex::new(Cursor::new(content)));
-                Arriving::Entry { entry, content }
+                Arriving::Entry { entry: Box::new(entry), content }
             }
         }))
     }

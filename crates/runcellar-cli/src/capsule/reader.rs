@@ -74,7 +74,7 @@ impl<R: Read + Send + 'static> CapsuleReader<R> {
             let (found, expected) = (shown(found), shown(expected));
             return Err(wrong(format_args!("{expected}: is listed, and not what comes next, which is {found}")));
         }
-        Ok(Some(Arriving::Entry { entry: listed.clone(), content: self.archive.clone() }))
+        Ok(Some(Arriving::Entry { entry: Box::new(listed.clone()), content: self.archive.clone() }))
     }
 
     fn piece(&mut self) -> Result<Option<Arriving>> {

@@ -22,7 +22,7 @@ pub enum Arriving {
     /// The next of these.
     Entry {
         /// What it is: its path, and of a file its size, are those that the list says, or it is refused.
-        entry: ManifestEntry,
+        entry: Box<ManifestEntry>,
         /// Its content; it is read before the next piece is asked for, if at all.
         content: Arc<Mutex<dyn Read + Send>>,
     },
@@ -58,7 +58,9 @@ pub(super) fn refused(what: impl std::fmt::Display) -> Error {
 
 /// Reads a body.
 pub(super) fn opened<T: Body>(body: &[u8]) -> Result<T> {
-    T::from_body(body).map_err(|cause| malformed(T::NAME, cause))
+    // The cause names what it is.
+    T::from_body(body)
+        .map_err(|cause| if cause.is_newer() { Error::format("what comes in", cause) } else { refused(cause) })
 }
 
 /// Makes the error of bytes that no writer gives: unlike in a workspace, a limit that is passed is no slip of the caller's.

@@ -142,7 +142,7 @@ impl<W: Write> Job<'_, W> {
         self.out.enter(&format!("artifacts/{project}/{name}/{}", version.version()));
         self.out.file("version.json", &json(&VersionShape::of(version))?)?;
         let out = &mut self.out;
-        Ok(self.workspace.carry_version_out(version, &mut |piece| out.piece(piece)).map_err(cause_of)?)
+        self.workspace.carry_version_out(version, &mut |piece| out.piece(piece)).map_err(cause_of)
     }
 
     fn run(&mut self, run: &RunInfo) -> Result<(), Failure> {
@@ -176,7 +176,7 @@ impl<W: Write> Job<'_, W> {
         }
         table.finish(&mut self.out)?;
         let out = &mut self.out;
-        Ok(workspace.carry_run_out(run, &mut |piece| out.piece(piece)).map_err(cause_of)?)
+        workspace.carry_run_out(run, &mut |piece| out.piece(piece)).map_err(cause_of)
     }
 }
 
