@@ -2,12 +2,12 @@
 
 use std::iter::Peekable;
 
+use runcellar_format::WriterId;
 use runcellar_format::block::Level;
 use runcellar_format::record::{
     Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, Content, FileContent,
     MANIFEST_ENTRIES_MAX, MANIFEST_TEXT_MAX, Manifest, ManifestEntry, PAGE_ENTRIES, Reference,
 };
-use runcellar_format::WriterId;
 
 use crate::artifacts::ArtifactVersion;
 use crate::blob::{Class, ManifestReader, PackReader, Placed, Pool, ReadEntry};
