@@ -166,6 +166,10 @@ fn a_receipt_names_what_could_still_open_older_copies() {
     record(&workspace, "p", "stays");
     workspace.add_passphrase(&"a passphrase".to_owned().into(), "mine").expect("adds");
     let (_, code) = workspace.add_recovery_code("safe").expect("adds");
+    let capsules = ["goes", "stays"].map(|id| {
+        let run = workspace.find_run(id).expect("listed");
+        workspace.note_capsule(&[run], &[]).expect("is noted")
+    });
     let strict = PurgeOptions { strict: true, ..PurgeOptions::default() };
     let refused = workspace.purge(&targets(&["goes"]), strict).expect_err("the passphrase opens without a key file");
     assert!(refused.to_string().contains("opens the workspace without a key file"), "{refused}");
@@ -174,7 +178,9 @@ fn a_receipt_names_what_could_still_open_older_copies() {
     let purged = workspace.purge(&targets(&["goes"]), options).expect("purges");
     let kinds: BTreeSet<&str> =
         purged.receipt.residual_openers().iter().filter_map(|opener| opener["kind"].as_str()).collect();
-    assert_eq!(kinds, ["host_backup", "key_file", "passphrase", "recovery_code"].into());
+    assert_eq!(kinds, ["export", "host_backup", "key_file", "passphrase", "recovery_code"].into());
+    let exports = purged.receipt.residual_openers().iter().filter(|opener| opener["kind"] == "export");
+    assert!(exports.map(|opener| &opener["id"]).eq([&capsules[0]]), "the capsule of what stays is none of its affair");
     let text = purged.receipt.to_json();
     for name in ["goes", "stays", "safe", "mine", "\"p\""] {
         assert!(!text.contains(name), "{name} in {text}");

@@ -188,8 +188,13 @@ fn plan_text(plan: &PurgePlan, new_code: bool) -> String {
             "passphrase" => "  the passphrase, which stays as it is\n",
             "device" => "  the key file of another device\n",
             "host_backup" => "  a backup of this file system, on which the key file lies as well\n",
+            "export" => "",
             _ => "  another key\n",
         };
+    }
+    let capsules = plan.openers.iter().filter(|opener| opener.kind == "export").count();
+    if capsules > 0 {
+        text += &format!("capsules that have some of it, and are not reached: {capsules}\n");
     }
     if plan.openers.iter().any(|opener| opener.kind == "recovery_code") {
         text += match new_code {

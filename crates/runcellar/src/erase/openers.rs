@@ -3,17 +3,19 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use runcellar_format::ObjectId;
 use serde_json::{Value, json};
 
+use super::scope::Scope;
 use crate::workspace::Inner;
 use crate::{Error, KeySlot, Result, Workspace, rfc3339};
 
 /// Something that could still open older copies of what was purged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opener {
-    /// `recovery_code`, `key_file`, `passphrase`, `keychain`, `device`, `host_backup`.
+    /// `recovery_code`, `key_file`, `passphrase`, `keychain`, `device`, `host_backup`, or `export`: a capsule that has some of it.
     pub kind: &'static str,
-    /// The slot's id; the workspace's for a backup of this host.
+    /// The slot's id; the workspace's for a backup of this host; the capsule's.
     pub id: String,
     /// Since when it opens, microseconds UTC since 1970; none if that is not known.
     pub since: Option<i64>,
@@ -35,12 +37,18 @@ impl Opener {
 }
 
 impl Workspace {
-    /// Lists what opens the workspace now, and with it any copy of now.
-    pub(super) fn openers(&self) -> Result<Vec<Opener>> {
+    /// Lists what opens the workspace now, and with it any copy of now; and capsules that what is to go was put into.
+    pub(super) fn openers(&self, scope: &Scope) -> Result<Vec<Opener>> {
         let mut openers: Vec<Opener> = self.slots()?.iter().map(Opener::of_slot).collect();
         if lies_beside_its_key(&self.inner)? {
             openers.push(Opener { kind: "host_backup", id: self.id(), since: None });
         }
+        let goes = |object: &ObjectId| {
+            let of_run = scope.runs.contains(object) || scope.classes.iter().any(|(run, _)| run == object);
+            of_run || scope.versions.contains_key(object)
+        };
+        let capsules = self.capsules()?.into_iter().filter(|note| note.objects.iter().any(goes));
+        openers.extend(capsules.map(|note| Opener { kind: "export", id: note.id, since: Some(note.time) }));
         Ok(openers)
     }
 }

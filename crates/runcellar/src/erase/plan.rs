@@ -121,7 +121,7 @@ impl Workspace {
         let mut plan = PurgePlan {
             at_work: self.at_work(&scope)?,
             aliases: self.aliases_of(&scope)?,
-            openers: self.openers()?,
+            openers: self.openers(&scope)?,
             ..PurgePlan::default()
         };
         self.inner.read(|tx, keyring| {

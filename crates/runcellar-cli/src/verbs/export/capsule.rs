@@ -73,7 +73,7 @@ pub(super) fn write(
     sealed.finish().map_err(|cause| failed(&cause))?;
     file.finish()?;
     drop(work);
-    let what = format!("{} runs, {} artifact versions, {files} files", runs.len(), versions.len());
+    let what = format!("runs: {}, artifact versions: {}, files: {files}", runs.len(), versions.len());
     session.note(&format!("wrote {} ({what}); removing or purging here does not reach it", path.display()));
     Ok(())
 }
