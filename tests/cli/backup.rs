@@ -77,3 +77,40 @@ fn a_restored_workspace_has_what_the_backup_has_and_damage_is_exit_5() {
     assert!(home.ok(["ls", "--workspace", "hurt"]).contains("a-run"), "what is whole is there");
     assert_eq!(home.run(["backup", "copy", "--verify"]).code, 5, "nor is damage in the backup passed over");
 }
+
+#[test]
+fn another_workspace_comes_in_once_and_damage_in_it_is_exit_5() {
+    let (home, other) = (home(), home());
+    let workspace = other.workspace();
+    let run = workspace.run("q").id("other-run").start().expect("starts");
+    run.log([("n", 2_i64)]).expect("logs");
+    run.finish().expect("finishes");
+    std::fs::write(other.path("file"), vec![7; 300_000]).expect("writes");
+    other.ok(["artifact", "put", "data", "file", "--project", "q"]);
+    let keys = std::fs::read_dir(other.path(".config/runcellar/keys")).expect("lists");
+    let key =
+        keys.map(|entry| entry.expect("reads").path()).find(|path| path.extension().is_some_and(|end| end == "key"));
+    let (from, key) = (other.text("w"), key.expect("a key file").display().to_string());
+    assert_eq!(home.run(["merge", &from]).code, 4, "its key is not at hand");
+    let merge = |more: &[&str]| home.run([&["merge", &from, "--other-key-file", &key], more].concat());
+    let looked = merge(&["--dry-run"]);
+    assert!(looked.stdout.starts_with("nothing was changed") && looked.stdout.contains("2 new"), "{looked:?}");
+    let outcome = merge(&[]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert_eq!(outcome.stdout, "runs       2 new, 0 updated, 0 unchanged\nartifacts  1 new versions and links\n");
+    // Both homes have a run of that id.
+    assert!(outcome.stderr.contains("note: run a-run: that id is taken here; it came in as a-run."), "{outcome:?}");
+    assert!(home.ok(["ls"]).contains("other-run"));
+    assert_eq!(merge(&[]).stdout, "runs       0 new, 0 updated, 2 unchanged\nartifacts  0 new versions and links\n");
+    assert_eq!(home.run(["merge", "w"]).code, 2, "itself");
+    assert_eq!(merge(&["--project", "nothing"]).code, 3);
+
+    let packs = std::fs::read_dir(other.path("w/packs")).expect("lists").next().expect("a folder").expect("reads");
+    let pack = std::fs::read_dir(packs.path()).expect("lists").next().expect("a pack").expect("reads").path();
+    std::fs::remove_file(pack).expect("removes");
+    let fresh = Home::with_workspace();
+    let hurt = fresh.run(["merge", &from, "--other-key-file", &key]);
+    assert_eq!(hurt.code, 5, "{hurt:?}");
+    assert!(hurt.stderr.contains("warning: artifact q/data:v0: left out"), "{hurt:?}");
+    assert!(fresh.ok(["ls"]).contains("other-run"), "the rest came in");
+}

@@ -33,6 +33,7 @@ fn every_verb_explains_itself_with_an_example() {
         "repair",
         "backup",
         "restore-from",
+        "merge",
         "key",
         "config",
         "doctor",

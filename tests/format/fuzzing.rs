@@ -88,6 +88,7 @@ targets_hold! {
     seal: ROUNDS,
     keyslots: ROUNDS_SLOW,
     key_file: ROUNDS,
+    backup_mark: ROUNDS,
     mirror: ROUNDS,
     recovery_code: ROUNDS,
     journal_header: ROUNDS_SLOW,

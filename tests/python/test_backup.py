@@ -47,3 +47,21 @@ def test_what_stands_in_the_way_is_not_overwritten(home: Path) -> None:
         rc.restore_from(home / "copy", home / "w")
     with pytest.raises(rc.StorageError, match="it is a backup, which is only read"):
         rc.init("digits", dir=home / "copy")
+
+
+def test_another_workspace_is_merged_once(home: Path) -> None:
+    for name in ("w", "other"):
+        with rc.init("digits", id=f"in-{name}", dir=home / name) as run:
+            for step in range(10):
+                run.log({"n": step})
+    workspace = rc.Workspace()
+    assert workspace.merge(home / "other", dry_run=True)["runs"]["new"] == 1
+    report = workspace.merge(home / "other", projects=["digits"])
+    assert report["runs"] == {"new": 1, "updated": 0, "unchanged": 0}
+    assert (report["renamed"], report["left_out"]) == ([], [])
+    assert workspace.run("in-other").series("n").values.tolist() == list(range(10))
+    assert workspace.merge(home / "other")["runs"] == {"new": 0, "updated": 0, "unchanged": 1}
+    with pytest.raises(rc.InvalidArgumentError, match="it is the workspace itself"):
+        workspace.merge(home / "w")
+    with pytest.raises(rc.NotFoundError, match="no workspace at"):
+        workspace.merge(home / "nothing")

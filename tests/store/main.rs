@@ -25,6 +25,7 @@ mod kills;
 mod lineage;
 mod liveness;
 mod media;
+mod merge;
 mod mishaps;
 mod network;
 mod own;

@@ -1,11 +1,11 @@
-//! Backups: the report of one, and workspaces made of them.
+//! Backups and merges: their reports, and workspaces made of backups.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
-use runcellar::{BackupReport, CheckReport, Monitor as _, Severity};
+use pyo3::types::{PyDict, PyList};
+use runcellar::{BackupReport, CheckReport, MergeReport, Monitor as _, Severity};
 
 use crate::error::Result;
 use crate::messages::Messages;
@@ -28,6 +28,36 @@ pub(crate) fn to_python<'py>(py: Python<'py>, dest: &Path, report: &BackupReport
     dict.set_item("missing", &report.missing)?;
     dict.set_item("verified", report.verified.as_ref().map(CheckReport::is_ok))?;
     dict.set_item("key_file", report.key_file.as_ref().map(|file| file.display().to_string()))?;
+    Ok(dict)
+}
+
+/// Makes a dict in the shape that `runcellar merge --json` prints.
+pub(crate) fn merged<'py>(py: Python<'py>, report: &MergeReport) -> PyResult<Bound<'py, PyDict>> {
+    let runs = PyDict::new(py);
+    runs.set_item("new", report.new_runs)?;
+    runs.set_item("updated", report.updated_runs)?;
+    runs.set_item("unchanged", report.unchanged_runs)?;
+    let (renamed, left_out) = (PyList::empty(py), PyList::empty(py));
+    for (there, here) in &report.renamed {
+        let pair = PyDict::new(py);
+        pair.set_item("there", there)?;
+        pair.set_item("here", here)?;
+        renamed.append(pair)?;
+    }
+    for left in &report.left_out {
+        let item = PyDict::new(py);
+        item.set_item("what", &left.what)?;
+        item.set_item("why", &left.why)?;
+        item.set_item("damaged", left.damaged)?;
+        left_out.append(item)?;
+    }
+    let dict = PyDict::new(py);
+    dict.set_item("runs", runs)?;
+    dict.set_item("versions", report.new_versions)?;
+    dict.set_item("artifacts_updated", report.updated_artifacts)?;
+    dict.set_item("files", report.new_files)?;
+    dict.set_item("renamed", renamed)?;
+    dict.set_item("left_out", left_out)?;
     Ok(dict)
 }
 

@@ -199,6 +199,22 @@ impl Workspace {
         Ok(crate::backup::to_python(py, &dest, &report)?)
     }
 
+    /// Bring in the runs and artifacts of another workspace.
+    #[pyo3(signature = (other, *, projects=None, dry_run=false, key_file=None))]
+    fn merge<'py>(
+        &self,
+        py: Python<'py>,
+        other: PathBuf,
+        projects: Option<Texts>,
+        dry_run: bool,
+        key_file: Option<PathBuf>,
+    ) -> Result<Bound<'py, PyDict>> {
+        let (_, options) = open::surroundings(py, key_file, &self.messages)?;
+        let merge = runcellar::MergeOptions { projects: Texts::list(projects), dry_run };
+        let report = self.detached(py, |workspace| workspace.merge(&options.open_to_read(&other)?, &merge))?;
+        Ok(crate::backup::merged(py, &report)?)
+    }
+
     /// Say what takes how much of the disk: by project, by run and by kind.
     fn du<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
         let (usage, quotas) = self.detached(py, |workspace| {

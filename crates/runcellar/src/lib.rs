@@ -40,6 +40,7 @@ mod json;
 mod keys;
 mod lineage;
 pub mod media;
+mod merge;
 mod monitor;
 mod os;
 mod own;
@@ -65,6 +66,7 @@ pub use ingest::WholeRun;
 pub use keys::{Keys, Passphrase, PassphrasePrompt};
 pub use lineage::{HistoryPoint, Lineage, RewindInfo};
 pub use media::{MediaContent, MediaFile, MediaInfo, NewMedia, RunMedia};
+pub use merge::{LeftOut, MergeOptions, MergeReport};
 pub use monitor::{Monitor, Silent};
 pub use os::forbid_core_dumps;
 pub use query::{

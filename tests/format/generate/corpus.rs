@@ -1,5 +1,6 @@
 //! Seeds of the fuzz targets.
 
+use runcellar_format::backup::{Mark, MarkKind};
 use runcellar_format::block::{Column, Level, Presence, encode_column};
 use runcellar_format::catalogue::{BlockWriter, Space};
 use runcellar_format::journal::{Record, push_record};
@@ -65,6 +66,8 @@ pub(super) fn corpus() {
         let name = format!("{form:?}").to_lowercase();
         put("chunk", &name, &head.chain(super::packs::stored(form)).collect::<Vec<u8>>());
     }
+    let mark = Mark { kind: MarkKind::Backup, workspace: WorkspaceId([1; 16]), lineage: LineageId([2; 16]) };
+    put("backup_mark", "backup", &mark.encode());
     put("mirror", "mirror", &Mirror { lineage: LineageId([1; 16]), counter: 7, sum: [2; 32] }.encode());
     put("recovery_code", "code", format_recovery_code(&[0x5a; 20]).as_bytes());
     put("journal_header", "run", &fuzz::journal_key().0.encode().expect("short"));

@@ -19,6 +19,7 @@ const ROLES: &[(&str, Role)] = &[
     ("dies_backing_up", crate::backup::dies_backing_up),
     ("dies_restoring", crate::backup::dies_restoring),
     ("logs_some_and_stays", crate::backup::logs_some_and_stays),
+    ("dies_merging", crate::merge::dies_merging),
     ("logs_until_killed", crate::backup::logs_until_killed),
     ("restores", crate::backup::restores),
     ("forks_and_puts", crate::blobs::forks_and_puts),

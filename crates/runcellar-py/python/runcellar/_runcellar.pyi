@@ -1284,6 +1284,45 @@ class Workspace:
         StorageError
             If it cannot be written or is full.
         """
+    def merge(
+        self,
+        other: _Path,
+        *,
+        projects: list[str] | str | None = None,
+        dry_run: bool = False,
+        key_file: _Path | None = None,
+    ) -> dict[str, Any]:
+        """Bring in the runs and artifacts of another workspace, which is only read.
+
+        What came in before is known again: a second merge changes nothing, a later one brings
+        what is new. What is damaged there is named and left out.
+
+        Parameters
+        ----------
+        other : path
+            The directory of a workspace, a backup, or a copy that went its own way.
+        projects : list of str, optional
+            Only what belongs to these projects.
+        dry_run : bool, default False
+            True to say what would come in, and change nothing.
+        key_file : path, optional
+            The key file that opens `other`; by default what the environment says.
+
+        Returns
+        -------
+        dict
+            ``runs`` (``new``, ``updated``, ``unchanged``), ``versions``, ``artifacts_updated``,
+            ``files``, ``renamed`` and ``left_out``, as ``runcellar merge --json`` prints.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If `other` is this workspace.
+        NotFoundError
+            If there is no workspace, or no such project in it.
+        LockedError
+            If no key opens `other`.
+        """
     def du(self) -> dict[str, Any]:
         """Say what takes how much of the disk.
 

@@ -151,6 +151,7 @@ impl Listed {
             What::File(path) => of_file(path),
             What::Bytes(bytes) => bytes.len() as u64,
             What::Stream(stream) => stream.size,
+            What::Stored(file) => file.size,
             What::Link(_) | What::Directory | What::Reference(_) => 0,
         };
         let of_folders = self.sorted.iter().filter_map(|entry| match entry.what {

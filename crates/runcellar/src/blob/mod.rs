@@ -24,6 +24,7 @@ mod pack;
 mod pool;
 mod put;
 mod share;
+mod stored;
 
 /// Field of a change that adds packs: their ids, one after the other.
 const PACKS_FIELD: u16 = 1;
@@ -42,5 +43,6 @@ pub(crate) use pack::{PackData, load_bucket, open_directory, pack_path, told_by_
 pub(crate) use pool::{Class, Pool, project_epoch_key};
 pub(crate) use put::{Entered, Put, PutOptions, Source, Stream, What, put};
 pub(crate) use share::{Holdings, chunks_of};
+pub(crate) use stored::StoredFile;
 
 use manifest::ManifestWriter;

@@ -298,6 +298,16 @@ impl<'a> WriteTx<'a> {
         Ok(())
     }
 
+    /// Removes all rows of a run that its head covers.
+    pub(crate) fn remove_rows(&mut self, run: ObjectId) -> Result<()> {
+        let transaction = self.read.transaction();
+        transaction.execute("DELETE FROM block WHERE run = ?1", [run.0])?;
+        for kind in [Kind::SeriesPage, Kind::GroupPage, Kind::Overview] {
+            transaction.execute("DELETE FROM object WHERE kind = ?1 AND id = ?2", params![kind as u16, run.0])?;
+        }
+        Ok(())
+    }
+
     fn sealed(&self, key: ObjectKey, tag: Option<[u8; 32]>, seal_key: &OwnerKey, body: &[u8]) -> Result<ObjectRow> {
         let (device, seq) = self.version();
         let mut row = ObjectRow { key, device, seq, tag, body: Vec::new() };

@@ -30,6 +30,7 @@ pub(crate) struct JournalReader {
     file: Arc<dyn IoFile>,
     pub(crate) header: Header,
     key: FrameKey,
+    frames_at: u64,
     /// Where the next frame begins.
     offset: u64,
     /// Stretches that are no frames although frames follow: (first byte, byte after).
@@ -70,7 +71,7 @@ impl JournalFile {
         let key =
             key.map_err(|cause| crate::db::damaged_in_place(format!("journal {}", self.header.journal), cause))?;
         let JournalFile { file, header, frames_at } = self;
-        Ok(JournalReader { file, header, key, offset: frames_at, damage: Vec::new(), torn_at: None })
+        Ok(JournalReader { file, header, key, frames_at, offset: frames_at, damage: Vec::new(), torn_at: None })
     }
 }
 
@@ -78,6 +79,12 @@ impl JournalReader {
     /// Returns how many bytes there are beyond what was read; 0 if that cannot be told.
     pub(crate) fn bytes_left(&self) -> u64 {
         self.file.len().unwrap_or(0).saturating_sub(self.offset)
+    }
+
+    /// Begins anew with the first frame.
+    pub(crate) fn rewind(&mut self) {
+        self.offset = self.frames_at;
+        self.damage.clear();
     }
 
     /// Calls `each` for every whole frame that follows, until it returns false.

@@ -124,6 +124,14 @@ fn set_fields_of(record: &RunRecord) -> Result<Vec<FieldChange>> {
     Ok(fields)
 }
 
+/// Says in a change how a run is described and stands now: what was merged into it.
+pub(crate) fn say_described(tx: &mut WriteTx<'_>, data: &RunData) -> Result<()> {
+    let mut fields = set_fields_of(&data.record)?;
+    fields.push(state_field(&data.record)?);
+    let clock = tx.next_clock();
+    change_run(tx, data, clock, ChangeKind::SetFields, fields)
+}
+
 /// Returns a writer's row, or a fresh one for a writer that is not known yet.
 pub(crate) fn writer_row(tx: &ReadTx<'_>, keyring: &Keyring, writer: WriterId) -> Result<Option<WriterRow>> {
     let Some(row) = tx.object(ObjectKey::new(Kind::Writer, ObjectId(writer.0), 0))? else { return Ok(None) };

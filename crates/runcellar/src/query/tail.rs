@@ -70,6 +70,11 @@ impl OpenJournals {
         Ok(OpenJournals { files })
     }
 
+    /// Returns the files, by writer and sequence.
+    pub(crate) fn into_files(self) -> Vec<JournalFile> {
+        self.files
+    }
+
     /// Returns the run of each journal whose run can be told, by the journal's id.
     pub(crate) fn owners(self, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<HashMap<JournalId, ObjectId>> {
         let mut owners = HashMap::new();
@@ -143,7 +148,7 @@ impl OpenJournals {
 }
 
 /// Returns the run that a start record speaks of: the one of that id, if there is one already.
-pub(super) fn run_of(tx: &ReadTx<'_>, keyring: &Keyring, start: &Start) -> Result<ObjectId> {
+pub(crate) fn run_of(tx: &ReadTx<'_>, keyring: &Keyring, start: &Start) -> Result<ObjectId> {
     let tag = store::tag_of(tx, keyring, runcellar_format::seal::Kind::Run, &start.run_id)?;
     let row = tx.object_by_tag(runcellar_format::seal::Kind::Run, &tag)?;
     Ok(row.map_or(ObjectId(start.run), |row| row.key.id))

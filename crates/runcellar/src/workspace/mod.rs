@@ -170,7 +170,8 @@ impl Workspace {
     /// # Errors
     /// If the database cannot be opened.
     pub fn is_read_only(&self) -> Result<bool> {
-        Ok(self.inner.as_of.is_some() || self.inner.state()?.db.is_read_only())
+        let only_read = self.inner.as_of.is_some() || self.inner.place.only_read;
+        Ok(only_read || self.inner.state()?.db.is_read_only())
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Place {
     pub(super) mode: FileSystemMode,
     /// It is a backup: nothing in it is changed.
     pub(super) kept: bool,
+    /// This handle changes nothing.
+    pub(super) only_read: bool,
 }
 
 impl Place {
@@ -52,7 +54,7 @@ impl Place {
     pub(super) fn find(path: &Path, mode: FileSystemMode) -> Place {
         let there = path.ancestors().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
         let mount = there.into_iter().find(|above| above.exists()).and_then(|above| os::mount_of(above).ok());
-        Place { mount, mode, kept: false }
+        Place { mount, mode, kept: false, only_read: false }
     }
 
     pub(super) fn is_network(&self) -> bool {
@@ -193,6 +195,12 @@ impl Inner {
     pub(crate) fn refuse_if_only_read(&self) -> Result<()> {
         if self.as_of.is_some() {
             return Err(Error::new(ErrorKind::ReadOnly, "the workspace as it was cannot be written"));
+        }
+        if self.place.only_read {
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                format!("{}: it was opened only to be read", self.path.display()),
+            ));
         }
         if self.place.kept {
             let message = format!(

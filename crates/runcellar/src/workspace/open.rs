@@ -64,8 +64,21 @@ impl OpenOptions {
     /// [`ErrorKind::NotFound`] if there is none and none is to be made, [`ErrorKind::Locked`] if no key opens it or
     /// it belongs to another user, [`ErrorKind::Damaged`], [`ErrorKind::NewerFormat`], [`ErrorKind::ReadOnly`].
     pub fn open(self, path: &Path) -> Result<Workspace> {
+        self.open_as(path, false)
+    }
+
+    /// Opens the workspace at `path` only to read it: nothing in it is changed, also if it was copied or a process died in
+    /// it, and writing to it fails.
+    ///
+    /// # Errors
+    /// As [`OpenOptions::open`].
+    pub fn open_to_read(self, path: &Path) -> Result<Workspace> {
+        OpenOptions { create: false, recover: false, ..self }.open_as(path, true)
+    }
+
+    fn open_as(self, path: &Path, only_read: bool) -> Result<Workspace> {
         let (mut creation, mut place) = (None, Place::find(path, self.file_system));
-        place.kept = backup::is_backup(&*self.io, path)?;
+        (place.kept, place.only_read) = (backup::is_backup(&*self.io, path)?, only_read);
         if !is_workspace(&*self.io, path)? {
             if place.kept {
                 return Err(backup::never_whole(path));
@@ -77,17 +90,22 @@ impl OpenOptions {
         }
         owned(path)?;
         let (file, opened, epochs) = unlock(&*self.io, path, &self.keys)?;
-        create::finish(&*self.io, path, file.keyslots.workspace, place.access())?;
+        if !only_read {
+            create::finish(&*self.io, path, file.keyslots.workspace, place.access())?;
+        }
         // A backup is older than the workspace, which its mirror speaks of.
         let directory = opened.key_file.as_deref().and_then(Path::parent).or(self.keys.directory.as_deref());
         let directory = directory.filter(|_| !place.kept).map(Path::to_owned);
         let source = Arc::new(Source::new(self.io.clone(), path.join(KEYSLOTS), &self.keys, opened));
         let keyring = Keyring::new(file.keyslots.workspace, epochs, Some(source.clone()));
-        let db = open_database(&self.io, path, &place, file.keyslots.workspace)?;
+        let db = match only_read {
+            true => Db::open(&path.join(FILE_NAME), place.access())?,
+            false => open_database(&self.io, path, &place, file.keyslots.workspace)?,
+        };
         let (file, root, unfinished) = settle_file(&*self.io, path, &keyring, &db, file)?;
         let keyslots = file.keyslots;
         let mirror = Mirror::new(directory, keyslots.workspace);
-        let may_write = self.recover && !db.is_read_only();
+        let may_write = self.recover && !only_read && !db.is_read_only();
         let caches = (Cache::default(), ReadCache::default());
         let state = State { db, mirror, keyring, catalogue: caches.0, read_cache: caches.1, owed: Mutex::default() };
         let inner = Inner {
@@ -108,7 +126,7 @@ impl OpenOptions {
         if let Some(warning) = opened.key_file.as_deref().and_then(|file| keys::exposed(path, file)) {
             inner.monitor.warn(&warning);
         }
-        if inner.place.kept {
+        if only_read || inner.place.kept {
             return Ok(Workspace { inner: Arc::new(inner) });
         }
         create::restore_directories(&*inner.io, path);

@@ -31,7 +31,7 @@ use runcellar_format::{DeviceId, ObjectId};
 
 use super::hold::Hold;
 use super::pool::Pool;
-use super::{ManifestReader, ManifestWriter};
+use super::{ManifestReader, ManifestWriter, StoredFile};
 use crate::workspace::Inner;
 use crate::{Error, Result};
 use batch::Batch;
@@ -66,6 +66,8 @@ pub(crate) enum What {
     Bytes(Vec<u8>),
     /// Bytes that come but once.
     Stream(Stream),
+    /// A file of another pool.
+    Stored(StoredFile),
     /// A symbolic link, with what it names.
     Link(Vec<u8>),
     /// An empty directory.

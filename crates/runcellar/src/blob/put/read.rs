@@ -125,6 +125,20 @@ impl Reader<'_, '_> {
                 }
                 self.batch.pieces.push(Piece::End(Some((stream.size, FileFacts::default()))));
             }
+            What::Stored(file) => {
+                let content = FileContent { executable: file.executable, ..FileContent::default() };
+                self.batch.pieces.push(Piece::Begin(entry(Content::File(content))));
+                let mut from = file.open();
+                let goes_on = self.content(Path::new(""), &mut from);
+                // What it says of a failure is more than a reader's error can.
+                if goes_on.is_err() || goes_on.as_ref().is_ok_and(|goes_on| *goes_on) {
+                    from.ended()?;
+                }
+                if !goes_on? {
+                    return Ok(false);
+                }
+                self.batch.pieces.push(Piece::End(Some((file.size, FileFacts::default()))));
+            }
             What::File(file) => return self.file(&file, earlier, entry),
         }
         Ok(self.hand_on_if_full())

@@ -1,0 +1,328 @@
+//! Artifacts of another workspace: versions with their content, aliases, uses and links.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use runcellar_format::ObjectId;
+use runcellar_format::record::{Artifact, Content, Version, VersionRef};
+use runcellar_format::seal::Kind;
+
+use super::records::{self, Stored};
+use crate::blob::{
+    self, Class, Entered, ManifestReader, Pool, PutOptions, ReadEntry, Source, StoredFile, What, put_manifest,
+};
+use crate::db::{ObjectKey, WriteTx};
+use crate::ingest::store::ensure_project;
+use crate::keys::Purpose;
+use crate::merge::{LeftOut, MergeReport, is_theirs};
+use crate::{Error, ErrorKind, Result, Workspace};
+
+/// How often content is put again because chunks that it relied on went meanwhile.
+const PUTS_MAX: usize = 4;
+
+/// Brings in the artifacts of these projects. Collections come last, as they link to versions of others.
+pub(crate) fn merge(
+    into: &Workspace,
+    other: &Workspace,
+    projects: &HashMap<ObjectId, String>,
+    dry_run: bool,
+    report: &mut MergeReport,
+) -> Result<()> {
+    let mut all = other.inner.read(records::artifacts)?;
+    all.retain(|artifact| projects.contains_key(&ObjectId(artifact.record.project)));
+    all.sort_by_key(|artifact| artifact.record.collection);
+    for theirs in &all {
+        let project = projects.get(&ObjectId(theirs.record.project)).map(String::as_str).unwrap_or_default();
+        let bring = Bring { into, other, project, theirs };
+        let what = format!("artifact {project}/{}", theirs.record.name);
+        let before = report.new_versions;
+        let brought = bring.versions(dry_run, report);
+        let is_counted = report.new_versions > before;
+        match brought.and_then(|()| bring.lists(dry_run, is_counted, report)) {
+            Err(error) if is_theirs(&error) => report.leave_out(what, &error),
+            // Something else has its name here.
+            Err(error) if error.kind() == ErrorKind::InvalidArgument => {
+                report.left_out.push(LeftOut { what, why: error.to_string(), damaged: false });
+            }
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+/// An artifact to bring in.
+struct Bring<'a> {
+    into: &'a Workspace,
+    other: &'a Workspace,
+    project: &'a str,
+    theirs: &'a Stored<Artifact>,
+}
+
+impl Bring<'_> {
+    /// Brings in versions that are not here, and the uses of those that are.
+    fn versions(&self, dry_run: bool, report: &mut MergeReport) -> Result<()> {
+        if self.theirs.record.collection {
+            return Ok(());
+        }
+        for listed in &self.theirs.record.versions {
+            let object = ObjectId(listed.version);
+            let known = self.into.inner.read(|tx, keyring| {
+                let erased = tx.object(ObjectKey::new(Kind::Tombstone, object, 0))?.is_some();
+                Ok(if erased { None } else { Some(records::find_version(tx, keyring, object)?) })
+            })?;
+            // One that was removed here stays away.
+            let Some(known) = known else { continue };
+            let brought = self.other.inner.read(|tx, keyring| records::version(tx, keyring, object));
+            let brought = brought.and_then(|theirs| match known {
+                Some(mine) => self.uses(mine, &theirs.record, dry_run, report),
+                None if dry_run => {
+                    report.new_versions += 1;
+                    Ok(())
+                }
+                None => self.version(listed, &theirs).map(|()| report.new_versions += 1),
+            });
+            match brought {
+                Err(error) if is_theirs(&error) => {
+                    let what = format!("artifact {}/{}:v{}", self.project, self.theirs.record.name, listed.number);
+                    report.leave_out(what, &error);
+                }
+                brought => brought?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in which runs made and used a version.
+    fn uses(&self, mut mine: Stored<Version>, theirs: &Version, dry_run: bool, report: &mut MergeReport) -> Result<()> {
+        if !take_uses(&mut mine.record, theirs) {
+            return Ok(());
+        }
+        report.updated_artifacts += 1;
+        if dry_run {
+            return Ok(());
+        }
+        self.into.inner.write(None, |tx| {
+            let Some(mut mine) = records::find_version(tx, tx.keyring, mine.object)? else { return Ok(()) };
+            take_uses(&mut mine.record, theirs);
+            records::store_version(tx, &mine).map(drop)
+        })
+    }
+
+    /// Puts the content of a version into this workspace and lists it, under the next number if its own is taken.
+    fn version(&self, listed: &VersionRef, theirs: &Stored<Version>) -> Result<()> {
+        let inner = &*self.into.inner;
+        let pool = inner.write(None, |tx| {
+            let project = self.project_here(tx)?;
+            self.artifact_here(tx, project)?;
+            Pool::find_or_make(tx, project, Class::Artifacts)
+        })?;
+        let options = PutOptions { bytes_total: theirs.record.bytes, ..PutOptions::default() };
+        for _ in 0..PUTS_MAX {
+            let sources = Files::of(self.other, ObjectId(self.theirs.record.project), theirs)?;
+            let put = blob::put(inner, &pool, &mut { sources }, None, options)?;
+            if put.files != theirs.record.files || put.bytes != theirs.record.bytes {
+                return Err(Error::damaged(format!("version v{}: its manifest is not whole", theirs.record.number)));
+            }
+            let entered = inner.write(None, |tx| {
+                if put.commit(tx, &pool)? == Entered::Stale {
+                    return Ok(false);
+                }
+                let mut artifact = self.artifact_here(tx, pool.project)?;
+                let taken = artifact.record.versions.iter().any(|known| known.number == listed.number)
+                    || (listed.number < artifact.record.next_version && artifact.object != self.theirs.object);
+                let number = if taken { artifact.record.next_version } else { listed.number };
+                records::draw_key(tx, pool.project, theirs.object, Purpose::Version)?;
+                let record = Version {
+                    artifact: artifact.object.0,
+                    number,
+                    digest: put.digest,
+                    parts: put.manifest.firsts.clone(),
+                    ..theirs.record.clone()
+                };
+                let key = records::store_version(tx, &Stored { object: theirs.object, record })?;
+                put_manifest(tx, &key, theirs.object, 0, &put.manifest.parts)?;
+                let record = &mut artifact.record;
+                record.next_version = record.next_version.max(number.saturating_add(1));
+                record.versions.push(VersionRef { number, ..*listed });
+                record.versions.sort_by_key(|known| known.number);
+                records::store_artifact(tx, &artifact)?;
+                Ok(true)
+            })?;
+            put.committed(&pool);
+            if entered {
+                return Ok(());
+            }
+        }
+        let message = format!("artifact {}: what it shares is being removed all the time", self.theirs.record.name);
+        Err(Error::new(ErrorKind::Busy, message))
+    }
+
+    /// Takes in aliases and, of a collection, links. Each that is here already is known by object id and clock.
+    fn lists(&self, dry_run: bool, is_counted: bool, report: &mut MergeReport) -> Result<()> {
+        let plan = |tx: &crate::db::ReadTx<'_>, keyring: &crate::keys::Keyring| {
+            let is_here = |object| records::find_version(tx, keyring, object).map(|found| found.is_some());
+            let mut wanted = self.theirs.record.clone();
+            let mut kept = Vec::new();
+            for listed in &wanted.versions {
+                kept.extend(is_here(ObjectId(listed.version))?.then_some(*listed));
+            }
+            wanted.versions = kept;
+            let mut kept = Vec::new();
+            for set in &wanted.aliases {
+                let here = set.version == [0; 16] || is_here(ObjectId(set.version))?;
+                kept.extend(here.then(|| set.clone()));
+            }
+            wanted.aliases = kept;
+            Ok(wanted)
+        };
+        let wanted = self.into.inner.read(plan)?;
+        let mine = self.into.inner.read(|tx, keyring| {
+            let names = super::project_names(tx, keyring)?;
+            let project = names.iter().find(|(_, name)| *name == self.project).map(|(object, _)| *object);
+            project.map_or(Ok(None), |project| records::artifact(tx, keyring, project, &self.theirs.record.name))
+        })?;
+        let Some(mut now) = mine.clone().or_else(|| self.theirs.record.collection.then(|| self.fresh())) else {
+            return Ok(());
+        };
+        self.is_alike(&now.record)?;
+        let links = take_lists(&mut now.record, &wanted);
+        if mine.as_ref().is_some_and(|mine| mine.record == now.record) || (mine.is_none() && links == 0) {
+            return Ok(());
+        }
+        report.new_versions += links;
+        report.updated_artifacts += u64::from(links == 0 && !is_counted);
+        if dry_run {
+            return Ok(());
+        }
+        self.into.inner.write(None, |tx| {
+            let project = self.project_here(tx)?;
+            let mut mine = self.artifact_here(tx, project)?;
+            take_lists(&mut mine.record, &wanted);
+            if let Some(clock) = wanted.aliases.iter().map(|set| set.clock).max() {
+                tx.witness_clock(clock);
+            }
+            records::store_artifact(tx, &mine)
+        })
+    }
+
+    fn project_here(&self, tx: &mut WriteTx<'_>) -> Result<ObjectId> {
+        ensure_project(tx, self.project, ObjectId(self.theirs.record.project), self.theirs.record.created)
+    }
+
+    fn fresh(&self) -> Stored<Artifact> {
+        let (versions, aliases, next_version) = (Vec::new(), Vec::new(), 0);
+        let next_version = if self.theirs.record.collection { next_version } else { self.theirs.record.next_version };
+        let record = Artifact { versions, aliases, next_version, ..self.theirs.record.clone() };
+        Stored { object: self.theirs.object, record }
+    }
+
+    /// Finds the artifact of this name, or makes it.
+    fn artifact_here(&self, tx: &mut WriteTx<'_>, project: ObjectId) -> Result<Stored<Artifact>> {
+        if let Some(found) = records::artifact(tx, tx.keyring, project, &self.theirs.record.name)? {
+            self.is_alike(&found.record)?;
+            return Ok(found);
+        }
+        let mut made = self.fresh();
+        made.record.project = project.0;
+        records::draw_key(tx, project, made.object, Purpose::Artifact)?;
+        records::store_artifact(tx, &made)?;
+        Ok(made)
+    }
+
+    fn is_alike(&self, mine: &Artifact) -> Result<()> {
+        let theirs = &self.theirs.record;
+        if mine.collection == theirs.collection && mine.kind == theirs.kind {
+            return Ok(());
+        }
+        let kind = |artifact: &Artifact| match artifact.collection {
+            true => format!("a collection of type {:?}", artifact.kind),
+            false => format!("of type {:?}", artifact.kind),
+        };
+        Err(Error::invalid(format!("it is {} there, and {} here", kind(theirs), kind(mine))))
+    }
+}
+
+/// Takes in who made and used a version; returns whether that changed anything.
+fn take_uses(mine: &mut Version, theirs: &Version) -> bool {
+    let mut changed = false;
+    for user in &theirs.used_by {
+        if mine.used_by.iter().all(|known| known.0 != user.0) {
+            mine.used_by.push(*user);
+            changed = true;
+        }
+    }
+    for run in records::made_again_by(theirs) {
+        changed |= records::make_again(mine, ObjectId(run));
+    }
+    changed
+}
+
+/// Takes in links and aliases; returns how many links are new.
+fn take_lists(mine: &mut Artifact, theirs: &Artifact) -> u64 {
+    let mut links = 0;
+    for listed in theirs.versions.iter().filter(|_| theirs.collection) {
+        if mine.versions.iter().all(|known| known.version != listed.version) {
+            let taken = mine.versions.iter().any(|known| known.number == listed.number);
+            let number = if taken { mine.next_version } else { listed.number };
+            mine.versions.push(VersionRef { number, ..*listed });
+            mine.next_version = mine.next_version.max(number.saturating_add(1));
+            links += 1;
+        }
+    }
+    mine.versions.sort_by_key(|known| known.number);
+    for set in &theirs.aliases {
+        if !mine.aliases.contains(set) {
+            mine.aliases.push(set.clone());
+        }
+    }
+    mine.aliases.sort_by_key(|set| set.clock);
+    links
+}
+
+/// The files of a version as sources, in the order of its manifest.
+struct Files<'a> {
+    other: &'a Workspace,
+    pool: Option<Arc<Pool>>,
+    entries: std::iter::Peekable<ManifestReader<'a>>,
+}
+
+impl<'a> Files<'a> {
+    fn of(other: &'a Workspace, project: ObjectId, version: &Stored<Version>) -> Result<Files<'a>> {
+        let pool = other.inner.read(|tx, keyring| Pool::find(tx, keyring, project, Class::Artifacts))?;
+        let parts = version.record.parts.len() as u64;
+        let entries = ManifestReader::new(&other.inner, version.object, 0..parts).peekable();
+        Ok(Files { other, pool: pool.map(Arc::new), entries })
+    }
+
+    fn source(&mut self, ReadEntry { entry, packs }: ReadEntry) -> Result<Source> {
+        let what = match entry.content {
+            Content::File(file) => {
+                let missing = || Error::damaged("the key of its files is missing");
+                let pool = self.pool.as_ref().ok_or_else(missing)?;
+                let mut stored = StoredFile::new(&self.other.inner, pool, &file, &packs);
+                // It goes on in the next parts.
+                let goes_on = |next: &Result<ReadEntry>| next.as_ref().is_ok_and(|next| next.entry.path == entry.path);
+                while let Some(more) = self.entries.next_if(goes_on) {
+                    let more = more?;
+                    if let Content::File(file) = &more.entry.content {
+                        stored.add(file, &more.packs);
+                    }
+                }
+                What::Stored(stored)
+            }
+            Content::Link(target) => What::Link(target),
+            Content::Directory => What::Directory,
+            Content::Reference(reference) => What::Reference(reference),
+        };
+        Ok(Source { path: entry.path, what, extra: entry.extra })
+    }
+}
+
+impl Iterator for Files<'_> {
+    type Item = Result<Source>;
+
+    fn next(&mut self) -> Option<Result<Source>> {
+        let entry = self.entries.next()?;
+        Some(entry.and_then(|entry| self.source(entry)))
+    }
+}

@@ -1,0 +1,78 @@
+//! Code and media of runs: read from the packs of the other workspace, and put into packs of this one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use runcellar_format::ObjectId;
+use runcellar_format::record::Content;
+use runcellar_format::seal::Kind;
+
+use crate::blob::{Class, Pool, ReadEntry, Source, StoredFile, What, add_to_run, files_of_run, path_order};
+use crate::db::ObjectKey;
+use crate::ingest::data::RunData;
+use crate::{Error, Result, Workspace};
+
+/// Bytes that are put at once: as many stand in a manifest that is written whole.
+const BYTES_AT_ONCE: u64 = 256 << 20;
+
+/// Brings in the files of a run and class that are not here; returns how many that were.
+pub(super) fn bring(into: &Workspace, other: &Workspace, run: ObjectId, class: Class) -> Result<u64> {
+    let theirs = files_of_run(&other.inner, run, class)?;
+    if theirs.is_empty() {
+        return Ok(0);
+    }
+    let mine = files_of_run(&into.inner, run, class)?;
+    let known: HashSet<&[u8]> = mine.iter().map(|file| file.entry.path.as_slice()).collect();
+    let new = theirs.into_iter().filter(|file| !known.contains(file.entry.path.as_slice()));
+    let pool = other.inner.read(|tx, keyring| {
+        let row = tx.object(ObjectKey::new(Kind::Run, run, 0))?;
+        let row = row.ok_or_else(|| Error::damaged(format!("run {run}: its record is missing")))?;
+        let project = ObjectId(RunData::without_series(tx, keyring, &row)?.record.project);
+        Pool::find(tx, keyring, project, class)
+    });
+    let pool = pool?.ok_or_else(|| Error::damaged(format!("run {run}: the key of its {} is missing", class.name())))?;
+    let sources = sources(other, &Arc::new(pool), new);
+    let count = sources.len() as u64;
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for (source, len) in sources {
+        batch.push(source);
+        bytes += len;
+        if bytes >= BYTES_AT_ONCE {
+            add_to_run(&into.inner, run, class, &std::mem::take(&mut batch))?;
+            bytes = 0;
+        }
+    }
+    if !batch.is_empty() {
+        add_to_run(&into.inner, run, class, &batch)?;
+    }
+    Ok(count)
+}
+
+/// Makes sources of what a manifest lists, in its order, each with its length. Of a path that stands twice the later counts.
+fn sources(other: &Workspace, pool: &Arc<Pool>, files: impl Iterator<Item = ReadEntry>) -> Vec<(Source, u64)> {
+    let mut all: HashMap<Vec<u8>, (Source, u64)> = HashMap::new();
+    for ReadEntry { entry, packs } in files {
+        let path = entry.path.clone();
+        let (what, len) = match entry.content {
+            Content::File(file) => {
+                // A file that goes on in another part.
+                if file.offset > 0
+                    && let Some((Source { what: What::Stored(known), .. }, _)) = all.get_mut(&path)
+                {
+                    known.add(&file, &packs);
+                    continue;
+                }
+                let size = file.size;
+                (What::Stored(StoredFile::new(&other.inner, pool, &file, &packs)), size)
+            }
+            Content::Link(target) => (What::Link(target), 0),
+            Content::Directory => (What::Directory, 0),
+            Content::Reference(reference) => (What::Reference(reference), 0),
+        };
+        all.insert(path, (Source { path: entry.path, what, extra: entry.extra }, len));
+    }
+    let mut all: Vec<(Source, u64)> = all.into_values().collect();
+    all.sort_by(|(one, _), (other, _)| path_order(&one.path, &other.path));
+    all
+}

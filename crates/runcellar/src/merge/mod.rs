@@ -1,0 +1,201 @@
+//! Merging: the runs, media, code and artifacts of another workspace come into this one.
+//!
+//! Object ids stay what they are, so that what came in before is known again: whatever is here already, as far as it is
+//! there, is left alone, and a merge that was cut off goes on where it ended. Keys are drawn anew, and every row is sealed
+//! anew under them, as its place names the workspace. What is merged how: docs/ARCHITECTURE.md, "Merging".
+
+mod fields;
+mod files;
+mod rows;
+mod run;
+mod tails;
+
+use std::collections::{HashMap, HashSet};
+
+use runcellar_format::ObjectId;
+use runcellar_format::seal::Kind;
+
+use crate::blob::Class;
+use crate::ingest::data::RunData;
+use crate::query::tail::OpenJournals;
+use crate::{Error, ErrorKind, Result, Workspace, artifacts};
+use run::Outcome;
+
+/// What is merged.
+#[derive(Debug, Clone, Default)]
+pub struct MergeOptions {
+    /// Only what belongs to these projects; all if none is named.
+    pub projects: Vec<String>,
+    /// Say what would come in, and change nothing.
+    pub dry_run: bool,
+}
+
+/// Something that did not come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What: `run a-run`, `artifact p/model:v3`, `journal ..`.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// True if it is damaged; false if it is whole, and stays out for another reason.
+    pub damaged: bool,
+}
+
+/// What [`Workspace::merge`] did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MergeReport {
+    /// Runs that were not here.
+    pub new_runs: u64,
+    /// Runs that went on there, or were described anew.
+    pub updated_runs: u64,
+    /// Runs that are here as they are there.
+    pub unchanged_runs: u64,
+    /// Versions and links of artifacts that were not here.
+    pub new_versions: u64,
+    /// Artifacts whose aliases or uses were changed there.
+    pub updated_artifacts: u64,
+    /// Files of runs that were not here: code and media.
+    pub new_files: u64,
+    /// Runs that have another id here, as theirs is that of another run: (id there, id here).
+    pub renamed: Vec<(String, String)>,
+    /// What did not come in.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl MergeReport {
+    /// Returns true if nothing was to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let changes = [self.new_runs, self.updated_runs, self.new_versions, self.updated_artifacts, self.new_files];
+        changes.iter().all(|count| *count == 0)
+    }
+
+    pub(crate) fn leave_out(&mut self, what: String, error: &Error) {
+        let damaged = error.kind() == ErrorKind::Damaged;
+        self.left_out.push(LeftOut { what, why: error.to_string(), damaged });
+    }
+}
+
+impl Workspace {
+    /// Brings in what another workspace has, which is only read. Whatever came in before is known again, so that a
+    /// second merge changes nothing, and a later one brings what is new.
+    ///
+    /// Damage in `other` is named in the report and costs what it hurts; the rest comes in. What is committed when this is
+    /// killed is whole; the next call goes on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] if `other` is this workspace, [`ErrorKind::NotFound`] if a project that is named is not
+    /// there, [`ErrorKind::ReadOnly`] if this one cannot be written or is full.
+    pub fn merge(&self, other: &Workspace, options: &MergeOptions) -> Result<MergeReport> {
+        merge(self, other, options)
+    }
+}
+
+/// What is merged into what.
+struct Merge<'a> {
+    into: &'a Workspace,
+    other: &'a Workspace,
+    /// Names of the other's projects that are merged.
+    projects: HashMap<ObjectId, String>,
+    report: MergeReport,
+}
+
+fn merge(into: &Workspace, other: &Workspace, options: &MergeOptions) -> Result<MergeReport> {
+    let file = |workspace: &Workspace| workspace.inner.io.identity(&workspace.path().join(crate::db::FILE_NAME));
+    if matches!((file(into), file(other)), (Ok(one), Ok(two)) if one == two) {
+        return Err(Error::invalid(format!("{}: it is the workspace itself", other.path().display())));
+    }
+    if !options.dry_run {
+        into.inner.refuse_if_only_read()?;
+    }
+    // Before the database is read: what is ingested meanwhile is then there.
+    let journals = OpenJournals::open(&other.inner)?;
+    let projects = projects_of(other, options)?;
+    let mut merge = Merge { into, other, projects, report: MergeReport::default() };
+    let runs = merge.runs(options.dry_run)?;
+    if !options.dry_run {
+        tails::bring(&mut merge, journals, &runs)?;
+        merge.files(&runs)?;
+    }
+    let mut report = merge.report;
+    artifacts::merge(into, other, &merge.projects, options.dry_run, &mut report)?;
+    into.inner.flush_mirror();
+    Ok(report)
+}
+
+fn projects_of(other: &Workspace, options: &MergeOptions) -> Result<HashMap<ObjectId, String>> {
+    let mut projects = other.inner.read(artifacts::project_names)?;
+    let wanted: HashSet<&str> = options.projects.iter().map(String::as_str).collect();
+    if let Some(missing) = wanted.iter().find(|name| !projects.values().any(|known| known == *name)) {
+        return Err(Error::new(ErrorKind::NotFound, format!("no project {missing} in {}", other.path().display())));
+    }
+    projects.retain(|_, name| wanted.is_empty() || wanted.contains(name.as_str()));
+    Ok(projects)
+}
+
+impl Merge<'_> {
+    /// Brings in what the database has of runs, each in a transaction of its own; returns the runs that are here now.
+    fn runs(&mut self, dry_run: bool) -> Result<HashSet<ObjectId>> {
+        let objects = self.other.inner.read(|tx, _| tx.object_ids(Kind::Run))?;
+        let (mut here, total) = (HashSet::new(), objects.len() as u64);
+        for (done, object) in (0..).zip(objects) {
+            self.into.inner.monitor.progress("runs", done, total);
+            match self.run(object, dry_run) {
+                Ok(Some(Outcome::New { renamed })) => {
+                    self.report.new_runs += 1;
+                    self.report.renamed.extend(renamed);
+                }
+                Ok(Some(Outcome::Updated)) => self.report.updated_runs += 1,
+                Ok(Some(Outcome::Same)) => self.report.unchanged_runs += 1,
+                Ok(Some(Outcome::Diverged { id })) => {
+                    let why = "both workspaces went on with it: it stays as it is here".to_owned();
+                    self.report.left_out.push(LeftOut { what: format!("run {id}"), why, damaged: false });
+                }
+                Ok(None) => continue,
+                Err(error) if is_theirs(&error) => {
+                    self.report.leave_out(format!("run {object}"), &error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            here.insert(object);
+        }
+        Ok(here)
+    }
+
+    /// Brings in one run; none if it is not to be.
+    fn run(&self, object: ObjectId, dry_run: bool) -> Result<Option<Outcome>> {
+        self.other.inner.read(|from, from_keys| {
+            let Some(theirs) = RunData::load(from, from_keys, object)? else { return Ok(None) };
+            let Some(project) = self.projects.get(&ObjectId(theirs.record.project)) else { return Ok(None) };
+            let bring = run::Bring { from, from_keys, theirs: &theirs, project };
+            let planned = self.into.inner.read(|tx, keyring| bring.compare(tx, keyring))?;
+            match planned {
+                None => Ok(None),
+                Some(standing) if dry_run || !standing.is_work() => Ok(Some(standing.outcome(&theirs.record.id))),
+                Some(_) => self.into.inner.write(None, |tx| bring.apply(tx)),
+            }
+        })
+    }
+
+    /// Brings in code and media of runs.
+    fn files(&mut self, runs: &HashSet<ObjectId>) -> Result<()> {
+        for object in runs {
+            for class in [Class::Code, Class::Media] {
+                match files::bring(self.into, self.other, *object, class) {
+                    Ok(count) => self.report.new_files += count,
+                    Err(error) if is_theirs(&error) => {
+                        self.report.leave_out(format!("{} of run {object}", class.name()), &error);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether an error is about what was read, so that the rest can come in.
+pub(crate) fn is_theirs(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NewerFormat)
+}
