@@ -25,7 +25,8 @@ fn a_backup_says_what_it_copied_and_that_the_key_is_not_in_it() {
     assert!(home.ok(["ls", "--workspace", "copy"]).contains("a-run"));
     assert!(home.ok(["check", "--read-data", "--workspace", "copy"]).starts_with("ok"));
     let refused = home.fails(8, ["note", "a-run", "text", "--workspace", "copy"]);
-    assert_eq!(refused, ["runcellar: copy: it is a backup, which is only read; restore-from makes a workspace of it"]);
+    let why = "it is a backup, which is only read; restore-from makes a workspace of it";
+    assert_eq!(refused, [format!("runcellar: {}: {why}", home.text("copy"))]);
 }
 
 #[test]
@@ -39,7 +40,8 @@ fn what_is_no_backup_is_refused_by_both() {
     assert_eq!(home.fails(3, ["restore-from", "full", "new"]), ["runcellar: no backup at full"]);
     home.ok(["backup", "copy"]);
     let occupied = home.fails(1, ["restore-from", "copy", "full"]);
-    assert_eq!(occupied, ["runcellar: full: the folder is not empty, and no backup of this workspace"]);
+    let why = "the folder is not empty, and no backup of this workspace";
+    assert_eq!(occupied, [format!("runcellar: {}: {why}", home.text("full"))]);
     assert_eq!(
         home.fails(1, ["restore-from", "copy"]),
         [format!("runcellar: {}: a workspace is there", home.text("w"))]
@@ -60,7 +62,7 @@ fn a_restored_workspace_has_what_the_backup_has_and_damage_is_exit_5() {
     let home = home();
     home.ok(["backup", "copy"]);
     let restored = home.json(["restore-from", "copy", "new"]);
-    assert_eq!((&restored["ok"], &restored["workspace"]), (&true.into(), &"new".into()));
+    assert_eq!((&restored["ok"], &restored["workspace"]), (&true.into(), &home.text("new").into()));
     assert_eq!(home.json(["ls", "--workspace", "new"]), home.json(["ls"]));
 
     std::fs::write(home.path("file"), vec![7; 300_000]).expect("writes");

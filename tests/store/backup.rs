@@ -98,6 +98,17 @@ pub(crate) fn logs_until_killed(place: &Place, id: &str) {
     }
 }
 
+/// Writers at work, which a failed test does not leave behind.
+struct Writers(Vec<std::process::Child>);
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill().and_then(|()| child.wait());
+        }
+    }
+}
+
 /// Writers log, change files and ingest all the time; each row that was acknowledged before the call is in the copy, and
 /// no row before it is missing.
 #[test]
@@ -105,10 +116,10 @@ fn a_backup_taken_while_writers_log_is_whole_and_has_every_acknowledged_row() {
     let place = Place::new();
     put(&place.open(), place.root(), "weights", 1);
     let writers: Vec<String> = (0..8).map(|number| format!("writer-{number}")).collect();
-    let mut children: Vec<_> = writers.iter().map(|id| start("logs_until_killed", &place, id)).collect();
+    let mut children = Writers(writers.iter().map(|id| start("logs_until_killed", &place, id)).collect());
     let counters: Vec<Counter> = writers.iter().map(|id| Counter::open(&place.root().join(id))).collect();
     for round in 1..=3 {
-        for (counter, child) in counters.iter().zip(&mut children) {
+        for (counter, child) in counters.iter().zip(&mut children.0) {
             counter.wait_for(round * 400, child);
         }
         let acknowledged: Vec<u64> = counters.iter().map(Counter::get).collect();
@@ -119,7 +130,7 @@ fn a_backup_taken_while_writers_log_is_whole_and_has_every_acknowledged_row() {
             assert!(found >= *least, "round {round}: {id} has {found} rows of {least}");
         }
     }
-    children.into_iter().for_each(kill);
+    std::mem::take(&mut children.0).into_iter().for_each(kill);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use runcellar_format::WriterId;
 use runcellar_format::block::Level;
+use runcellar_format::record::Start;
 
 use super::batch::Batch;
 use super::prepare;
@@ -62,6 +63,12 @@ impl Intake {
     /// Goes on after an error, from what the database has.
     pub(crate) fn restart(&mut self, progress: Progress) {
         *self = Intake { owes_best: self.owes_best, ..Intake::after(self.batch.writer, progress) };
+    }
+
+    /// Takes this for the start record of the writer, whatever its files say: it comes from another workspace, where the run
+    /// may have another id.
+    pub(crate) fn begin_as(&mut self, start: Start) {
+        self.batch.start = Some(Box::new(start));
     }
 
     /// Returns what the database had before the batch at hand.

@@ -91,12 +91,16 @@ impl Workspace {
     }
 }
 
+/// Whether a run was made or changed.
+type Touched = bool;
+
 /// What is merged into what.
 struct Merge<'a> {
     into: &'a Workspace,
     other: &'a Workspace,
     /// Names of the other's projects that are merged.
     projects: HashMap<ObjectId, String>,
+    options: &'a MergeOptions,
     report: MergeReport,
 }
 
@@ -111,10 +115,10 @@ fn merge(into: &Workspace, other: &Workspace, options: &MergeOptions) -> Result<
     // Before the database is read: what is ingested meanwhile is then there.
     let journals = OpenJournals::open(&other.inner)?;
     let projects = projects_of(other, options)?;
-    let mut merge = Merge { into, other, projects, report: MergeReport::default() };
-    let runs = merge.runs(options.dry_run)?;
+    let mut merge = Merge { into, other, projects, options, report: MergeReport::default() };
+    let mut runs = merge.runs(options.dry_run)?;
     if !options.dry_run {
-        tails::bring(&mut merge, journals, &runs)?;
+        tails::bring(&mut merge, journals, &mut runs)?;
         merge.files(&runs)?;
     }
     let mut report = merge.report;
@@ -135,18 +139,22 @@ fn projects_of(other: &Workspace, options: &MergeOptions) -> Result<HashMap<Obje
 
 impl Merge<'_> {
     /// Brings in what the database has of runs, each in a transaction of its own; returns the runs that are here now.
-    fn runs(&mut self, dry_run: bool) -> Result<HashSet<ObjectId>> {
+    fn runs(&mut self, dry_run: bool) -> Result<HashMap<ObjectId, Touched>> {
         let objects = self.other.inner.read(|tx, _| tx.object_ids(Kind::Run))?;
-        let (mut here, total) = (HashSet::new(), objects.len() as u64);
+        let (mut here, total) = (HashMap::new(), objects.len() as u64);
         for (done, object) in (0..).zip(objects) {
             self.into.inner.monitor.progress("runs", done, total);
+            let mut touched = true;
             match self.run(object, dry_run) {
                 Ok(Some(Outcome::New { renamed })) => {
                     self.report.new_runs += 1;
                     self.report.renamed.extend(renamed);
                 }
                 Ok(Some(Outcome::Updated)) => self.report.updated_runs += 1,
-                Ok(Some(Outcome::Same)) => self.report.unchanged_runs += 1,
+                Ok(Some(Outcome::Same)) => {
+                    self.report.unchanged_runs += 1;
+                    touched = false;
+                }
                 Ok(Some(Outcome::Diverged { id })) => {
                     let why = "both workspaces went on with it: it stays as it is here".to_owned();
                     self.report.left_out.push(LeftOut { what: format!("run {id}"), why, damaged: false });
@@ -158,7 +166,7 @@ impl Merge<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            here.insert(object);
+            here.insert(object, touched);
         }
         Ok(here)
     }
@@ -179,8 +187,8 @@ impl Merge<'_> {
     }
 
     /// Brings in code and media of runs.
-    fn files(&mut self, runs: &HashSet<ObjectId>) -> Result<()> {
-        for object in runs {
+    fn files(&mut self, runs: &HashMap<ObjectId, Touched>) -> Result<()> {
+        for object in runs.keys() {
             for class in [Class::Code, Class::Media] {
                 match files::bring(self.into, self.other, *object, class) {
                     Ok(count) => self.report.new_files += count,

@@ -135,7 +135,7 @@ impl Bring<'_, '_> {
     fn make(&self, to: &mut WriteTx<'_>) -> Result<Option<(String, String)>> {
         let mut record = self.theirs.record.clone();
         fields::end_all(&mut record);
-        let id = free_id(to, &record.id, self.theirs.object)?;
+        let id = free_id(to, to.keyring, &record.id, self.theirs.object)?;
         let renamed = (id != record.id).then(|| (std::mem::replace(&mut record.id, id.clone()), id));
         let start = Start {
             run: self.theirs.object.0,
@@ -161,8 +161,8 @@ fn is_same(one: &RunRecord, other: &RunRecord) -> Result<bool> {
 ///
 /// Two runs of two workspaces that have one id are two runs: who gave them that id gave it twice. (Devices of one workspace
 /// mean one run by it; their lookup tags are equal, and they are joined where they meet.)
-pub(super) fn free_id(to: &WriteTx<'_>, id: &str, object: ObjectId) -> Result<String> {
-    let tag = store::run_tag(to, id)?;
+pub(super) fn free_id(to: &ReadTx<'_>, keys: &Keyring, id: &str, object: ObjectId) -> Result<String> {
+    let tag = store::tag_of(to, keys, Kind::Run, id)?;
     if to.object_by_tag(Kind::Run, &tag)?.is_none_or(|row| row.key.id == object) {
         return Ok(id.to_owned());
     }

@@ -1,24 +1,28 @@
 //! Rows that stand in journals of the other workspace still: they are ingested here, and stay there.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use runcellar_format::record::{RunState, Start, WriterRow};
 use runcellar_format::seal::Kind;
 use runcellar_format::{ObjectId, WriterId};
 
-use super::{LeftOut, Merge, is_theirs, run};
+use super::{LeftOut, Merge, Touched, is_theirs, run};
 use crate::db::{ObjectKey, ReadTx};
 use crate::ingest::batch::Batch;
 use crate::ingest::data::RunData;
 use crate::ingest::progress::Progress;
 use crate::ingest::reader::{JournalFile, JournalReader};
-use crate::ingest::{Extent, Intake, Pace, fold, store};
+use crate::ingest::{Extent, Intake, Pace, store};
 use crate::keys::Keyring;
 use crate::query::tail::{OpenJournals, run_of};
 use crate::{Error, Result};
 
 /// Brings in what the journals have beyond the database; `runs` are those of its runs that are here.
-pub(super) fn bring(merge: &mut Merge<'_>, journals: OpenJournals, runs: &HashSet<ObjectId>) -> Result<()> {
+pub(super) fn bring(
+    merge: &mut Merge<'_>,
+    journals: OpenJournals,
+    runs: &mut HashMap<ObjectId, Touched>,
+) -> Result<()> {
     let mut writers: Vec<Vec<JournalFile>> = Vec::new();
     for file in journals.into_files() {
         match writers.last_mut() {
@@ -29,8 +33,7 @@ pub(super) fn bring(merge: &mut Merge<'_>, journals: OpenJournals, runs: &HashSe
     for files in writers {
         let (journal, writer) = (files[0].header.journal, files[0].header.writer);
         match bring_writer(merge, writer, files, runs) {
-            Ok(Some(made)) => merge.report.new_runs += u64::from(made),
-            Ok(None) => {}
+            Ok(()) => {}
             Err(error) if is_theirs(&error) => merge.report.leave_out(format!("journal {journal}"), &error),
             Err(error) => return Err(error),
         }
@@ -38,13 +41,13 @@ pub(super) fn bring(merge: &mut Merge<'_>, journals: OpenJournals, runs: &HashSe
     Ok(())
 }
 
-/// Brings in what the journals of one writer have; returns whether that made a run, or none if they are not to come in.
+/// Brings in what the journals of one writer have.
 fn bring_writer(
     merge: &mut Merge<'_>,
     writer: WriterId,
     files: Vec<JournalFile>,
-    runs: &HashSet<ObjectId>,
-) -> Result<Option<bool>> {
+    runs: &mut HashMap<ObjectId, Touched>,
+) -> Result<()> {
     let (into, other) = (merge.into, merge.other);
     let opened = other.inner.read(|tx, keyring| {
         let known = store::writer_row(tx, keyring, writer)?.map(|row| ObjectId(row.run));
@@ -52,7 +55,7 @@ fn bring_writer(
         Ok((known, readers))
     });
     let (known, mut readers) = opened?;
-    let Some(start) = start_of(writer, &mut readers)? else { return Ok(None) };
+    let Some(start) = start_of(writer, &mut readers)? else { return Ok(()) };
     let (object, is_known) = match known {
         Some(object) => (object, true),
         None => other.inner.read(|tx, keyring| {
@@ -62,20 +65,29 @@ fn bring_writer(
     };
     // One that the database has is here, is not wanted, or was left out.
     let wanted = match is_known {
-        true => runs.contains(&object),
-        false => merge.projects.values().any(|name| *name == start.project_name),
+        true => runs.contains_key(&object),
+        false => merge.options.projects.is_empty() || merge.options.projects.contains(&start.project_name),
     };
     if !wanted {
-        return Ok(None);
+        return Ok(());
     }
-    let progress = into.inner.read(|tx, keyring| store::progress_of(tx, keyring, writer))?;
-    let made = match progress == Progress::default() {
-        true => register(merge, writer, object, &start)?,
-        false => false,
-    };
-    let progress = into.inner.read(|tx, keyring| store::progress_of(tx, keyring, writer))?;
     let writing = into.inner.writing(None)?;
-    let mut intake = Intake::after(writer, progress);
+    let known_here = writing.read(|tx, keyring| store::writer_row(tx, keyring, writer))?;
+    let mut made = false;
+    let mut intake = Intake::after(writer, known_here.as_ref().map_or_else(Progress::default, Progress::of));
+    if known_here.is_none() {
+        // The run goes by its id here, and is made with the first rows that are stored.
+        let there = writing.read(|tx, keyring| {
+            tx.object(ObjectKey::new(Kind::Run, object, 0))?
+                .map_or(Ok(None), |row| RunData::without_series(tx, keyring, &row).map(|data| Some(data.record.id)))
+        })?;
+        made = there.is_none();
+        let run_id = match there {
+            Some(id) => id,
+            None => writing.read(|tx, keyring| run::free_id(tx, keyring, &start.run_id, object))?,
+        };
+        intake.begin_as(Start { run: object.0, run_id, ..(*start).clone() });
+    }
     for reader in &mut readers {
         intake.next_file();
         intake.ingest(&writing, reader, Extent::All, Pace::Recovering)?;
@@ -85,11 +97,25 @@ fn bring_writer(
             merge.report.left_out.push(LeftOut { what, why, damaged: true });
         }
     }
-    if !intake.is_empty() || writing.read(|tx, keyring| seems_at_work(tx, keyring, object, writer))? {
+    if !intake.is_empty()
+        || known_here.is_none()
+        || writing.read(|tx, keyring| seems_at_work(tx, keyring, object, writer))?
+    {
         intake.store(&writing, None, true)?;
     }
+    let reached = |row: Option<WriterRow>| row.map(|row| (row.sequence, row.closed));
+    let advanced = reached(writing.read(|tx, keyring| store::writer_row(tx, keyring, writer))?) != reached(known_here);
     writing.publish()?;
-    Ok(Some(made))
+    let report = &mut merge.report;
+    match (made, runs.insert(object, advanced || made)) {
+        (true, _) => report.new_runs += 1,
+        (false, Some(false)) if advanced => {
+            (report.updated_runs, report.unchanged_runs) = (report.updated_runs + 1, report.unchanged_runs - 1);
+        }
+        (false, Some(true)) => drop(runs.insert(object, true)),
+        (false, _) => {}
+    }
+    Ok(())
 }
 
 /// Reads the first record of a writer's journals; their readers begin anew afterwards.
@@ -106,28 +132,6 @@ fn start_of(writer: WriterId, readers: &mut [JournalReader]) -> Result<Option<Bo
         }
     }
     Ok(None)
-}
-
-/// Makes a writer known here, and its run if it is not; returns whether it made that.
-fn register(merge: &Merge<'_>, writer: WriterId, object: ObjectId, start: &Start) -> Result<bool> {
-    merge.into.inner.write(None, |tx| {
-        if store::writer_row(tx, tx.keyring, writer)?.is_some() {
-            return Ok(false);
-        }
-        let (mut data, made) = match tx.object(ObjectKey::new(Kind::Run, object, 0))? {
-            Some(row) => (RunData::without_series(tx, tx.keyring, &row)?, false),
-            None => {
-                let start = Start { run: object.0, run_id: run::free_id(tx, &start.run_id, object)?, ..start.clone() };
-                let record = fold::record_of(&start)?;
-                (store::create_run(tx, &start, record, Vec::new())?, true)
-            }
-        };
-        fold::apply_found_start(&mut data.record, writer, start)?;
-        data.store(tx)?;
-        let row = WriterRow { run: object.0, ..WriterRow::default() };
-        store::put_writer(tx, &*data.key()?, writer, &row)?;
-        Ok(made)
-    })
 }
 
 fn seems_at_work(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId, writer: WriterId) -> Result<bool> {
