@@ -4,7 +4,7 @@
 //! a copied database names only packs that were whole before. Of one writer the later journals come before the earlier
 //! ones, as an earlier one is complete once a later one has rows: so no row is missing between two that are there.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -179,13 +179,25 @@ impl Copy<'_> {
 
     /// Stages the journals that are new or have grown.
     fn journals(&mut self, stage: &Stage<'_>) -> Result<Journals> {
-        let mut listed = Vec::new();
+        // A listing may show a journal that is made meanwhile, and not the one before it. So it is listed twice: what was
+        // before one of the first listing is in the second, or ingested.
+        let first: HashSet<JournalId> = ingest::journal_files(self.inner)?.into_iter().map(|(id, _)| id).collect();
+        let (mut listed, mut last) = (Vec::new(), HashMap::new());
         for (id, path) in ingest::journal_files(self.inner)? {
             let Some(file) = self.open_journal(id, &path)? else { continue };
             // One whose header is not whole, or damaged, is copied as it is.
             let header = JournalFile::open(file).ok().flatten().map(|journal| journal.header);
-            listed.push((header.map(|header| (header.writer, header.first_sequence)), id, path));
+            let place = header.map(|header| (header.writer, header.first_sequence));
+            if let Some((writer, sequence)) = place.filter(|_| first.contains(&id)) {
+                let last = last.entry(writer).or_insert(sequence);
+                *last = sequence.max(*last);
+            }
+            listed.push((place, id, path));
         }
+        listed.retain(|(place, id, _)| match place {
+            Some((writer, sequence)) => last.get(writer).is_some_and(|last| sequence <= last),
+            None => first.contains(id),
+        });
         listed.sort_by_key(|listed| std::cmp::Reverse(listed.0));
         let mut journals = Journals { ids: HashSet::new(), staged: false };
         for (_, id, path) in listed {
