@@ -39,9 +39,9 @@ fn a_newer_format_asks_for_an_upgrade() {
     assert!(lines[0].starts_with("runcellar: cellar.db: format 4 is newer than this build reads"), "{lines:?}");
     let home = Home::with_workspace();
     // After eight bytes of magic stands the version of keyslots.
-    home.edit("keyslots", |bytes| bytes[8] = 2);
+    home.edit("keyslots", |bytes| bytes[8] = 3);
     let lines = home.fails(1, ["ls"]);
-    assert!(lines[0].contains("version 2"), "{lines:?}");
+    assert!(lines[0].contains("version 3"), "{lines:?}");
     assert_eq!(lines[1], "  a later version of runcellar wrote it: upgrade this one");
 }
 

@@ -19,6 +19,7 @@ mod keys;
 mod ls;
 mod pipes;
 mod plot;
+mod purge;
 mod repair;
 mod rm;
 mod secrets;

@@ -334,3 +334,34 @@ fn killed_at_any_write_a_purge_has_not_happened_or_is_completed_by_the_next_open
     }
     assert!(olds > 5 && news > 3, "{olds} {news}");
 }
+
+#[test]
+fn runs_that_rm_hid_are_erased_after_thirty_days_and_retention_hides_what_ended_long_ago() {
+    const DAY_US: i64 = 24 * 3600 * 1_000_000;
+    let place = Place::new();
+    let io = Hooked::new(|_: Call, _: &Path| Fate::Done);
+    let workspace = place.open_with(io.clone(), Arc::new(Heard::default())).expect("opens");
+    ["hidden", "old", "other"].into_iter().for_each(|id| record(&workspace, if id == "other" { "q" } else { "p" }, id));
+    workspace.remove_runs(&[workspace.find_run("hidden").expect("listed")]).expect("hides");
+    workspace.set_setting("retention.days", Some("20")).expect("sets");
+    workspace.set_setting("retention.days:q", Some("0")).expect("sets");
+    let names = |runs: &[runcellar::RunInfo]| runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>();
+    let after = |days: i64| {
+        io.move_wall_clock(days * DAY_US);
+        let expiring = workspace.expiring().expect("looks");
+        let collected = workspace.collect_garbage(runcellar::CollectOptions::default()).expect("collects");
+        assert_eq!((collected.erased, collected.hidden), (expiring.erased.len() as u64, expiring.hidden.len() as u64));
+        (names(&expiring.erased), names(&expiring.hidden))
+    };
+    assert_eq!(after(19), (vec![], vec![]));
+    assert_eq!(after(21), (vec![], vec!["old".to_owned()]));
+    assert_eq!(ids(&workspace), ["other".to_owned()].into());
+    assert_eq!(after(31), (vec!["hidden".to_owned()], vec![]));
+    assert_gone(workspace.find_run("hidden"));
+    assert_run(&workspace, "old");
+    workspace.restore_runs(&[workspace.find_run("old").expect("listed")]).expect("shows it again");
+    workspace.set_setting("retention.days", None).expect("sets");
+    assert_eq!(after(80), (vec![], vec![]));
+    ["old", "other"].into_iter().for_each(|id| assert_run(&workspace, id));
+    assert_whole(&workspace);
+}

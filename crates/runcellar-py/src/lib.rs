@@ -21,6 +21,7 @@ mod media;
 mod memory;
 mod messages;
 mod open;
+mod purge;
 mod run;
 mod series;
 mod stored;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runcellar::artifacts::PutSettings;
-use runcellar::{BackupOptions, Json, Selection};
+use runcellar::{BackupOptions, Json, PurgeOptions, Selection};
 
 use crate::artifact::{Draft, StoredArtifact, Texts};
 use crate::convert::Time;
@@ -17,7 +17,7 @@ use crate::stored::{self, StoredRun};
 use crate::table::{RunRows, RunTable, Source, Table};
 
 /// Returns what names a run: its id, or what a user says.
-fn run_name(run: &Bound<'_, PyAny>) -> Result<String> {
+pub(crate) fn run_name(run: &Bound<'_, PyAny>) -> Result<String> {
     Ok(match run.cast::<StoredRun>() {
         Ok(stored) => stored.get().id(),
         Err(_) => run.extract()?,
@@ -213,6 +213,29 @@ impl Workspace {
         let merge = runcellar::MergeOptions { projects: Texts::list(projects), dry_run };
         let report = self.detached(py, |workspace| workspace.merge(&options.open_to_read(&other)?, &merge))?;
         Ok(crate::backup::merged(py, &report)?)
+    }
+
+    /// Erase runs and artifacts so that older copies cannot give them back, or say what that would do.
+    #[pyo3(signature = (targets, dry_run=false, receipt=None, *, strict=false, recovery_out=None))]
+    fn purge<'py>(
+        &self,
+        py: Python<'py>,
+        targets: &Bound<'py, PyAny>,
+        dry_run: bool,
+        receipt: Option<PathBuf>,
+        strict: bool,
+        recovery_out: Option<PathBuf>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let targets = crate::purge::targets(targets)?;
+        if dry_run {
+            let plan = self.detached(py, |workspace| workspace.plan_purge(&targets))?;
+            return Ok(crate::purge::parsed(py, &plan.to_json())?);
+        }
+        let files = crate::purge::Files::create(receipt, recovery_out)?;
+        let options = PurgeOptions { strict, new_recovery_code: files.takes_code() };
+        let purged = self.detached(py, |workspace| workspace.purge(&targets, options))?;
+        files.finish(&purged)?;
+        Ok(crate::purge::parsed(py, &purged.receipt.to_json())?)
     }
 
     /// Say what takes how much of the disk: by project, by run and by kind.

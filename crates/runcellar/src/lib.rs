@@ -58,7 +58,9 @@ pub use blob::{CollectOptions, Collected, Hurt};
 pub use capture::{CodeFolder, SYSTEM_EVERY, SaveCode, SavedCode, Stream};
 pub use check::{CheckOptions, CheckReport, Checked, Problem, ProblemKind, Severity};
 pub use environment::{DIRECTORY_NAME, Environment, Launch};
-pub use erase::{ItemKind, Opener, PlannedItem, PurgeOptions, PurgePlan, Purged, Receipt, RunClass, Share, Target};
+pub use erase::{
+    Expiring, ItemKind, Opener, PlannedItem, PurgeOptions, PurgePlan, Purged, Receipt, RunClass, Share, Target,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use histogram::Histogram;
 #[doc(hidden)]

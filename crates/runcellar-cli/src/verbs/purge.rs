@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use runcellar::{PurgeOptions, PurgePlan, Purged, Receipt, Target, rfc3339};
+use runcellar::{PurgeOptions, PurgePlan, Purged, Receipt, Target};
 
 use crate::failure::{Code, Failure, listed};
 use crate::files::{NewFile, SecretFile};
@@ -56,61 +56,6 @@ pub(crate) struct Args {
     recovery_out: Option<PathBuf>,
 }
 
-#[derive(serde::Serialize)]
-struct PlanShape<'a> {
-    plan: Vec<ItemShape<'a>>,
-    objects: u64,
-    bytes: u64,
-    shared_chunks: u64,
-    shared_bytes: u64,
-    at_work: &'a [String],
-    aliases: &'a [String],
-    residual_openers: Vec<OpenerShape<'a>>,
-}
-
-#[derive(serde::Serialize)]
-struct ItemShape<'a> {
-    kind: &'a str,
-    id: &'a str,
-    name: &'a str,
-    objects: u64,
-    bytes: u64,
-}
-
-#[derive(serde::Serialize)]
-struct OpenerShape<'a> {
-    kind: &'a str,
-    id: &'a str,
-    since: Option<String>,
-}
-
-impl<'a> PlanShape<'a> {
-    fn of(plan: &'a PurgePlan) -> PlanShape<'a> {
-        let item = |item: &'a runcellar::PlannedItem| ItemShape {
-            kind: item.kind.as_str(),
-            id: &item.id,
-            name: &item.name,
-            objects: item.objects,
-            bytes: item.bytes,
-        };
-        let opener = |opener: &'a runcellar::Opener| OpenerShape {
-            kind: opener.kind,
-            id: &opener.id,
-            since: opener.since.map(rfc3339),
-        };
-        PlanShape {
-            plan: plan.items.iter().map(item).collect(),
-            objects: plan.objects,
-            bytes: plan.bytes,
-            shared_chunks: plan.shared.chunks,
-            shared_bytes: plan.shared.bytes,
-            at_work: &plan.at_work,
-            aliases: &plan.aliases,
-            residual_openers: plan.openers.iter().map(opener).collect(),
-        }
-    }
-}
-
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let workspace = session.open()?;
     let plan = {
@@ -120,7 +65,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let new_code = args.recovery_out.is_some() || output::is_interactive();
     let lines = plan_text(&plan, new_code);
     if args.dry_run {
-        return session.answer(&PlanShape::of(&plan), || lines);
+        return session.answer(&super::receipt::parsed(&plan.to_json())?, || lines);
     }
     output::to_stderr(&lines);
     if !args.yes && !prompt::confirms("erase this for good? [y/N] ") {
@@ -151,7 +96,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
 }
 
 fn answer(session: &Session, receipt: &Receipt) -> Result<(), Failure> {
-    session.answer(&super::receipt::shape(receipt)?, || {
+    session.answer(&super::receipt::parsed(&receipt.to_json())?, || {
         let count = receipt.targets().len();
         let state = if receipt.is_complete() { "complete" } else { "not complete yet" };
         format!("erased {count}; receipt {}: {state}\n", receipt.id())

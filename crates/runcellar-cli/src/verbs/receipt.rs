@@ -49,10 +49,9 @@ struct Verified<'a> {
     public_key: &'a str,
 }
 
-/// Returns a receipt as JSON.
-pub(crate) fn shape(receipt: &Receipt) -> Result<serde_json::Value, Failure> {
-    let value = serde_json::from_str(&receipt.to_json());
-    value.map_err(|cause| Failure::new(Code::Damage, format!("receipt: {cause}")))
+/// Takes JSON of the store as it is.
+pub(crate) fn parsed(json: &str) -> Result<serde_json::Value, Failure> {
+    serde_json::from_str(json).map_err(|cause| Failure::new(Code::Damage, format!("receipt: {cause}")))
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
@@ -62,7 +61,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
             let receipts = session.open()?.receipts()?;
             let mut found = receipts.iter().filter(|receipt| receipt.id().starts_with(id.as_str()));
             match (found.next(), found.next()) {
-                (Some(receipt), None) => session.answer(&shape(receipt)?, || receipt.to_json()),
+                (Some(receipt), None) => session.answer(&parsed(&receipt.to_json())?, || receipt.to_json()),
                 (None, _) => Err(Failure::new(Code::NotFound, format!("no receipt {id}"))),
                 (Some(_), Some(_)) => Err(Failure::usage(format!("receipt {id}: several begin so"))),
             }
@@ -87,7 +86,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
 
 fn list(session: &Session) -> Result<(), Failure> {
     let receipts = session.open()?.receipts()?;
-    let shapes = receipts.iter().map(shape).collect::<Result<Vec<_>, _>>()?;
+    let shapes = receipts.iter().map(|receipt| parsed(&receipt.to_json())).collect::<Result<Vec<_>, _>>()?;
     session.answer(&shapes, || {
         let mut table = Table::new(vec![
             Column::left("id").shrink_to(8),

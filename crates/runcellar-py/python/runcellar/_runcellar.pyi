@@ -1323,6 +1323,48 @@ class Workspace:
         LockedError
             If no key opens `other`.
         """
+    def purge(
+        self,
+        targets: str | Run | list[str | Run] | tuple[str | Run, ...],
+        dry_run: bool = False,
+        receipt: _Path | None = None,
+        *,
+        strict: bool = False,
+        recovery_out: _Path | None = None,
+    ) -> dict[str, Any]:
+        """Erase runs and artifacts so that older copies cannot give them back.
+
+        Rows and keys go, and the key of the workspace is replaced: whoever kept every byte of before
+        cannot read what went without an old copy of the key file, or what else the receipt lists.
+        Recovery codes are of no use any more. Nothing asks: call it with `dry_run` first.
+
+        Parameters
+        ----------
+        targets : str, Run, or several
+            Runs, or texts as ``runcellar purge`` takes them: ``"project:P"``,
+            ``"artifact:[P/]NAME[:vN]"``, ``"class:media@RUN"``, ``"older:90d"``,
+            ``"from:artifact:NAME:vN"``.
+        dry_run : bool, default False
+            True to change nothing and get the plan.
+        receipt : path, optional
+            A new file for the signed receipt.
+        strict : bool, default False
+            True to refuse while a passphrase alone opens the workspace.
+        recovery_out : path, optional
+            A new file for a new recovery code, if there was one. Without it none is left.
+
+        Returns
+        -------
+        dict
+            The receipt; with `dry_run` the plan, as ``runcellar purge --dry-run --json`` prints it.
+
+        Raises
+        ------
+        NotFoundError
+            If a target names nothing.
+        Error
+            If the key file cannot be replaced, or `strict` refuses. Nothing has happened then.
+        """
     def du(self) -> dict[str, Any]:
         """Say what takes how much of the disk.
 

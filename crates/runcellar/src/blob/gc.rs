@@ -38,6 +38,10 @@ pub struct Collected {
     pub bytes: u64,
     /// Files without an owner that were removed.
     pub files: u64,
+    /// Runs that `rm` hid more than 30 days ago, which were erased.
+    pub erased: u64,
+    /// Runs beyond their retention, which were hidden.
+    pub hidden: u64,
 }
 
 /// How to collect.
@@ -49,7 +53,8 @@ pub struct CollectOptions {
 }
 
 impl Workspace {
-    /// Drops the keys of chunks that nothing refers to, and gives their space back. Row groups that were stored in haste
+    /// Erases runs that `rm` hid more than 30 days ago, and what retention sets an end to ([`Workspace::expiring`] says
+    /// what); drops the keys of chunks that nothing refers to, and gives their space back. Row groups that were stored in haste
     /// are written anew at the best level.
     ///
     /// # Errors
@@ -58,6 +63,7 @@ impl Workspace {
         let inner = &*self.inner;
         let grace = if options.now { 0 } else { GRACE_US };
         let mut collected = Collected::default();
+        self.expire(&mut collected)?;
         let projects = inner.read(|tx, _| tx.object_ids(Kind::Project))?;
         for project in projects {
             for class in Class::ALL {

@@ -13,6 +13,7 @@
 //! docs/FORMAT.md, "Tombstones" and "Receipts".
 
 mod conclude;
+mod expire;
 mod openers;
 mod plan;
 mod purge;
@@ -24,6 +25,7 @@ mod scope;
 mod target;
 
 pub(crate) use conclude::conclude_pending;
+pub use expire::Expiring;
 pub use openers::Opener;
 pub use plan::{ItemKind, PlannedItem, PurgePlan, Share};
 pub use purge::{PurgeOptions, Purged};

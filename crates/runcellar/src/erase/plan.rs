@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use runcellar_format::ObjectId;
 use runcellar_format::seal::Kind;
+use serde_json::json;
 
 use super::openers::Opener;
 use super::resolve::{Item, resolve, union};
@@ -97,6 +98,29 @@ pub struct PurgePlan {
     pub openers: Vec<Opener>,
     /// Aliases and links that go with versions: `best`, `registry/model:v0`.
     pub aliases: Vec<String>,
+}
+
+impl PurgePlan {
+    /// Returns it as JSON text, in the shape that `runcellar purge --dry-run --json` prints.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let item = |item: &PlannedItem| {
+            let PlannedItem { kind, object, id, name, objects, bytes } = item;
+            let kind = kind.as_str();
+            json!({"kind": kind, "object": object, "id": id, "name": name, "objects": objects, "bytes": bytes})
+        };
+        let plan = json!({
+            "plan": self.items.iter().map(item).collect::<Vec<_>>(),
+            "objects": self.objects,
+            "bytes": self.bytes,
+            "shared_chunks": self.shared.chunks,
+            "shared_bytes": self.shared.bytes,
+            "at_work": self.at_work,
+            "aliases": self.aliases,
+            "residual_openers": self.openers.iter().map(Opener::to_json).collect::<Vec<_>>(),
+        });
+        plan.to_string()
+    }
 }
 
 /// What was found for targets, ready to be carried out.

@@ -79,7 +79,19 @@ pub const SETTINGS: &[SettingInfo] = &[
     },
     SettingInfo {
         name: "retention.days",
-        about: "remove runs after so many days; 0 keeps them",
+        about: "gc hides runs so many days after their end, and erases them 30 days later; 0 keeps them",
+        default: "0",
+        values: Values::Days,
+    },
+    SettingInfo {
+        name: "retention.code.days",
+        about: "gc erases code of runs so many days after their end; 0 keeps it",
+        default: "0",
+        values: Values::Days,
+    },
+    SettingInfo {
+        name: "retention.media.days",
+        about: "gc erases media of runs so many days after their end; 0 keeps them",
         default: "0",
         values: Values::Days,
     },
@@ -140,7 +152,7 @@ impl SettingInfo {
     /// Returns true if projects may have values of their own: its name, a colon and the project.
     #[must_use]
     pub fn is_of_projects(&self) -> bool {
-        matches!(self.values, Values::Bytes)
+        matches!(self.values, Values::Bytes | Values::Days)
     }
 
     fn default_value(&self) -> Result<Json> {
