@@ -354,14 +354,14 @@ fn runs_that_rm_hid_are_erased_after_thirty_days_and_retention_hides_what_ended_
         (names(&expiring.erased), names(&expiring.hidden))
     };
     assert_eq!(after(19), (vec![], vec![]));
-    assert_eq!(after(21), (vec![], vec!["old".to_owned()]));
+    assert_eq!(after(2), (vec![], vec!["old".to_owned()]));
     assert_eq!(ids(&workspace), ["other".to_owned()].into());
-    assert_eq!(after(31), (vec!["hidden".to_owned()], vec![]));
+    assert_eq!(after(10), (vec!["hidden".to_owned()], vec![]));
     assert_gone(workspace.find_run("hidden"));
     assert_run(&workspace, "old");
     workspace.restore_runs(&[workspace.find_run("old").expect("listed")]).expect("shows it again");
     workspace.set_setting("retention.days", None).expect("sets");
-    assert_eq!(after(80), (vec![], vec![]));
+    assert_eq!(after(49), (vec![], vec![]));
     ["old", "other"].into_iter().for_each(|id| assert_run(&workspace, id));
     assert_whole(&workspace);
 }
