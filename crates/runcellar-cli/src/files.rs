@@ -111,14 +111,25 @@ impl SecretFile {
         Ok(SecretFile { file, path: path.to_owned(), kept: false })
     }
 
-    /// Writes the secret on one line and makes it durable.
+    /// Writes the secret on one line, makes it durable and keeps the file.
     pub(crate) fn finish(mut self, secret: &str) -> Result<(), Failure> {
+        self.write(secret)?;
+        self.keep();
+        Ok(())
+    }
+
+    /// Keeps the file.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
+
+    /// Writes the secret on one line and makes it durable. The file goes nevertheless unless it is kept.
+    pub(crate) fn write(&mut self, secret: &str) -> Result<(), Failure> {
         let failed = |cause: io::Error| Failure::file("write", &self.path, &cause);
         self.file.write_all(secret.as_bytes()).and_then(|()| self.file.write_all(b"\n")).map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
         // The name too; where a directory cannot be synced, the file is there all the same.
         let _ = self.path.parent().map(|parent| File::open(parent).and_then(|parent| parent.sync_all()));
-        self.kept = true;
         Ok(())
     }
 }

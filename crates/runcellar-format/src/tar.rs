@@ -342,7 +342,10 @@ mod tests {
             bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES), 0);
             bytes.extend_from_slice(&header(b"long", b"", 1, 0o644, b'0'));
             assert!(read(&bytes).is_err(), "{}", path.escape_ascii());
-            assert!(read(&header(path, b"", 1, 0o644, b'0')).is_err(), "{}", path.escape_ascii());
+            // What follows a zero byte is no part of the name there.
+            if !path.contains(&0) {
+                assert!(read(&header(path, b"", 1, 0o644, b'0')).is_err(), "{}", path.escape_ascii());
+            }
         }
         assert!(Entry::file(vec![b'x'; PATH_BYTES_MAX + 1], 1).encode().is_err());
     }

@@ -31,3 +31,6 @@ pub use plan::{ItemKind, PlannedItem, PurgePlan, Share};
 pub use purge::{PurgeOptions, Purged};
 pub use receipt::Receipt;
 pub use target::{RunClass, Target};
+
+#[cfg(test)]
+mod tests;

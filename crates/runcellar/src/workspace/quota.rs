@@ -58,7 +58,7 @@ impl fmt::Display for Size {
             }
             (size, unit) = (size / 1024.0, larger);
         }
-        let decimals = usize::from(unit != "bytes" && size.fract() >= 0.05);
+        let decimals = usize::from(unit != "bytes" && (size * 10.0).round() % 10.0 != 0.0);
         write!(f, "{size:.decimals$} {unit}")
     }
 }

@@ -47,17 +47,17 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
 
 /// Adds a code and then removes those of `old`.
 pub(super) fn add(session: &Session, name: &str, out: Option<&Path>, old: &[KeySlot]) -> Result<(), Failure> {
-    let file = out.map(SecretFile::create).transpose()?;
+    let mut file = out.map(SecretFile::create).transpose()?;
     if file.is_none() && !output::is_interactive() {
         return Err(Failure::usage("no terminal to show a recovery code on: name a new file by --recovery-out FILE"));
     }
     let workspace = session.open()?;
     let code = workspace.draw_recovery_code()?;
     let text = code.text();
-    let shown = match (file, out) {
+    let shown = match (&mut file, out) {
         (Some(file), Some(path)) => {
-            // Kept before it opens anything; a code in a file that is no key yet harms nobody.
-            file.finish(&text)?;
+            // Durable before it opens anything.
+            file.write(&text)?;
             format!("the recovery code is in {}\n", visible(&path.display().to_string()))
         }
         _ => {
@@ -67,6 +67,7 @@ pub(super) fn add(session: &Session, name: &str, out: Option<&Path>, old: &[KeyS
         }
     };
     let slot = workspace.add_recovery(&code, name)?;
+    file.into_iter().for_each(SecretFile::keep);
     remove_old(session, &workspace, old)?;
     let removed = old.iter().map(|slot| slot.id.as_str()).collect();
     let shape = Shape { slot: SlotShape::of(&slot), key_file: None, recovery_code: Some(&text), removed };
