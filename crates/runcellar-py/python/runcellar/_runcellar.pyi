@@ -1325,7 +1325,7 @@ class Workspace:
         """
     def purge(
         self,
-        targets: str | Run | list[str | Run] | tuple[str | Run, ...],
+        targets: str | StoredRun | list[str | StoredRun] | tuple[str | StoredRun, ...],
         dry_run: bool = False,
         receipt: _Path | None = None,
         *,
@@ -1334,13 +1334,13 @@ class Workspace:
     ) -> dict[str, Any]:
         """Erase runs and artifacts so that older copies cannot give them back.
 
-        Rows and keys go, and the key of the workspace is replaced: whoever kept every byte of before
-        cannot read what went without an old copy of the key file, or what else the receipt lists.
-        Recovery codes are of no use any more. Nothing asks: call it with `dry_run` first.
+        Rows and keys go, and the key of the workspace is replaced: whoever kept every byte of
+        before cannot read what went without an old copy of the key file, or what else the receipt
+        lists. Recovery codes are of no use any more. Nothing asks: call it with `dry_run` first.
 
         Parameters
         ----------
-        targets : str, Run, or several
+        targets : str, StoredRun, or several
             Runs, or texts as ``runcellar purge`` takes them: ``"project:P"``,
             ``"artifact:[P/]NAME[:vN]"``, ``"class:media@RUN"``, ``"older:90d"``,
             ``"from:artifact:NAME:vN"``.
