@@ -87,6 +87,8 @@ fn what_is_purged_is_gone_and_everything_else_is_whole() {
 
     let purged = purge(&workspace, &["goes-one", "artifact:goes:v0"]);
     assert_eq!(purged.receipt.targets().len(), 2);
+    let left = crate::blob_damage::packs(&place);
+    assert_eq!(left.len(), 1, "the pack of part-3 went with its last chunk: {left:?}");
     assert_eq!(purge(&workspace, &["project:q"]).receipt.targets()[0]["kind"], "project");
     for workspace in [&workspace, &other, &place.open()] {
         assert_eq!(ids(workspace), ["keep-one", "keep-two"].map(str::to_owned).into());

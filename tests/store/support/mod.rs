@@ -130,7 +130,9 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) {
 
 /// Makes a file look as if it was last written some time ago; another process does it, as a journal may be open here.
 pub(crate) fn age(path: &Path, ago: &str) {
-    let status = std::process::Command::new("touch").arg("-d").arg(ago).arg(path).status().expect("touch runs");
+    // One that has gone meanwhile is not to come back empty.
+    let touched = std::process::Command::new("touch").args(["-c", "-d", ago]).arg(path).status();
+    let status = touched.expect("touch runs");
     assert!(status.success(), "touch {}", path.display());
 }
 

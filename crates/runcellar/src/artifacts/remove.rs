@@ -9,7 +9,7 @@ use runcellar_format::{ChunkId, ObjectId};
 use super::find::Look;
 use super::records::{self, Stored};
 use super::{ArtifactVersion, name::LATEST};
-use crate::blob::{Class, Pool, drop_chunks, remove_manifest};
+use crate::blob::{Class, Collected, Pool, drop_chunks, remove_files, remove_manifest};
 use crate::db::{ObjectKey, WriteTx};
 use crate::{Error, ErrorKind, Result, Workspace};
 
@@ -39,7 +39,7 @@ impl Workspace {
             }
         }
         let object = version.object;
-        self.inner.write(None, |tx| {
+        let gone = self.inner.write(None, |tx| {
             let mut artifact = records::artifact_at(tx, tx.keyring, version.artifact)?;
             let collections = if version.links_to.is_none() { links_to(tx, object)? } else { Vec::new() };
             if !options.aliases_too {
@@ -50,17 +50,19 @@ impl Workspace {
                 return Err(version.is_gone());
             }
             if version.links_to.is_some() {
-                return Ok(());
+                return Ok(Vec::new());
             }
             for mut collection in collections {
                 unlist(tx, &mut collection, object)?;
             }
             erase_record(tx, object)?;
-            if let Some(pool) = Pool::find(tx, tx.keyring, version.content_project, Class::Artifacts)? {
-                drop_chunks(tx, &pool, std::mem::take(&mut chunks))?;
+            match Pool::find(tx, tx.keyring, version.content_project, Class::Artifacts)? {
+                Some(pool) => drop_chunks(tx, &pool, std::mem::take(&mut chunks)),
+                None => Ok(Vec::new()),
             }
-            Ok(())
-        })
+        })?;
+        remove_files(&self.inner, &gone, &mut Collected::default());
+        Ok(())
     }
 }
 

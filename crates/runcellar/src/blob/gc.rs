@@ -144,19 +144,24 @@ fn drop_keys(tx: &mut WriteTx<'_>, pool: &Pool, data: &mut PackData, is_dead: &d
     Ok(dropped)
 }
 
-/// Drops the keys of chunks that something had which was removed, unless something else has them.
-pub(crate) fn drop_chunks(tx: &mut WriteTx<'_>, pool: &Pool, mut chunks: HashSet<ChunkId>) -> Result<u64> {
+/// Drops the keys of chunks that something had which was removed, unless something else has them. Returns the packs that
+/// have none left and went: their files are to be removed after the commit.
+pub(crate) fn drop_chunks(tx: &mut WriteTx<'_>, pool: &Pool, mut chunks: HashSet<ChunkId>) -> Result<Vec<ObjectId>> {
     each_live_chunk(tx, tx.keyring, pool, &HashSet::new(), &mut |id| {
         chunks.remove(&id);
     })?;
     let is_dead = |id: ChunkId| chunks.contains(&id);
-    let mut dropped = 0;
+    let mut gone = Vec::new();
     for pack in tx.owners_sealed_under(Kind::Pack, pool.key.id())? {
         let Some(mut data) = PackData::load(tx, tx.keyring, &pool.key, pack)? else { continue };
-        dropped += drop_keys(tx, pool, &mut data, &is_dead)?;
+        let dropped = drop_keys(tx, pool, &mut data, &is_dead)?;
+        if dropped > 0 && (0..data.bucket.len()).all(|slot| !data.bucket.has(slot)) {
+            remove_rows(tx, pool, pack)?;
+            gone.push(pack);
+        }
     }
     pool.forget();
-    Ok(dropped)
+    Ok(gone)
 }
 
 fn change(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> Result<()> {

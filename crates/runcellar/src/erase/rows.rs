@@ -20,8 +20,8 @@ pub(crate) struct Erased {
     pub(crate) packs: Vec<ObjectId>,
 }
 
-/// Erases what is in scope: its keys at once, so that nothing of it can be read again; the bytes of its chunks go when packs
-/// are collected.
+/// Erases what is in scope: its keys at once, so that nothing of it can be read again. The bytes of its chunks go with packs
+/// that have nothing else, and with others when they are collected.
 pub(crate) fn erase(tx: &mut WriteTx<'_>, scope: &Scope) -> Result<Erased> {
     let mut freed = Vec::new();
     for (pool, owners) in pools_in_scope(tx, tx.keyring, scope)? {
@@ -43,10 +43,10 @@ pub(crate) fn erase(tx: &mut WriteTx<'_>, scope: &Scope) -> Result<Erased> {
     for artifact in &scope.artifacts {
         erase_artifact(tx, *artifact)?;
     }
-    for (pool, chunks) in freed {
-        drop_chunks(tx, &pool, chunks)?;
-    }
     let mut erased = Erased::default();
+    for (pool, chunks) in freed {
+        erased.packs.extend(drop_chunks(tx, &pool, chunks)?);
+    }
     for project in &scope.projects {
         erase_project(tx, *project, &mut erased)?;
     }
