@@ -66,7 +66,7 @@ traced reference cargo test -p runcellar-format --offline --no-default-features 
 # journals there.
 say "Rust, as on a network file system"
 traced network env RUNCELLAR_TEST_FILE_SYSTEM=network RUNCELLAR_KILLS=12 cargo test --workspace --offline --test store -- \
-    artifacts:: as_of:: following:: forks:: kills:: lineage:: liveness:: mishaps:: network:: own:: ranks:: usage:: writers::
+    artifacts:: as_of:: following:: forks:: kills:: lineage:: liveness:: mishaps:: network:: own:: purge:: ranks:: usage:: writers::
 
 say "Python"
 traced python .venv/bin/python -m pytest tests/python

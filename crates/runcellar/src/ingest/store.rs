@@ -201,7 +201,11 @@ fn is_erased(tx: &ReadTx<'_>, batch: &Batch) -> Result<bool> {
     if tx.is_buried(ObjectId(batch.writer.0))? {
         return Ok(true);
     }
-    let Some(start) = &batch.start else { return Ok(false) };
+    batch.start.as_ref().map_or(Ok(false), |start| is_of_erased_run(tx, start))
+}
+
+/// Returns true if the run that a start record speaks of was erased.
+pub(crate) fn is_of_erased_run(tx: &ReadTx<'_>, start: &Start) -> Result<bool> {
     // Tombstones of a run that is there are of its code or media.
     let run = ObjectId(start.run);
     Ok(tx.is_buried(run)? && tx.object(ObjectKey::new(Kind::Run, run, 0))?.is_none())

@@ -94,8 +94,10 @@ impl OpenJournals {
                             Ok(batch.start.is_none())
                         })
                     });
-                    let start = read.ok().and(batch.start);
-                    start.map(|start| run_of(tx, keyring, &start)).transpose()?
+                    match read.ok().and(batch.start) {
+                        Some(start) if !store::is_of_erased_run(tx, &start)? => Some(run_of(tx, keyring, &start)?),
+                        _ => None,
+                    }
                 }
             };
             owners.extend(owner.map(|owner| (journal, owner)));
@@ -138,6 +140,7 @@ impl OpenJournals {
             last = Some((writer, batch.progress.clone()));
             let run = match (&row, &batch.start) {
                 (Some(row), _) => ObjectId(row.run),
+                (None, Some(start)) if store::is_of_erased_run(tx, start)? => continue,
                 (None, Some(start)) => run_of(tx, keyring, start)?,
                 (None, None) => continue,
             };
