@@ -43,8 +43,7 @@ class Pool:
 
     def take(self, pack, data):
         need(data[:12] == b"rcpackfl\1\1\0\0" and data[12:28] == pack and data[-4:] == pack[:4], "pack: header or end")
-        unit = max(4096, (1 << len(data).bit_length() - 1) // 1024)
-        need(len(data) % unit == 0, "pack: off the grid")
+        need(len(data) % 4096 == 0, "pack: off the grid")
         end = len(data) - 8 - struct.unpack("<I", data[-8:-4])[0]
         sealed = data[end:-8]
         if sealed[4:20] != self.key[0]:
@@ -53,14 +52,14 @@ class Pool:
         need(text == self.workspace.objects[23, pack, 0], "pack: another directory than its row")
         directory, bucket = Bytes(text), Bytes(self.workspace.objects[14, pack, 0])
         version, count = directory.get("BI")
-        need(version == 1 and 1 <= count <= 4096 and bucket.get("BI") == (1, count), "pack: directory or bucket")
+        need(version == 1 and 1 <= count <= 4096 and bucket.get("BH") == (1, count), "pack: directory or bucket")
         ids = [directory.take(16) for _ in range(count)]
-        lengths, forms = directory.get(f"{count}I0s")[:-1], directory.take(count)
+        facts = [int.from_bytes(directory.take(3), "little") for _ in range(count)]
         at = 28
-        for chunk, length, form in zip(ids, lengths, forms):
-            stored = 16 + (directory.get("I") if form else length)
-            key = bucket.take(32)
-            if any(key):
+        for chunk, fact, key in zip(ids, facts, keys_of(bucket, count)):
+            form, length = fact >> 18, (fact & 0x3FFFF) + 1
+            stored = 16 + (int.from_bytes(directory.take(3), "little") + 1 if form else length)
+            if key:
                 self.chunks[chunk] = key, data[at : at + stored], form, length
             at += stored
         padding = directory.get("I")
@@ -82,6 +81,26 @@ class Pool:
         data = b"".join(self.chunk(chunk) for _, chunk in content.chunks)
         need(len(data) == content.size, "file: length")
         return data
+
+
+def keys_of(bucket, count):
+    """Returns the keys of a bucket in order; None for one that was dropped."""
+    keys = []
+    while len(keys) < count:
+        run = bucket.get("H")
+        here = run & 0x7FFF
+        need(1 <= here <= count - len(keys), "bucket: a run")
+        keys += [None] * here if run & 0x8000 else grown(bucket.take(32), here)
+    need(bucket.at == len(bucket.data), "bucket: trailing bytes")
+    return keys
+
+
+def grown(secret, count):
+    """Returns the keys that grow from the secret of a run."""
+    if count == 1:
+        return [secret]
+    both, half = derive("runcellar 1 chunk keys", secret, 64), 1 << (count - 1).bit_length() - 1
+    return grown(both[:32], half) + grown(both[32:], count - half)
 
 
 def opened(stored, form, length):
