@@ -280,6 +280,54 @@ fn a_run_at_work_is_purged_and_what_it_logs_later_is_dropped() {
 }
 
 #[test]
+fn a_tombstone_that_somebody_else_wrote_costs_no_journal() {
+    let place = Place::new();
+    drop(place.open());
+    let mut child = child::start("logs_while_it_is_purged", &place, "");
+    while !place.root().join("logging").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    let journals = place.journal_files();
+    let writer = std::fs::read(&journals[0]).expect("reads")[26..42].to_vec();
+    let forged = "INSERT INTO object (kind, id, position, device, seq, body) \
+                  VALUES (18, ?1, 0, zeroblob(16), 0, randomblob(120))";
+    let connection = rusqlite::Connection::open(place.database()).expect("opens");
+    connection.execute(forged, [&writer]).expect("inserts");
+    let heard = Arc::new(Heard::default());
+    let workspace = place.open_with(Hooked::new(|_: Call, _: &Path| Fate::Done), heard.clone()).expect("opens");
+    assert!(heard.all().iter().any(|said| said.contains("tombstone")), "{:?}", heard.all());
+    assert_eq!(place.journal_files(), journals);
+    assert!(!workspace.check(CheckOptions::default()).expect("checks").is_ok());
+    drop(workspace);
+    connection.execute("DELETE FROM object WHERE kind = 18 AND id = ?1", [&writer]).expect("deletes");
+    let workspace = place.open();
+    let run = workspace.find_run("at-work").expect("is there");
+    assert!(workspace.series(&run, "loss", None).expect("reads").steps.len() >= 50);
+    assert_eq!(place.journal_files(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_receipt_that_does_not_open_keeps_nobody_from_the_rest() {
+    let place = Place::new();
+    let workspace = place.open();
+    ["goes", "stays"].into_iter().for_each(|id| record(&workspace, "p", id));
+    purge(&workspace, &["goes"]);
+    drop(workspace);
+    let connection = rusqlite::Connection::open(place.database()).expect("opens");
+    let broken = "UPDATE object SET body = CAST(substr(body, 1, 90) || randomblob(40) AS BLOB) WHERE kind = 25";
+    assert_eq!(connection.execute(broken, []).expect("updates"), 1);
+    drop(connection);
+    let heard = Arc::new(Heard::default());
+    let workspace = place.open_with(Hooked::new(|_: Call, _: &Path| Fate::Done), heard.clone()).expect("opens");
+    assert!(heard.all().iter().any(|said| said.contains("a purge is not complete yet")), "{:?}", heard.all());
+    assert_run(&workspace, "stays");
+    let report = workspace.check(CheckOptions::default()).expect("checks");
+    assert!(report.problems.iter().any(|problem| problem.message.contains("receipt")), "{:#?}", report.problems);
+}
+
+#[test]
 fn a_run_of_this_process_may_be_purged_while_it_is_recorded() {
     let place = Place::new();
     let workspace = place.open();

@@ -329,8 +329,12 @@ impl<'a> WriteTx<'a> {
 
 impl ReadTx<'_> {
     /// Returns true if something was erased for good: a run, a version, a writer of a run.
-    pub(crate) fn is_buried(&self, owner: ObjectId) -> Result<bool> {
-        Ok(self.object(ObjectKey::new(Kind::Tombstone, owner, 0))?.is_some())
+    ///
+    /// # Errors
+    /// If its tombstone does not open: nothing is dropped for one that somebody else put there.
+    pub(crate) fn is_buried(&self, keyring: &Keyring, owner: ObjectId) -> Result<bool> {
+        let row = self.object(ObjectKey::new(Kind::Tombstone, owner, 0))?;
+        row.map_or(Ok(false), |row| open_tombstone(self, keyring, &row).map(|_| true))
     }
 
     /// Returns the keys that tombstones name.

@@ -21,7 +21,7 @@ use crate::workspace::{Inner, TMP, device_key, drop_old_ingest_pairs, is_root_ke
 use crate::{Error, ErrorKind, Result, Workspace, os};
 
 /// How long the end of a purge waits for others to read to their end: until then SQLite's log keeps old pages.
-const READERS_WAIT: Duration = Duration::from_secs(5);
+pub(super) const READERS_WAIT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Writes a purge record.
@@ -54,9 +54,24 @@ impl Workspace {
     }
 }
 
-/// Concludes purges that could not be before. What fails is left to the next opener, and said.
-pub(crate) fn conclude_pending(inner: &Inner) -> Result<()> {
-    let pending = inner.read(|tx, keyring| {
+/// Concludes purges that could not be before, without waiting for anybody. What fails is said, and left to the next opener:
+/// a receipt that cannot be read keeps nobody from the rest.
+pub(crate) fn conclude_pending(inner: &Inner) {
+    if !inner.may_write {
+        return;
+    }
+    let concluded = pending(inner)
+        .and_then(|pending| pending.into_iter().try_for_each(|id| conclude(inner, id, Duration::ZERO).map(drop)));
+    match concluded {
+        Err(error) if !matches!(error.kind(), ErrorKind::Busy | ErrorKind::ReadOnly) => {
+            inner.monitor.warn(&format!("a purge is not complete yet: {error}"));
+        }
+        _ => {}
+    }
+}
+
+fn pending(inner: &Inner) -> Result<Vec<ObjectId>> {
+    inner.read(|tx, keyring| {
         let mut pending = Vec::new();
         for id in tx.object_ids(Kind::Receipt)? {
             let Some(record) = read_record(tx, keyring, id)? else { continue };
@@ -65,25 +80,21 @@ pub(crate) fn conclude_pending(inner: &Inner) -> Result<()> {
             }
         }
         Ok(pending)
-    })?;
-    for id in pending {
-        match conclude(inner, id) {
-            Err(error) if !error.is_retryable() => {
-                inner.monitor.warn(&format!("purge {id}: not complete yet: {error}"))
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    })
 }
 
-/// Looks at what a purge left, and signs the receipt.
-pub(super) fn conclude(inner: &Inner, id: ObjectId) -> Result<Receipt> {
+/// Looks at what a purge left, and signs the receipt. One that is signed already is left as it is as long as somebody
+/// still holds up what it lacks.
+pub(super) fn conclude(inner: &Inner, id: ObjectId, wait: Duration) -> Result<Receipt> {
     let gone = || Error::new(ErrorKind::NotFound, format!("no receipt {id}"));
     let record = inner.read(|tx, keyring| read_record(tx, keyring, id))?.ok_or_else(gone)?;
     let mut receipt = Receipt::parse(&record.receipt)?;
     let ingest_replaced = drop_old_ingest_pairs(inner, record.ingest_generation)?;
-    empty_log(inner)?;
+    let emptied = empty_log(inner, wait)?;
+    let is_held_up = !(ingest_replaced && emptied);
+    if is_held_up && receipt.is_signed() {
+        return Ok(receipt);
+    }
     let old_keys: HashSet<KeyId> = record.wrapping.iter().copied().map(KeyId).collect();
     let mut old_wraps_gone = true;
     for path in files_with_wraps(inner)? {
@@ -110,23 +121,26 @@ pub(super) fn conclude(inner: &Inner, id: ObjectId) -> Result<Receipt> {
     Ok(receipt)
 }
 
-/// Cuts SQLite's log to nothing, and says who keeps that from being done.
-fn empty_log(inner: &Inner) -> Result<()> {
+/// Cuts SQLite's log to nothing; says who keeps that from being done, after it waited for them.
+fn empty_log(inner: &Inner, wait: Duration) -> Result<bool> {
     if inner.is_network() {
         // There is none, and the file was written anew.
-        return Ok(());
+        return Ok(true);
     }
-    let deadline = Instant::now() + READERS_WAIT;
+    let deadline = Instant::now() + wait;
     while !inner.empty_log()? {
+        if wait.is_zero() {
+            return Ok(false);
+        }
         if Instant::now() >= deadline {
             let who = os::processes_with(&inner.path.join(FILE_NAME));
             let who = if who.is_empty() { "another process".to_owned() } else { who.join(", ") };
             inner.monitor.warn(&format!("purge: {who} reads the database, whose log keeps old pages until it ends"));
-            return Ok(());
+            return Ok(false);
         }
         std::thread::sleep(PAUSE);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Returns the files in which wraps may stand.

@@ -89,7 +89,10 @@ impl Workspace {
             true => Some(self.add_recovery_code("recovery code")?.1),
             false => None,
         };
-        let receipt = conclude::conclude(inner, id)?;
+        let receipt = conclude::conclude(inner, id, conclude::READERS_WAIT).map_err(|cause| {
+            let message = format!("it was purged, and its receipt could not be made: the next opener does it: {cause}");
+            Error::new(cause.kind(), message).with_cause(cause)
+        })?;
         Ok(Purged { receipt, recovery_code })
     }
 

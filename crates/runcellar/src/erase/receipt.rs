@@ -106,6 +106,10 @@ impl Receipt {
         self.text("public_key").unwrap_or_default()
     }
 
+    pub(super) fn is_signed(&self) -> bool {
+        self.members.contains_key("signature")
+    }
+
     /// Returns true if all that was to go has gone.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -257,7 +257,7 @@ fn recover_writer(
     let (mut whole, mut damaged, mut owes_best) = (Vec::new(), Vec::new(), false);
     for Abandoned { claim, journal, proven } in files {
         let id = journal.header.journal;
-        if writing.read(|tx, _| tx.is_buried(ObjectId(writer.0)))? {
+        if writing.read(|tx, keyring| tx.is_buried(keyring, ObjectId(writer.0)))? {
             // Its run was erased, and with it the key of the journal.
             whole.push((claim, proven));
             continue;
@@ -281,7 +281,7 @@ fn recover_writer(
         }
     }
     owes_best |= intake.owes_best;
-    let is_erased = writing.read(|tx, _| tx.is_buried(ObjectId(writer.0)))?;
+    let is_erased = writing.read(|tx, keyring| tx.is_buried(keyring, ObjectId(writer.0)))?;
     if !is_erased && (!intake.is_empty() || !writing.read(|tx, keyring| is_settled(tx, keyring, writer))?) {
         intake.store(writing, None, true)?;
     }

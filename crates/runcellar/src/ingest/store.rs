@@ -197,18 +197,18 @@ pub(crate) fn load(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId) -> Result<
 }
 
 /// Returns true if the run of a batch was erased: what its writers bring later is dropped.
-fn is_erased(tx: &ReadTx<'_>, batch: &Batch) -> Result<bool> {
-    if tx.is_buried(ObjectId(batch.writer.0))? {
+fn is_erased(tx: &ReadTx<'_>, keyring: &Keyring, batch: &Batch) -> Result<bool> {
+    if tx.is_buried(keyring, ObjectId(batch.writer.0))? {
         return Ok(true);
     }
-    batch.start.as_ref().map_or(Ok(false), |start| is_of_erased_run(tx, start))
+    batch.start.as_ref().map_or(Ok(false), |start| is_of_erased_run(tx, keyring, start))
 }
 
 /// Returns true if the run that a start record speaks of was erased.
-pub(crate) fn is_of_erased_run(tx: &ReadTx<'_>, start: &Start) -> Result<bool> {
+pub(crate) fn is_of_erased_run(tx: &ReadTx<'_>, keyring: &Keyring, start: &Start) -> Result<bool> {
     // Tombstones of a run that is there are of its code or media.
     let run = ObjectId(start.run);
-    Ok(tx.is_buried(run)? && tx.object(ObjectKey::new(Kind::Run, run, 0))?.is_none())
+    Ok(tx.is_buried(keyring, run)? && tx.object(ObjectKey::new(Kind::Run, run, 0))?.is_none())
 }
 
 /// Stores a batch that was made ready and, if the writer is `dead`, that it ended without a word.
@@ -220,7 +220,7 @@ pub(super) fn store(
     dead: bool,
 ) -> Result<Stored> {
     let writer = writer_row(tx, tx.keyring, batch.writer)?;
-    if writer.is_none() && is_erased(tx, batch)? {
+    if writer.is_none() && is_erased(tx, tx.keyring, batch)? {
         return Ok(Stored::Yes(Vec::new()));
     }
     let mut row = match (writer, &batch.start) {

@@ -80,7 +80,8 @@ impl OpenJournals {
         let mut owners = HashMap::new();
         for file in self.files {
             let (journal, writer) = (file.header.journal, file.header.writer);
-            if tx.is_buried(ObjectId(writer.0))? {
+            // A tombstone that does not open is told by `check`.
+            if tx.is_buried(keyring, ObjectId(writer.0)).unwrap_or(false) {
                 continue;
             }
             let owner = match store::writer_row(tx, keyring, writer)? {
@@ -95,7 +96,9 @@ impl OpenJournals {
                         })
                     });
                     match read.ok().and(batch.start) {
-                        Some(start) if !store::is_of_erased_run(tx, &start)? => Some(run_of(tx, keyring, &start)?),
+                        Some(start) if !store::is_of_erased_run(tx, keyring, &start)? => {
+                            Some(run_of(tx, keyring, &start)?)
+                        }
                         _ => None,
                     }
                 }
@@ -119,8 +122,10 @@ impl OpenJournals {
         let mut last: Option<(WriterId, Progress)> = None;
         for file in self.files {
             let (journal, writer) = (file.header.journal, file.header.writer);
-            if tx.is_buried(ObjectId(writer.0))? {
-                continue;
+            match tx.is_buried(keyring, ObjectId(writer.0)) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => inner.monitor.warn(&format!("journal {journal}: {error}")),
             }
             let row = store::writer_row(tx, keyring, writer)?;
             if only.is_some_and(|only| row.as_ref().is_some_and(|row| row.run != only.0)) {
@@ -140,7 +145,7 @@ impl OpenJournals {
             last = Some((writer, batch.progress.clone()));
             let run = match (&row, &batch.start) {
                 (Some(row), _) => ObjectId(row.run),
-                (None, Some(start)) if store::is_of_erased_run(tx, start)? => continue,
+                (None, Some(start)) if store::is_of_erased_run(tx, keyring, start)? => continue,
                 (None, Some(start)) => run_of(tx, keyring, start)?,
                 (None, None) => continue,
             };

@@ -348,12 +348,13 @@ impl BackgroundShared {
         whole: bool,
         pace: Pace<'_>,
     ) -> Result<Reading> {
-        if writing.read(|tx, _| tx.is_buried(ObjectId(self.writer.id().0)))? {
-            // The run was erased, and with it the key of the journal: what was logged since is dropped, and counted at the end.
-            return Ok(Reading::Whole);
-        }
         let IngestState { intake, current } = state;
         if current.as_ref().is_none_or(|(open, _)| *open != journal.id) {
+            if writing.read(|tx, keyring| tx.is_buried(keyring, ObjectId(self.writer.id().0)))? {
+                // The run was erased, and with it the key of the file: what was logged since is dropped, and counted at
+                // the end.
+                return Ok(Reading::Whole);
+            }
             let Some(file) = JournalFile::open(journal.file.clone())? else {
                 return Err(Error::damaged(format!("journal {}: it ends inside its header", journal.path.display())));
             };

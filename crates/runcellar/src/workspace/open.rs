@@ -138,7 +138,7 @@ impl OpenOptions {
         }
         if self.recover {
             crate::ingest::recover(&workspace.inner)?;
-            crate::erase::conclude_pending(&workspace.inner)?;
+            crate::erase::conclude_pending(&workspace.inner);
         }
         Ok(workspace)
     }

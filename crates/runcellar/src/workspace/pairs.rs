@@ -7,9 +7,9 @@ use runcellar_format::{DeviceId, ObjectId};
 
 use super::Inner;
 use super::keyslots::KeyslotsFile;
-use crate::db::{WORKSPACE_OWNER, WriteTx};
+use crate::db::{ReadTx, WORKSPACE_OWNER, WriteTx};
 use crate::ingest::{self, journal_files};
-use crate::keys::Purpose;
+use crate::keys::{KeyRow, Purpose};
 use crate::{Error, Result};
 
 /// Draws a new ingest pair, whose public half `keyslots` has from then on; returns its generation. The private halves of
@@ -26,17 +26,19 @@ pub(crate) fn new_ingest_pair(tx: &mut WriteTx<'_>, keyslots: &mut Keyslots) -> 
 /// Drops the private halves of ingest pairs before a generation, unless a journal is sealed to one of them or may be about
 /// to; returns whether there is none left.
 pub(crate) fn drop_old_ingest_pairs(inner: &Inner, generation: u32) -> Result<bool> {
+    let ingest_keys = |tx: &ReadTx<'_>| -> Result<Vec<KeyRow>> {
+        Ok(tx.keys_of(WORKSPACE_OWNER)?.into_iter().filter(|row| row.purpose == Purpose::Ingest as u8).collect())
+    };
+    if inner.read(|tx, _| Ok(ingest_keys(tx)?.len() <= 1))? {
+        return Ok(true);
+    }
+    if is_needed(inner, generation) {
+        return Ok(false);
+    }
     inner.write(None, |tx| {
-        let rows: Vec<_> =
-            tx.keys_of(WORKSPACE_OWNER)?.into_iter().filter(|row| row.purpose == Purpose::Ingest as u8).collect();
-        if rows.len() <= 1 {
-            return Ok(true);
-        }
-        // A writer makes its file before it looks which pair is the present one: see `run::meet`.
-        for (id, path) in journal_files(inner)? {
-            if ingest::ingest_generation(inner, id, &path)?.is_none_or(|sealed| sealed < generation) {
-                return Ok(false);
-            }
+        let rows = ingest_keys(tx)?;
+        if is_needed(inner, generation) {
+            return Ok(false);
         }
         let present = KeyslotsFile::read_verified(tx.io, &inner.path, tx.keyring)?.keyslots.ingest.public;
         for row in rows {
@@ -49,14 +51,19 @@ pub(crate) fn drop_old_ingest_pairs(inner: &Inner, generation: u32) -> Result<bo
     })
 }
 
+/// Returns true if a journal is sealed to an ingest pair before a generation, or may be: also one that cannot be read.
+fn is_needed(inner: &Inner, generation: u32) -> bool {
+    let Ok(files) = journal_files(inner) else { return true };
+    // A writer makes its file before it looks which pair is the present one: see `run::meet`.
+    files.into_iter().any(|(id, path)| match ingest::ingest_generation(inner, id, &path) {
+        Ok(Some(sealed)) => sealed < generation,
+        Ok(None) | Err(_) => true,
+    })
+}
+
 /// Sees to it that this device has a key to sign with, and that `keyslots` has its public half.
 pub(crate) fn device_signs(inner: &Inner, tx: &mut WriteTx<'_>, keyslots: &mut Keyslots) -> Result<()> {
     let device = DeviceId(tx.root().device);
-    let owner = ObjectId(device.0);
-    if tx.owner_key(tx.keyring, owner, Purpose::Signing)?.is_none() {
-        let root = tx.keyring.epoch_key(tx.epoch().id)?;
-        tx.draw_key(owner, Purpose::Signing, &root)?;
-    }
     let signing = device_key(tx)?.public();
     match keyslots.devices.iter_mut().find(|known| known.id == device) {
         Some(known) => known.signing = signing,
@@ -65,10 +72,15 @@ pub(crate) fn device_signs(inner: &Inner, tx: &mut WriteTx<'_>, keyslots: &mut K
     Ok(())
 }
 
-/// Returns what this device signs with.
-pub(crate) fn device_key(tx: &WriteTx<'_>) -> Result<SigningKey> {
+/// Returns what this device signs with; a copy of a workspace is a new device, and draws its own.
+pub(crate) fn device_key(tx: &mut WriteTx<'_>) -> Result<SigningKey> {
     let owner = ObjectId(tx.root().device);
-    let seed = tx.owner_key(tx.keyring, owner, Purpose::Signing)?;
-    let seed = seed.ok_or_else(|| Error::damaged(format!("device {owner}: its signing key is missing")))?;
+    let seed = match tx.owner_key(tx.keyring, owner, Purpose::Signing)? {
+        Some(seed) => seed,
+        None => {
+            let root = tx.keyring.epoch_key(tx.epoch().id)?;
+            tx.draw_key(owner, Purpose::Signing, &root)?
+        }
+    };
     Ok(SigningKey::new(seed.secret()))
 }
