@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use runcellar_format::blob::{
     self, BlobKeys, Bucket, CHUNK_BYTES_MAX, Directory, Effort, Entry, Form, PACK_HEADER_BYTES, TRAILER_BYTES,
 };
-use runcellar_format::{ChunkId, FormatError, ObjectId, Secret, fuzz};
+use runcellar_format::{ChunkId, FormatError, ObjectId, Secret, fuzz, object};
 
 use crate::support::{Vector, hex, unhex};
 
@@ -123,7 +123,7 @@ proptest! {
         }
         let (tail, directory) = blob::finish(&keys, &owner, [7; 24], pack, &entries).expect("few");
         file.extend_from_slice(&tail);
-        prop_assert_eq!(file.len() as u64, blob::grid(file.len() as u64));
+        prop_assert_eq!(file.len() as u64, object::grid(file.len() as u64));
         prop_assert!(file.windows(directory.as_bytes().len()).any(|window| window == directory.as_bytes()));
         let bucket = Bucket::from_text(&bucket.to_text().expect("few")).expect("just written");
         prop_assert_eq!(read_pack(pack, &file, &bucket), Ok(contents));

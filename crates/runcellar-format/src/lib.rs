@@ -1,7 +1,8 @@
 //! The bytes of a runcellar workspace.
 //!
 //! Everything that stands on a disk or a remote is made and read here: sealed objects ([`seal`]), the ways to unlock
-//! a workspace ([`keyslots`]), journals ([`journal`]), row groups ([`block`]), packs of chunks ([`blob`]) and record bodies ([`record`]).
+//! a workspace ([`keyslots`]), journals ([`journal`]), row groups ([`block`]), packs of chunks ([`blob`]), record bodies ([`record`]) and what remotes
+//! hold ([`object`]).
 //! docs/FORMAT.md is the normative description; each module names its section.
 //!
 //! What must never be in this crate: files, clocks, randomness, SQL, threads. Every byte sequence given to a decoder
@@ -22,6 +23,7 @@ pub mod ingester;
 pub mod journal;
 pub mod keyslots;
 pub mod mirror;
+pub mod object;
 pub mod overview;
 pub mod pair;
 pub mod record;

@@ -23,7 +23,7 @@ pub use form::{Effort, Form, decode, encode};
 pub use keys::BlobKeys;
 pub use pack::{
     Directory, Entry, PACK_HEADER_BYTES, PADDING_BYTES_MIN, TRAILER_BYTES, check_header, check_padding,
-    directory_range, finish, grid, header, open_directory, read_header, tail,
+    directory_range, finish, header, open_directory, read_header, tail,
 };
 pub use probe::probe;
 pub use sealed::{CHUNK_OVERHEAD_BYTES, open_chunk, seal_chunk};

@@ -11,6 +11,7 @@ use super::{CHUNK_BYTES_MAX, CHUNK_OVERHEAD_BYTES, PACK_BYTES_TARGET, PACK_CHUNK
 use crate::codec::{Reader, Writer};
 use crate::error::{FormatError, Result};
 use crate::id::{ChunkId, ObjectId, WorkspaceId};
+use crate::object::grid;
 use crate::seal::{Kind, OVERHEAD_BYTES, OwnerKey, Place, SALT_BYTES, SUITE, Sealed};
 
 /// Bytes before the first chunk.
@@ -79,14 +80,6 @@ impl Directory {
     pub fn file_bytes(&self) -> u64 {
         self.padding_range().end + (sealed_bytes(&self.entries) + TRAILER_BYTES) as u64
     }
-}
-
-/// Rounds a length up to the size grid: to a multiple of 4,096 bytes, as disks and remotes give out room anyway.
-///
-/// A full pack has one of 64 lengths then, and 0.012% of it are padding on average; what a shorter one holds shows to 4 KiB.
-#[must_use]
-pub fn grid(bytes: u64) -> u64 {
-    bytes.checked_next_multiple_of(4096).unwrap_or(bytes)
 }
 
 /// Returns the first bytes of a pack.
@@ -417,16 +410,5 @@ mod tests {
         for len in (PACK_HEADER_BYTES + TRAILER_BYTES)..file.len() {
             assert!(read(&file[..len]).is_err(), "cut to {len}");
         }
-    }
-
-    #[test]
-    fn the_grid_takes_little_and_what_stands_on_it_stays() {
-        for bytes in [0, 1, 4095, 4096, 4097, 100_000, 4 << 20, (4 << 20) + 1, (16 << 20) - 1, 16 << 20, 17_000_000] {
-            let up = grid(bytes);
-            assert!(up >= bytes && up - bytes < 4096, "{bytes}");
-            assert_eq!(grid(up), up);
-        }
-        assert_eq!([grid(1), grid(4097), grid((16 << 20) + 1)], [4096, 8192, (16 << 20) + 4096]);
-        assert_eq!(grid(u64::MAX), u64::MAX);
     }
 }
