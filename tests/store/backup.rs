@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use runcellar::artifacts::{ArtifactDraft, Links, PutSettings, RemoveOptions};
 use runcellar::{
-    BackupOptions, BackupReport, CheckOptions, CollectOptions, ErrorKind, FileSystemMode, OpenOptions, Result,
+    BackupOptions, BackupReport, CheckOptions, CollectOptions, ErrorKind, FileSystemMode, OpenOptions, Result, Run,
     RunState, Selection, Severity, Workspace, restore_from,
 };
 
@@ -85,17 +85,25 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
-/// Logs rows without end, and says how many were acknowledged. Argument: the run's id.
+/// Logs as many rows as [`allowance`] says, and says how many were acknowledged. Argument: the run's id.
 pub(crate) fn logs_until_killed(place: &Place, id: &str) {
     let workspace = place.open();
     let run = workspace.run("p").id(id).journal_bytes(16 << 10).start().expect("starts");
-    let counter = Counter::open(&place.root().join(id));
+    let (counter, allowed) = (Counter::open(&place.root().join(id)), allowance(place));
     for i in 0.. {
+        while i >= allowed.get() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         rows::log(&run, i);
         counter.set(i + 1);
         // Some hundred rows a second, so that what is read back stays little on a slow machine.
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// How many rows each writer may log by now.
+fn allowance(place: &Place) -> Counter {
+    Counter::open(&place.root().join("allowed"))
 }
 
 /// Writers at work, which a failed test does not leave behind.
@@ -116,11 +124,14 @@ fn a_backup_taken_while_writers_log_is_whole_and_has_every_acknowledged_row() {
     let place = Place::new();
     put(&place.open(), place.root(), "weights", 1);
     let writers: Vec<String> = (0..8).map(|number| format!("writer-{number}")).collect();
+    let allowed = allowance(&place);
     let mut children = Writers(writers.iter().map(|id| start("logs_until_killed", &place, id)).collect());
     let counters: Vec<Counter> = writers.iter().map(|id| Counter::open(&place.root().join(id))).collect();
     for round in 1..=3 {
+        // They are not waited for beyond the first: the copy is made while they log the second.
+        allowed.set((round + 1) * 300);
         for (counter, child) in counters.iter().zip(&mut children.0) {
-            counter.wait_for(round * 400, child);
+            counter.wait_for(round * 300, child);
         }
         let acknowledged: Vec<u64> = counters.iter().map(Counter::get).collect();
         back_up(&place);
@@ -131,6 +142,44 @@ fn a_backup_taken_while_writers_log_is_whole_and_has_every_acknowledged_row() {
         }
     }
     std::mem::take(&mut children.0).into_iter().for_each(kill);
+}
+
+/// A writer goes on with the file that it made ahead, which says nothing of itself before, while its journals are copied.
+#[test]
+fn a_backup_has_no_gap_where_a_writer_goes_on_with_an_empty_journal_meanwhile() {
+    for file_system in [FileSystemMode::Network, FileSystemMode::Local] {
+        let place = Place::new();
+        let options = || OpenOptions { file_system, ..place.options() };
+        let workspace = options().open(&place.workspace()).expect("opens");
+        let run = workspace.run("p").id("live").journal_bytes(16 << 10).start().expect("starts");
+        let (logged, run) = (AtomicU64::new(0), Arc::new(run));
+        let log = move |run: &Run| rows::log(run, logged.fetch_add(1, Ordering::SeqCst));
+        let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
+        while place.journal_files().iter().all(|path| length(path) < 9 << 10) {
+            log(&run);
+        }
+        // The background makes it.
+        while place.journal_files().len() < 2 {
+            std::thread::yield_now();
+        }
+        let (tmp, copied) = (dest(&place).join("tmp"), AtomicU64::new(0));
+        let writer = run.clone();
+        let io = Hooked::new(move |call: Call, path: &Path| {
+            let is_journal = path.starts_with(&tmp) && path.extension().is_some_and(|end| end == "jnl");
+            if call == Call::Create && is_journal && copied.fetch_add(1, Ordering::SeqCst) == 1 {
+                // One is copied and the other is not. Rows are about a hundred bytes.
+                (0..300).for_each(|_| log(&writer));
+            }
+            Fate::Done
+        });
+        let looking = OpenOptions { io, recover: false, ..options() }.open(&place.workspace()).expect("opens");
+        let report = looking.backup(&dest(&place), BackupOptions { verify: true }).expect("is backed up");
+        assert!(report.is_whole(), "{report:#?}");
+        let copy = open_whole(&place);
+        assert!(rows::verify(&copy, &copy.find_run("live").expect("listed")) >= 50);
+        drop(looking);
+        Arc::into_inner(run).expect("nobody else has it").finish().expect("finishes");
+    }
 }
 
 #[test]

@@ -2,14 +2,18 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering as Memory};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use runcellar::{
     CheckOptions, HistoryPoint, MetricInfo, Problem, ProblemKind, Resume, Run, RunInfo, Series, Value, Window,
     Workspace,
 };
 
-use crate::support::Place;
+use crate::support::io::{Call, Fate, Hooked};
 use crate::support::rows::same;
+use crate::support::{Heard, Place, is_network, rows};
 
 /// Draws numbers that are the same in every run of a test.
 struct Draw(u64);
@@ -438,4 +442,54 @@ fn an_overview_that_is_gone_or_changed_is_reported_by_run_and_metric() {
     let reader = place.look();
     let series = reader.series(&info(&reader), "n", Some(60)).expect("is drawn without");
     assert!(series.sampled && series.steps.len() <= 60);
+}
+
+/// Its rows are in the file that was read before, after the end that was found there.
+#[test]
+fn a_reader_finds_no_gap_where_a_writer_goes_on_with_its_next_journal_meanwhile() {
+    if is_network() {
+        // The next journal is empty there until it is used, and is not read with the one before.
+        return;
+    }
+    let place = Place::new();
+    let (files, reads): (Arc<OnceLock<[PathBuf; 2]>>, _) = (Arc::default(), AtomicU64::new(0));
+    let writer: Arc<Mutex<Option<Run>>> = Arc::default();
+    let (logged, watched, writing) = (Arc::new(AtomicU64::new(0)), files.clone(), writer.clone());
+    let (counted, was_logged) = (logged.clone(), AtomicBool::new(false));
+    let io = Hooked::new(move |call: Call, path: &Path| {
+        let Some([first, next]) = watched.get().filter(|_| call == Call::ReadAt) else { return Fate::Done };
+        // Of the first the header and then its frames; then those of the next.
+        reads.fetch_add(u64::from(path == first), Memory::SeqCst);
+        if path == next && reads.load(Memory::SeqCst) >= 2 && !was_logged.swap(true, Memory::SeqCst) {
+            let writer = writing.lock().expect("unpoisoned");
+            let run = writer.as_ref().expect("a run");
+            (0..300).for_each(|_| rows::log(run, counted.fetch_add(1, Memory::SeqCst)));
+        }
+        Fate::Done
+    });
+    let workspace = place.open_with(io, Arc::new(Heard::default())).expect("opens");
+    let run = workspace.run("p").id("live").journal_bytes(16 << 10).start().expect("starts");
+    let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
+    while place.journal_files().iter().all(|path| length(path) < 9 << 10) {
+        rows::log(&run, logged.fetch_add(1, Memory::SeqCst));
+    }
+    let before = logged.load(Memory::SeqCst);
+    // The background begins it: there is more than a header.
+    let begun = || place.journal_files().into_iter().find(|path| (256..9 << 10).contains(&length(path)));
+    let next = loop {
+        match begun() {
+            Some(path) => break path,
+            None => std::thread::yield_now(),
+        }
+    };
+    let first = place.journal_files().into_iter().find(|path| *path != next).expect("two files");
+    let info = workspace.find_run("live").expect("listed");
+    *writer.lock().expect("unpoisoned") = Some(run);
+    files.set([first, next]).expect("once");
+    let steps = workspace.series(&info, "n", None).expect("reads").steps;
+    assert!(steps.iter().copied().eq(0..steps.len() as i64), "a gap: {steps:?}");
+    assert!(steps.len() as u64 > before, "{} rows of {before}", steps.len());
+    assert_eq!(logged.load(Memory::SeqCst), before + 300, "it was logged meanwhile");
+    let run = writer.lock().expect("unpoisoned").take();
+    run.expect("a run").finish().expect("finishes");
 }

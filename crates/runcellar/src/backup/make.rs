@@ -2,7 +2,8 @@
 //!
 //! Journals first, then the database, then packs: what a writer ingests while this is at it is then in the database, and
 //! a copied database names only packs that were whole before. Of one writer the later journals come before the earlier
-//! ones, as an earlier one is complete once a later one has rows: so no row is missing between two that are there.
+//! ones, as an earlier one is complete once a later one has rows: so no row is missing between two that are there. A file
+//! that nobody has begun is the latest of its writer, whoever that is.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -198,7 +199,8 @@ impl Copy<'_> {
             Some((writer, sequence)) => last.get(writer).is_some_and(|last| sequence <= last),
             None => first.contains(id),
         });
-        listed.sort_by_key(|listed| std::cmp::Reverse(listed.0));
+        // Without a place first: one that was made ahead may be begun by now.
+        listed.sort_by_key(|(place, ..)| place.map(std::cmp::Reverse));
         let mut journals = Journals { ids: HashSet::new(), staged: false };
         for (_, id, path) in listed {
             let Some(file) = self.open_journal(id, &path)? else { continue };

@@ -38,6 +38,11 @@ impl Progress {
         true
     }
 
+    /// Returns whether frames that come after `sequence` were not found although later ones were.
+    pub(crate) fn has_gap_after(&self, sequence: u64) -> bool {
+        self.missing.iter().any(|(first, _)| *first > sequence)
+    }
+
     /// Takes back a frame whose content was of no use: it counts as not found.
     pub(crate) fn give_back(&mut self, sequence: u64) {
         self.missing.push((sequence, sequence));
@@ -59,6 +64,7 @@ mod tests {
         assert_eq!(progress, Progress { sequence: 12, missing: Vec::new() });
         assert!(progress.take(15));
         assert_eq!(progress.missing, [(13, 14)]);
+        assert!(progress.has_gap_after(12) && !progress.has_gap_after(13));
         progress.give_back(15);
         assert_eq!(progress.missing, [(13, 14), (15, 15)]);
         assert!(progress.take(15) && progress.take(14) && !progress.take(15));

@@ -23,14 +23,7 @@ pub(super) fn bring(
     journals: OpenJournals,
     runs: &mut HashMap<ObjectId, Touched>,
 ) -> Result<()> {
-    let mut writers: Vec<Vec<JournalFile>> = Vec::new();
-    for file in journals.into_files() {
-        match writers.last_mut() {
-            Some(files) if files[0].header.writer == file.header.writer => files.push(file),
-            _ => writers.push(vec![file]),
-        }
-    }
-    for files in writers {
+    for files in journals.by_writer() {
         let (journal, writer) = (files[0].header.journal, files[0].header.writer);
         match bring_writer(merge, writer, files, runs) {
             Ok(()) => {}
@@ -88,9 +81,20 @@ fn bring_writer(
         };
         intake.begin_as(Start { run: object.0, run_id, ..(*start).clone() });
     }
-    for reader in &mut readers {
-        intake.next_file();
-        intake.ingest(&writing, reader, Extent::All, Pace::Recovering)?;
+    let reached = intake.base().sequence;
+    let mut ingest_all = |readers: &mut [JournalReader]| {
+        readers.iter_mut().try_for_each(|reader| {
+            intake.next_file();
+            intake.ingest(&writing, reader, Extent::All, Pace::Recovering).map(drop)
+        })?;
+        Ok::<_, Error>(intake.base().has_gap_after(reached))
+    };
+    // The writer may have gone on with its next file in between: what seems to be missing is then at the end of the former.
+    if ingest_all(&mut readers)? && readers.len() > 1 {
+        readers.iter_mut().for_each(JournalReader::rewind);
+        ingest_all(&mut readers)?;
+    }
+    for reader in &readers {
         if !reader.damage.is_empty() {
             let what = format!("journal {}", reader.header.journal);
             let why = "damaged in the middle; the rest of it came in".to_owned();

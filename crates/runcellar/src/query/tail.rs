@@ -14,7 +14,7 @@ use crate::db::ReadTx;
 use crate::ingest::batch::Batch;
 use crate::ingest::data::{RunData, SeriesTable};
 use crate::ingest::progress::Progress;
-use crate::ingest::reader::JournalFile;
+use crate::ingest::reader::{JournalFile, JournalReader};
 use crate::ingest::{fold, journal_files, statistics, store};
 use crate::keys::Keyring;
 use crate::lineage::{as_of, rewind};
@@ -70,9 +70,16 @@ impl OpenJournals {
         Ok(OpenJournals { files })
     }
 
-    /// Returns the files, by writer and sequence.
-    pub(crate) fn into_files(self) -> Vec<JournalFile> {
-        self.files
+    /// Returns the files of each writer, in the order in which they were begun.
+    pub(crate) fn by_writer(self) -> Vec<Vec<JournalFile>> {
+        let mut writers: Vec<Vec<JournalFile>> = Vec::new();
+        for file in self.files {
+            match writers.last_mut() {
+                Some(files) if files[0].header.writer == file.header.writer => files.push(file),
+                _ => writers.push(vec![file]),
+            }
+        }
+        writers
     }
 
     /// Returns the run of each journal whose run can be told, by the journal's id.
@@ -119,40 +126,71 @@ impl OpenJournals {
         only: Option<ObjectId>,
     ) -> Result<Vec<(ObjectId, Batch)>> {
         let mut out: Vec<(ObjectId, Batch)> = Vec::new();
-        let mut last: Option<(WriterId, Progress)> = None;
-        for file in self.files {
-            let (journal, writer) = (file.header.journal, file.header.writer);
+        for files in self.by_writer() {
+            let writer = files[0].header.writer;
             match tx.is_buried(keyring, ObjectId(writer.0)) {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(error) => inner.monitor.warn(&format!("journal {journal}: {error}")),
+                Err(error) => inner.monitor.warn(&format!("journals of writer {writer}: {error}")),
             }
             let row = store::writer_row(tx, keyring, writer)?;
             if only.is_some_and(|only| row.as_ref().is_some_and(|row| row.run != only.0)) {
                 continue;
             }
-            let base = match last.take() {
-                Some((of, progress)) if of == writer => progress,
-                _ => row.as_ref().map_or_else(Progress::default, Progress::of),
-            };
-            let mut batch = Batch::after(writer, base);
-            let outcome = file
-                .unlock(tx, keyring)
-                .and_then(|mut reader| reader.read(|sequence, plain| batch.take(sequence, plain).map(|()| true)));
-            if let Err(error) = outcome {
-                inner.monitor.warn(&format!("journal {journal}: {error}"));
+            let base = row.as_ref().map_or_else(Progress::default, Progress::of);
+            for batch in read_writer(inner, tx, keyring, writer, files, base) {
+                let run = match (&row, &batch.start) {
+                    (Some(row), _) => ObjectId(row.run),
+                    (None, Some(start)) if store::is_of_erased_run(tx, keyring, start)? => continue,
+                    (None, Some(start)) => run_of(tx, keyring, start)?,
+                    (None, None) => continue,
+                };
+                out.push((run, batch));
             }
-            last = Some((writer, batch.progress.clone()));
-            let run = match (&row, &batch.start) {
-                (Some(row), _) => ObjectId(row.run),
-                (None, Some(start)) if store::is_of_erased_run(tx, keyring, start)? => continue,
-                (None, Some(start)) => run_of(tx, keyring, start)?,
-                (None, None) => continue,
-            };
-            out.push((run, batch));
         }
         Ok(out)
     }
+}
+
+/// Reads what the files of one writer have beyond `base`, a batch each.
+///
+/// The writer may go on with its next file between the reading of the one before and of that one: frames that seem to be
+/// missing are then at the end of the former, so all are read once more.
+fn read_writer(
+    inner: &Inner,
+    tx: &ReadTx<'_>,
+    keyring: &Keyring,
+    writer: WriterId,
+    files: Vec<JournalFile>,
+    base: Progress,
+) -> Vec<Batch> {
+    let mut readers = Vec::new();
+    for file in files {
+        let journal = file.header.journal;
+        match file.unlock(tx, keyring) {
+            Ok(reader) => readers.push(reader),
+            Err(error) => inner.monitor.warn(&format!("journal {journal}: {error}")),
+        }
+    }
+    let read = |readers: &mut [JournalReader], told: bool| {
+        let (mut progress, mut batches) = (base.clone(), Vec::new());
+        for reader in readers {
+            let mut batch = Batch::after(writer, progress);
+            let outcome = reader.read(|sequence, plain| batch.take(sequence, plain).map(|()| true));
+            if let Some(error) = outcome.err().filter(|_| told) {
+                inner.monitor.warn(&format!("journal {}: {error}", reader.header.journal));
+            }
+            progress = batch.progress.clone();
+            batches.push(batch);
+        }
+        (batches, progress.has_gap_after(base.sequence))
+    };
+    let (batches, has_gap) = read(&mut readers, true);
+    if !has_gap || readers.len() < 2 {
+        return batches;
+    }
+    readers.iter_mut().for_each(JournalReader::rewind);
+    read(&mut readers, false).0
 }
 
 /// Returns the run that a start record speaks of: the one of that id, if there is one already.
