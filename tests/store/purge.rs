@@ -438,3 +438,21 @@ fn runs_that_rm_hid_are_erased_after_thirty_days_and_retention_hides_what_ended_
     ["old", "other"].into_iter().for_each(|id| assert_run(&workspace, id));
     assert_whole(&workspace);
 }
+
+/// SQLite's locks end with any descriptor of the database that the process closes. Whoever else closes the workspace then
+/// takes itself for the last, and removes the log that this process goes on to write.
+#[test]
+fn looking_through_the_files_after_a_purge_drops_no_lock_of_the_database() {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = Place::new();
+    let workspace = place.open();
+    ["goes", "stays"].into_iter().for_each(|id| record(&workspace, "p", id));
+    let inode = std::fs::metadata(place.database()).expect("is there").ino();
+    let own = |line: &&str| line.contains(&format!(" {} ", std::process::id())) && line.contains(&format!(":{inode} "));
+    let locks =
+        || std::fs::read_to_string("/proc/locks").map(|all| all.lines().filter(own).count()).unwrap_or_default();
+    let before = locks();
+    purge(&workspace, &["goes"]);
+    assert!(is_network() || before == 1, "SQLite keeps one on the file: {before}");
+    assert!(is_network() || locks() == before);
+}

@@ -7,16 +7,12 @@ use std::sync::Arc;
 
 use runcellar_format::KeyId;
 use runcellar_format::seal::{Envelope, OwnerKey};
-use rusqlite::params;
 
 use super::read::{KEY_COLUMNS, key_from};
 use super::rows::Summed as _;
 use super::{Db, EpochRow, ReadTx, WriteTx, insert_epoch, insert_key};
 use crate::keys::{KeyRow, Purpose};
 use crate::{Error, Result};
-
-/// Rows of the key table that are read at once.
-const ROWS_AT_ONCE: usize = 4096;
 
 impl WriteTx<'_> {
     /// Begins an epoch: draws new project epoch keys, and wraps every key of the table anew, under `root` or these.
@@ -38,31 +34,23 @@ impl WriteTx<'_> {
             insert_key(self.transaction(), &new)?;
             projects.insert(before.id(), (before, key));
         }
-        let mut after = KeyId::NIL;
-        loop {
-            let rows = self.keys_after(after, ROWS_AT_ONCE)?;
-            let Some(last) = rows.last() else { break };
-            after = last.id;
-            for row in rows.iter().filter(|row| row.epoch != next.id) {
-                let by = wrapping_key(row)?;
-                let wrapped = match projects.get(&by) {
-                    Some((from, to)) => self.keyring.rewrap(self.io, row, from, to, next.id)?,
-                    None if by.0 == old.id.0 => self.keyring.rewrap(self.io, row, &old_root, root, next.id)?,
-                    None => return Err(Error::damaged(format!("key {}: its wrapping key {by} is missing", row.id))),
-                };
-                self.replace_wrap(row, &wrapped)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn replace_wrap(&mut self, old: &KeyRow, new: &KeyRow) -> Result<()> {
+        // The table is emptied and filled again, not changed row by row: SQLite moves rows between pages without clearing
+        // what they leave behind, and overwrites the pages of a table that it empties. About 300 bytes of memory a key.
         let integrity = self.integrity().clone();
-        self.remove_from_sum(&old.hash(integrity.secret()));
-        self.add_to_sum(&new.hash(integrity.secret()));
-        let sql = "UPDATE key SET epoch = ?2, wrap = ?3 WHERE id = ?1";
-        self.transaction().prepare_cached(sql)?.execute(params![new.id.0, new.epoch.0, new.wrap])?;
-        Ok(())
+        let mut rows = self.all_keys()?;
+        for row in rows.iter_mut().filter(|row| row.epoch != next.id) {
+            let by = wrapping_key(row)?;
+            let wrapped = match projects.get(&by) {
+                Some((from, to)) => self.keyring.rewrap(self.io, row, from, to, next.id)?,
+                None if by.0 == old.id.0 => self.keyring.rewrap(self.io, row, &old_root, root, next.id)?,
+                None => return Err(Error::damaged(format!("key {}: its wrapping key {by} is missing", row.id))),
+            };
+            self.remove_from_sum(&row.hash(integrity.secret()));
+            self.add_to_sum(&wrapped.hash(integrity.secret()));
+            *row = wrapped;
+        }
+        self.transaction().execute("DELETE FROM key", [])?;
+        rows.iter().try_for_each(|row| insert_key(self.transaction(), row))
     }
 }
 
@@ -78,11 +66,9 @@ impl ReadTx<'_> {
         Ok(statement.query_map([purpose as u8], key_from)?.collect::<rusqlite::Result<_>>()?)
     }
 
-    fn keys_after(&self, id: KeyId, limit: usize) -> Result<Vec<KeyRow>> {
-        let sql = format!("{KEY_COLUMNS} WHERE id > ?1 ORDER BY id LIMIT ?2");
-        let mut statement = self.transaction().prepare_cached(&sql)?;
-        let rows = statement.query_map(params![id.0, limit as i64], key_from)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    fn all_keys(&self) -> Result<Vec<KeyRow>> {
+        let mut statement = self.transaction().prepare_cached(&format!("{KEY_COLUMNS} ORDER BY id"))?;
+        Ok(statement.query_map([], key_from)?.collect::<rusqlite::Result<_>>()?)
     }
 }
 

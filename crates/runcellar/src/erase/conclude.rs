@@ -4,7 +4,8 @@
 //! workspace next.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::fs::File;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runcellar_format::record::{Body as _, PurgeRecord};
@@ -13,7 +14,7 @@ use runcellar_format::{KeyId, ObjectId};
 use serde_json::{Value, json};
 
 use super::receipt::{CheckLine, Receipt};
-use super::scan::holds_wraps;
+use super::scan::{holds_wraps, open_database};
 use crate::blob::Class;
 use crate::db::{Cover, FILE_NAME, ObjectKey, ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
@@ -96,10 +97,7 @@ pub(super) fn conclude(inner: &Inner, id: ObjectId, wait: Duration) -> Result<Re
         return Ok(receipt);
     }
     let old_keys: HashSet<KeyId> = record.wrapping.iter().copied().map(KeyId).collect();
-    let mut old_wraps_gone = true;
-    for path in files_with_wraps(inner)? {
-        old_wraps_gone &= !holds_wraps(&path, &old_keys)?;
-    }
+    let old_wraps_gone = !any_file_holds_wraps(inner, &old_keys)?;
     let keys_dropped = inner.read(|tx, _| keys_are_dropped(tx, &receipt))?;
     let checks = [
         CheckLine { name: "keys_dropped", ok: keys_dropped },
@@ -143,15 +141,28 @@ fn empty_log(inner: &Inner, wait: Duration) -> Result<bool> {
     Ok(true)
 }
 
-/// Returns the files in which wraps may stand.
-fn files_with_wraps(inner: &Inner) -> Result<Vec<PathBuf>> {
+/// Looks for wraps under old keys in all files in which wraps may stand: the database, its log, and what is temporary.
+fn any_file_holds_wraps(inner: &Inner, old_keys: &HashSet<KeyId>) -> Result<bool> {
     let database = inner.path.join(FILE_NAME);
     let mut log = database.clone().into_os_string();
     log.push("-wal");
     let directory = inner.path.join(TMP);
     let temporary = inner.io.list(&directory).map_err(|cause| Error::io("list", &directory, cause))?;
     let temporary = temporary.into_iter().map(|name| directory.join(name)).filter(|path| path.is_file());
-    Ok([database, log.into()].into_iter().chain(temporary).collect())
+    for path in [database.clone(), log.into()].into_iter().chain(temporary) {
+        let opened = match path == database && !inner.is_network() {
+            true => open_database(&path),
+            false => File::open(&path).map(Arc::new),
+        };
+        let found = match opened {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => continue,
+            opened => opened.and_then(|file| holds_wraps(&file, old_keys)),
+        };
+        if found.map_err(|cause| Error::io("read", &path, cause))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns true if the key table has no key of what the receipt names.

@@ -4,33 +4,49 @@
 //! was drawn anew, so no file should have such a beginning: neither a page of the database that is free now, nor its log.
 
 use std::collections::HashSet;
-use std::io::Read as _;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use runcellar_format::KeyId;
 use runcellar_format::seal::ENVELOPE_START;
-
-use crate::{Error, Result};
 
 /// Bytes that are read at once.
 const WINDOW_BYTES: usize = 4 << 20;
 /// A start and a key id.
 const PATTERN_BYTES: usize = ENVELOPE_START.len() + 16;
 
-/// Returns true if a file holds a sealed object under one of these keys. A file that is not there holds none.
-pub(super) fn holds_wraps(path: &Path, keys: &HashSet<KeyId>) -> Result<bool> {
-    let failed = |cause| Error::io("read", path, cause);
-    let mut file = match std::fs::File::open(path) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        opened => opened.map_err(failed)?,
-    };
+/// Databases that were looked through stay open for the life of the process: closing any descriptor of one drops the locks
+/// by which SQLite keeps others from removing its log. One for each workspace that this process purges.
+static KEPT: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
+
+/// Opens a database that this process has open, to read it as it lies on the disk.
+pub(super) fn open_database(path: &Path) -> std::io::Result<Arc<File>> {
+    let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let looked_for = identity(&std::fs::metadata(path)?);
+    if let Some(file) = kept.iter().find(|file| file.metadata().is_ok_and(|found| identity(&found) == looked_for)) {
+        return Ok(file.clone());
+    }
+    let file = Arc::new(File::open(path)?);
+    kept.push(file.clone());
+    Ok(file)
+}
+
+/// Returns true if a file holds a sealed object under one of these keys.
+pub(super) fn holds_wraps(file: &File, keys: &HashSet<KeyId>) -> std::io::Result<bool> {
     let finder = memchr::memmem::Finder::new(&ENVELOPE_START);
-    let mut window = Vec::with_capacity(WINDOW_BYTES + PATTERN_BYTES);
+    let (mut window, mut offset) = (Vec::with_capacity(WINDOW_BYTES + PATTERN_BYTES), 0);
     loop {
-        let read = (&mut file).take(WINDOW_BYTES as u64).read_to_end(&mut window).map_err(failed)?;
+        let kept = window.len();
+        window.resize(kept + WINDOW_BYTES, 0);
+        let read = file.read_at(window.get_mut(kept..).unwrap_or_default(), offset)?;
         if read == 0 {
             return Ok(false);
         }
+        window.truncate(kept + read);
+        offset += read as u64;
         let found = finder.find_iter(&window).any(|at| {
             let id = window.get(at + ENVELOPE_START.len()..at + PATTERN_BYTES);
             id.and_then(|id| <[u8; 16]>::try_from(id).ok()).is_some_and(|id| keys.contains(&KeyId(id)))
@@ -59,9 +75,9 @@ mod tests {
         {
             let bytes = [vec![0; at], wrap.clone(), other.clone(), vec![0; 100]].concat();
             std::fs::write(&path, bytes).expect("writes");
-            assert!(holds_wraps(&path, &[KeyId([7; 16])].into()).expect("reads"), "at {at}");
-            assert!(!holds_wraps(&path, &[KeyId([9; 16])].into()).expect("reads"), "at {at}");
+            let file = File::open(&path).expect("opens");
+            assert!(holds_wraps(&file, &[KeyId([7; 16])].into()).expect("reads"), "at {at}");
+            assert!(!holds_wraps(&file, &[KeyId([9; 16])].into()).expect("reads"), "at {at}");
         }
-        assert!(!holds_wraps(&directory.path().join("none"), &[KeyId([7; 16])].into()).expect("reads"));
     }
 }
