@@ -1,8 +1,10 @@
 //! What the tests share: places, monitors, rows that can be recognised, file doubles, and other processes.
 
 pub(crate) mod child;
+pub(crate) mod everything;
 pub(crate) mod io;
 pub(crate) mod names;
+pub(crate) mod outsider;
 pub(crate) mod power;
 pub(crate) mod rows;
 

@@ -294,6 +294,14 @@ impl<'a> ReadTx<'a> {
     /// Opens a row of the key table.
     pub(crate) fn open_key(&self, keyring: &Keyring, row: &KeyRow) -> Result<Arc<OwnerKey>> {
         let noun = || format!("key {} of object {}", row.id, row.owner);
+        if row.epoch != self.epoch().id {
+            // All wraps are written anew with the epoch row: an older one was put back.
+            return Err(Error::damaged(format!(
+                "{}: wrapped under root key {}, which was replaced",
+                noun(),
+                row.epoch
+            )));
+        }
         let wrapping = Envelope::parse("wrapped key", &row.wrap).map_err(|cause| Error::format(noun(), cause))?.key;
         if wrapping.0 == row.epoch.0 {
             return keyring.open(row, &*keyring.epoch_key(row.epoch)?);

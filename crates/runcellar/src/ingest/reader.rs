@@ -33,7 +33,9 @@ pub(crate) struct JournalReader {
     frames_at: u64,
     /// Where the next frame begins.
     offset: u64,
-    /// Stretches that are no frames although frames follow: (first byte, byte after).
+    /// The sequence of the last frame: they rise in each file.
+    last: u64,
+    /// Stretches that are no frames although frames follow, and frames out of their order: (first byte, byte after).
     pub(crate) damage: Vec<(u64, u64)>,
     /// Where the last reading found bytes at the end that are no whole frame.
     pub(crate) torn_at: Option<u64>,
@@ -71,7 +73,16 @@ impl JournalFile {
         let key =
             key.map_err(|cause| crate::db::damaged_in_place(format!("journal {}", self.header.journal), cause))?;
         let JournalFile { file, header, frames_at } = self;
-        Ok(JournalReader { file, header, key, frames_at, offset: frames_at, damage: Vec::new(), torn_at: None })
+        Ok(JournalReader {
+            file,
+            header,
+            key,
+            frames_at,
+            offset: frames_at,
+            last: 0,
+            damage: Vec::new(),
+            torn_at: None,
+        })
     }
 }
 
@@ -84,6 +95,7 @@ impl JournalReader {
     /// Begins anew with the first frame.
     pub(crate) fn rewind(&mut self) {
         self.offset = self.frames_at;
+        self.last = 0;
         self.damage.clear();
     }
 
@@ -101,7 +113,13 @@ impl JournalReader {
             let (mut outcome, mut tail, mut stopped, mut hopeless) = (Ok(true), None, false, None);
             scan(&self.key, &window, |found| match found {
                 Found::Frame { sequence, plain, end } => {
-                    self.offset = start + end as u64;
+                    let begun = std::mem::replace(&mut self.offset, start + end as u64);
+                    if sequence < self.last || (sequence == self.last && sequence != 0) {
+                        // Somebody moved it, or put in another copy: its names would come too late for others.
+                        self.damage.push((begun, self.offset));
+                        return true;
+                    }
+                    self.last = sequence;
                     outcome = each(sequence, &plain);
                     stopped = !matches!(outcome, Ok(true));
                     !stopped
