@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use runcellar::artifacts::{ArtifactDraft, DownloadOptions, PutSettings};
-use runcellar::{CheckOptions, CheckReport, ProblemKind, Workspace};
+use runcellar::{CheckOptions, CheckReport, ProblemKind, Repair, RepairAction, Workspace};
 
 use crate::support::{Place, Rng, list};
 
@@ -181,4 +181,100 @@ fn swapped_packs_and_files_of_nobody_are_named() {
     assert!(report.is_ok(), "{:?}", report.problems);
     let noted: Vec<ProblemKind> = report.problems.iter().map(|problem| problem.kind).collect();
     assert_eq!(noted, [ProblemKind::Unreferenced]);
+}
+
+/// Flips a byte of the chunk of `b/c` in a pack that `put_files` made.
+fn flip(pack: &Path) {
+    let mut bytes = fs::read(pack).expect("reads");
+    bytes[HEADER_BYTES + FILES[0].1 + TAG_BYTES + 100] ^= 1;
+    fs::write(pack, bytes).expect("writes");
+}
+
+/// All versions of `data`, each with whether all of it opens.
+fn whole(workspace: &Workspace) -> Vec<bool> {
+    let versions = workspace.artifacts(None).expect("lists");
+    versions.iter().map(|version| version.verify().expect("reads").hurt.is_empty()).collect()
+}
+
+fn suspects(place: &Place) -> usize {
+    fs::read_dir(place.workspace().join("suspects")).map_or(0, Iterator::count)
+}
+
+/// Who finds damage says so to whoever puts next, in another process as well: older versions are healed by it.
+#[test]
+fn damage_that_was_found_is_healed_by_the_next_put_of_the_content() {
+    type Find = fn(&Workspace, &Place);
+    let by_verify: Find = |workspace, _| assert!(!whole(workspace)[0]);
+    let by_get: Find = |workspace, place| assert_eq!(downloaded(workspace, &place.root().join("to")), ["b/c"]);
+    let by_check: Find = |workspace, _| assert_eq!(hurt_paths(&check(workspace, true)), ["b/c"]);
+    for find in [by_verify, by_get, by_check] {
+        let place = Place::new();
+        let workspace = place.try_open().expect("opens");
+        put_files(&workspace);
+        flip(&only_pack(&place));
+        find(&workspace, &place);
+        assert_eq!(suspects(&place), 1);
+        let other = place.try_open().expect("opens");
+        put(&other, "data", &[("b/c", content(25_000, 25_000)), ("new", content(1, 10))]);
+        assert_eq!(whole(&workspace), [true, true]);
+        let report = check(&workspace, true);
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        assert_eq!(suspects(&place), 0, "all of it opens now");
+    }
+}
+
+#[test]
+fn content_that_the_newest_version_has_heals_it_and_makes_no_new_one() {
+    let place = Place::new();
+    let workspace = place.try_open().expect("opens");
+    put_files(&workspace);
+    flip(&only_pack(&place));
+    assert_eq!(whole(&workspace), [false]);
+    put_files(&workspace);
+    assert_eq!(whole(&workspace), [true]);
+    assert_eq!(packs(&place).len(), 2);
+    put_files(&workspace);
+    assert_eq!(packs(&place).len(), 2, "what was healed is stored once");
+}
+
+#[test]
+fn a_suspected_pack_that_is_whole_is_relied_on() {
+    let place = Place::new();
+    let workspace = place.try_open().expect("opens");
+    put_files(&workspace);
+    let pack = only_pack(&place);
+    let before = fs::read(&pack).expect("reads");
+    flip(&pack);
+    assert_eq!(whole(&workspace), [false]);
+    fs::write(&pack, before).expect("writes");
+    put(&workspace, "data", &[("b/c", content(25_000, 25_000))]);
+    assert_eq!(packs(&place).len(), 1, "nothing was stored again");
+    assert!(check(&workspace, true).is_ok());
+    assert_eq!(suspects(&place), 0);
+}
+
+/// A file that was lost had its content stored again, and then it came back: each chunk lies in two packs.
+#[test]
+fn repair_reads_a_damaged_chunk_from_another_pack_that_has_it_whole() {
+    let place = Place::new();
+    let workspace = place.try_open().expect("opens");
+    put_files(&workspace);
+    let (pack, aside) = (only_pack(&place), place.root().join("aside"));
+    fs::rename(&pack, &aside).expect("renames");
+    put(
+        &workspace,
+        "data",
+        &FILES[..2].iter().map(|(path, len)| (*path, content(*len as u64, *len))).collect::<Vec<_>>(),
+    );
+    fs::rename(&aside, &pack).expect("renames");
+    flip(&pack);
+    let report = check(&workspace, true);
+    assert!(!report.is_ok());
+    let repairable = report.problems.iter().all(|problem| problem.repairable);
+    assert!(repairable, "{:?}", report.problems);
+    let done = workspace.repair(&Repair::default()).expect("repairs").done;
+    let done: Vec<_> = done.iter().map(|done| (done.action.clone(), pack.ends_with(&done.file))).collect();
+    assert_eq!(done, [(RepairAction::Replaced, true)]);
+    assert_eq!(whole(&workspace), [true, true]);
+    assert!(check(&workspace, true).is_ok());
 }

@@ -12,7 +12,8 @@ use crate::session::Session;
 Nothing that was recorded is lost: a journal is removed when its rows stand in the database. A writer on another host \
 cannot be seen; if it was silent for ten minutes, its journal is ingested and kept, in case it comes back, until it is \
 claimed. What the database lost of packs is read from them again, and what was changed around their chunks is written \
-again; packs that nothing can open are moved to quarantine/.
+again; a damaged chunk that lies whole in another pack is read from there; packs that nothing can open are moved to \
+quarantine/.
 
 Examples:
   runcellar repair
@@ -101,6 +102,7 @@ fn text_of(session: &Session, report: &RepairReport) -> String {
         let word = Style::Green.paint(&format!("{:9}", action.as_str()), color);
         let of = match action {
             RepairAction::Removed => String::new(),
+            RepairAction::Replaced => ": its damaged chunks are read from other packs now".to_owned(),
             RepairAction::SetAside => ": nothing here can open it; moved to quarantine/".to_owned(),
             _ => of_run(run.as_deref(), host.as_deref()),
         };

@@ -15,6 +15,7 @@ use super::hold::is_put_under_way;
 use super::live::each_live_chunk;
 use super::pack::{PackData, pack_path};
 use super::pool::{Class, Pool, project_epoch_key};
+use super::suspects;
 use crate::db::{Cover, ObjectKey, ReadTx, WriteTx};
 use crate::keys::Purpose;
 use crate::workspace::{Inner, PACKS, TMP};
@@ -73,6 +74,7 @@ impl Workspace {
             }
         }
         sweep(inner, grace.max(GRACE_OF_FILES_US), &mut collected)?;
+        suspects::forget_lost(inner)?;
         crate::ingest::compact_all(inner)?;
         Ok(collected)
     }
@@ -121,7 +123,12 @@ fn collect_pool(inner: &Inner, pool: &Pool, grace: i64, collected: &mut Collecte
 }
 
 /// Drops the keys of a pack's chunks that are dead; returns how many.
-fn drop_keys(tx: &mut WriteTx<'_>, pool: &Pool, data: &mut PackData, is_dead: &dyn Fn(ChunkId) -> bool) -> Result<u64> {
+pub(super) fn drop_keys(
+    tx: &mut WriteTx<'_>,
+    pool: &Pool,
+    data: &mut PackData,
+    is_dead: &dyn Fn(ChunkId) -> bool,
+) -> Result<u64> {
     let mut dropped = 0;
     for (slot, entry) in data.entries.iter().enumerate() {
         if is_dead(entry.id) && data.bucket.drop_key(slot) {

@@ -25,6 +25,7 @@ mod pool;
 mod put;
 mod share;
 mod stored;
+mod suspects;
 
 /// Field of a change that adds packs: their ids, one after the other.
 const PACKS_FIELD: u16 = 1;
@@ -44,5 +45,6 @@ pub(crate) use pool::{Class, Pool, project_epoch_key};
 pub(crate) use put::{Entered, Put, PutOptions, Source, Stream, What, put};
 pub(crate) use share::{Holdings, chunks_of};
 pub(crate) use stored::StoredFile;
+pub(crate) use suspects::{Damaged, give_up, suspect, suspects, trust};
 
 use manifest::ManifestWriter;

@@ -7,6 +7,7 @@ use runcellar_format::record::Project;
 use runcellar_format::seal::OwnerKey;
 use runcellar_format::{ChunkId, DeviceId, ObjectId};
 
+use super::get::{PackReader, Placed};
 use super::index::Index;
 use super::pack::{PackCache, PackData};
 use crate::db::{ReadTx, WriteTx};
@@ -117,14 +118,41 @@ impl Pool {
 
     /// Returns where a chunk is, if its key and the file of its pack are still there.
     pub(crate) fn locate(&self, inner: &Inner, id: ChunkId) -> Result<Option<Found>> {
+        self.locate_where(inner, id, &mut |_| true)
+    }
+
+    /// As [`Pool::locate`], in a pack that `is_fit` takes.
+    pub(crate) fn locate_where(
+        &self,
+        inner: &Inner,
+        id: ChunkId,
+        is_fit: &mut dyn FnMut(&Arc<PackData>) -> bool,
+    ) -> Result<Option<Found>> {
         let candidates = self.index().candidates(id);
         for pack in candidates {
             let Some(data) = self.usable(inner, pack)? else { continue };
-            if data.has(id) && data.has_file(inner) {
+            if data.has(id) && data.has_file(inner) && is_fit(&data) {
                 return Ok(Some(Found { pack, version: data.version }));
             }
         }
         Ok(None)
+    }
+
+    /// Returns whether a chunk that is damaged in one pack lies whole in another. [`Pool::refresh`] comes before.
+    pub(crate) fn has_twin(
+        &self,
+        inner: &Inner,
+        tx: &ReadTx<'_>,
+        keyring: &Keyring,
+        id: ChunkId,
+        damaged: ObjectId,
+    ) -> bool {
+        let candidates = self.index().candidates(id);
+        candidates.into_iter().filter(|pack| *pack != damaged).any(|pack| {
+            let data = PackData::load(tx, keyring, &self.key, pack).ok().flatten();
+            let placed = data.and_then(|data| Placed::within(Arc::new(data), id));
+            placed.is_some_and(|placed| PackReader::new(inner, self).opens(&placed))
+        })
     }
 
     /// Returns what is known of a pack; none if it is gone.

@@ -44,6 +44,8 @@ pub enum RepairAction {
     Rebuilt,
     /// What stands around the chunks of the pack was damaged, and was written again.
     Rewritten,
+    /// Damaged chunks of the pack lie whole in other packs: these are read from now on.
+    Replaced,
     /// Nothing can open the pack: it was moved to `quarantine/`.
     SetAside,
 }
@@ -58,6 +60,7 @@ impl RepairAction {
             RepairAction::Removed => "removed",
             RepairAction::Rebuilt => "rebuilt",
             RepairAction::Rewritten => "rewritten",
+            RepairAction::Replaced => "replaced",
             RepairAction::SetAside => "set_aside",
         }
     }

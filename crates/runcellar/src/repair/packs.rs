@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use runcellar_format::ObjectId;
 use runcellar_format::blob::{self as format, PACK_BYTES_TARGET, PACK_HEADER_BYTES};
 use runcellar_format::seal::Kind;
+use runcellar_format::{ChunkId, ObjectId};
 
 use super::{LeftWhy, RepairAction, RepairDone, RepairLeft, RepairReport};
 use crate::blob::{self, Pool, pack_path};
@@ -28,6 +28,7 @@ pub(super) fn repair(inner: &Inner, report: &mut RepairReport) -> Result<()> {
         let (pack, action) = match mend {
             Mend::Row { row, .. } => (row.key.id, RepairAction::Rebuilt),
             Mend::File { pack, .. } => (*pack, RepairAction::Rewritten),
+            Mend::Twins { pack, .. } => (*pack, RepairAction::Replaced),
             Mend::Lost { pack, .. } => {
                 if inner.write(None, |tx| is_done(tx, inner, mend))? {
                     lost.insert(file_of(*pack));
@@ -76,6 +77,13 @@ fn is_done(tx: &mut WriteTx<'_>, inner: &Inner, mend: &Mend) -> Result<bool> {
                 write_again(inner, *pack, *tail_at, tail)?;
             }
             Ok(is_wanted)
+        }
+        Mend::Twins { pack, project, class, chunks } => {
+            let Some(pool) = Pool::find(tx, tx.keyring, *project, *class)? else { return Ok(false) };
+            pool.refresh(tx, tx.keyring)?;
+            let still = |id: &ChunkId| pool.has_twin(inner, tx, tx.keyring, *id, *pack);
+            let chunks = chunks.iter().copied().filter(still).collect();
+            Ok(blob::give_up(tx, &pool, &blob::Damaged::from([(*pack, chunks)]))? > 0)
         }
         Mend::Lost { pack, project, class, rows } => {
             let is_as_found = [there(tx, Kind::Pack, *pack)?, there(tx, Kind::Bucket, *pack)?] == *rows;

@@ -56,6 +56,9 @@ pub(crate) const TMP: &str = "tmp";
 /// Directory of what `repair` set aside; made when it is needed.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
+/// Directory of hints that a pack is damaged; made when it is needed.
+pub(crate) const SUSPECTS: &str = "suspects";
+
 /// An open workspace. Cheap to clone; usable from many threads, and from forked children.
 #[derive(Clone)]
 pub struct Workspace {
@@ -170,12 +173,16 @@ impl Workspace {
     /// # Errors
     /// If the database cannot be opened.
     pub fn is_read_only(&self) -> Result<bool> {
-        let only_read = self.inner.as_of.is_some() || self.inner.place.only_read;
-        Ok(only_read || self.inner.state()?.db.is_read_only())
+        self.inner.is_read_only()
     }
 }
 
 impl Inner {
+    pub(crate) fn is_read_only(&self) -> Result<bool> {
+        let only_read = self.as_of.is_some() || self.place.only_read;
+        Ok(only_read || self.state()?.db.is_read_only())
+    }
+
     fn state(&self) -> Result<&State> {
         self.state.get(|old| self.opened_again(old))
     }

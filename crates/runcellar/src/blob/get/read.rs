@@ -8,6 +8,7 @@ use runcellar_format::{ChunkId, ObjectId};
 
 use crate::blob::pack::{PackData, pack_path};
 use crate::blob::pool::Pool;
+use crate::blob::suspect;
 use crate::io::{self, IoFile};
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
@@ -51,7 +52,7 @@ impl Placed {
         })
     }
 
-    fn within(pack: Arc<PackData>, id: ChunkId) -> Option<Placed> {
+    pub(crate) fn within(pack: Arc<PackData>, id: ChunkId) -> Option<Placed> {
         let slot = pack.slot(id).filter(|slot| pack.bucket.has(*slot))?;
         Some(Placed { pack, slot })
     }
@@ -122,6 +123,11 @@ impl<'a> PackReader<'a> {
         Ok(())
     }
 
+    /// Returns whether a chunk can be opened where it is.
+    pub(crate) fn opens(&mut self, chunk: &Placed) -> bool {
+        matches!(self.read_run(std::slice::from_ref(chunk), &mut |_| Ok(())), Ok(Read::Done))
+    }
+
     /// Opens chunks that stand one after the other.
     fn read_run(&mut self, run: &[Placed], each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Read> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Read::Done) };
@@ -135,11 +141,13 @@ impl<'a> PackReader<'a> {
             let (from, to) = span(chunk)?;
             let stored_len = usize::try_from(to - from).unwrap_or(usize::MAX);
             let Some((sealed, after)) = rest.split_at_mut_checked(stored_len) else {
+                suspect(self.inner, chunk.pack.id);
                 let message = format!("pack {}: ends early, at {} bytes", chunk.pack.id, start + len as u64);
                 return Err(Error::damaged(message));
             };
             rest = after;
-            each(open_content(self.inner, self.pool, &chunk.pack, chunk.slot, sealed, &mut self.plain)?)?;
+            let content = open_content(self.inner, self.pool, &chunk.pack, chunk.slot, sealed, &mut self.plain);
+            each(content.inspect_err(|_| suspect(self.inner, chunk.pack.id))?)?;
         }
         Ok(Read::Done)
     }
@@ -167,7 +175,10 @@ impl<'a> PackReader<'a> {
         };
         let len = usize::try_from(end - start).unwrap_or(usize::MAX);
         // What the disk does not give back is lost as what it gives back changed: the rest comes out all the same.
-        let unreadable = |cause| Error::damaged(format!("pack {pack}: cannot be read: {cause}")).with_cause(cause);
+        let unreadable = |cause| {
+            suspect(self.inner, pack);
+            Error::damaged(format!("pack {pack}: cannot be read: {cause}")).with_cause(cause)
+        };
         // What was there before is read over; it would take as long to clear it as to decrypt a third of it.
         if self.sealed.len() < len {
             self.sealed.resize(len, 0);

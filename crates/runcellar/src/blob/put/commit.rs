@@ -6,6 +6,7 @@ use runcellar_format::seal::Kind;
 
 use super::seal::Local;
 use super::{Put, ReadyPack};
+use crate::blob::give_up;
 use crate::blob::pool::{Pool, project_epoch_key};
 use crate::db::{Cover, ObjectKey, WriteTx};
 use crate::keys::Purpose;
@@ -35,6 +36,8 @@ impl Put {
             pool.forget();
             return Ok(Entered::Stale);
         }
+        // All of it lies in packs of this put now, or in others that it relies on.
+        give_up(tx, pool, &self.damaged)?;
         Ok(Entered::Yes)
     }
 

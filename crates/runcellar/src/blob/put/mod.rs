@@ -18,7 +18,7 @@ mod read;
 mod seal;
 mod sync;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -27,11 +27,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use runcellar_format::blob::{Bucket, Effort, Entry};
 use runcellar_format::record::Reference;
 use runcellar_format::seal::Sealed;
-use runcellar_format::{DeviceId, ObjectId};
+use runcellar_format::{ChunkId, DeviceId, ObjectId};
 
 use super::hold::Hold;
+use super::pack::PackData;
 use super::pool::Pool;
-use super::{ManifestReader, ManifestWriter, StoredFile};
+use super::{Damaged, ManifestReader, ManifestWriter, PackReader, Placed, StoredFile, suspects};
 use crate::workspace::Inner;
 use crate::{Error, Result};
 use batch::Batch;
@@ -119,6 +120,8 @@ pub(crate) struct Put {
     ready: Vec<ReadyPack>,
     /// Packs of others that chunks were found in, and the version of their buckets.
     relied_on: HashMap<ObjectId, (DeviceId, u64)>,
+    /// What was found damaged, and lies whole in another pack now.
+    damaged: Damaged,
     /// Until this is dropped nobody sweeps its packs away.
     _hold: Hold,
 }
@@ -137,6 +140,8 @@ struct Shared<'a> {
     inner: &'a Inner,
     pool: &'a Pool,
     options: PutOptions,
+    /// Packs in which damage was found: what they have is opened before it is relied on.
+    suspects: HashSet<ObjectId>,
     local: Mutex<Local>,
     /// Packs whose files are durable, and that the database does not know yet.
     ready: Mutex<Vec<ReadyPack>>,
@@ -151,6 +156,19 @@ impl Shared<'_> {
 
     fn ready(&self) -> std::sync::MutexGuard<'_, Vec<ReadyPack>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns false if a chunk lies in a pack that is suspected, and is damaged there.
+    fn is_whole(&self, pack: &Arc<PackData>, id: ChunkId) -> bool {
+        if !self.suspects.contains(&pack.id) {
+            return true;
+        }
+        let placed = Placed::within(pack.clone(), id);
+        let is_whole = placed.is_some_and(|placed| PackReader::new(self.inner, self.pool).opens(&placed));
+        if !is_whole {
+            self.local().damaged.entry(pack.id).or_default().insert(id);
+        }
+        is_whole
     }
 
     /// Returns true when another thread has failed.
@@ -181,6 +199,7 @@ pub(crate) fn put(
         inner,
         pool,
         options,
+        suspects: suspects(inner),
         local: Mutex::default(),
         ready: Mutex::default(),
         stop: AtomicBool::new(false),
@@ -236,7 +255,10 @@ pub(crate) fn put(
             return Err(error);
         }
     };
-    let relied_on = std::mem::take(&mut shared.local().relied_on);
+    let (relied_on, damaged) = {
+        let mut local = shared.local();
+        (std::mem::take(&mut local.relied_on), std::mem::take(&mut local.damaged))
+    };
     Ok(Put {
         manifest: collected.manifest,
         digest: collected.digest,
@@ -246,6 +268,7 @@ pub(crate) fn put(
         read_bytes: shared.read_bytes.into_inner(),
         ready,
         relied_on,
+        damaged,
         _hold: hold,
     })
 }

@@ -5,9 +5,9 @@ use std::io::Read as _;
 use std::iter::Peekable;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering as Relaxedness;
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, PoisonError};
 
 use runcellar_format::ChunkId;
 use runcellar_format::blob::CHUNK_BYTES_MAX;
@@ -16,6 +16,7 @@ use runcellar_format::record::{Content, FileContent, FileFacts, ManifestEntry};
 use super::batch::{Batch, Piece};
 use super::{Shared, Source, What};
 use crate::blob::manifest::{ManifestReader, PlacedChunk, ReadEntry, path_order};
+use crate::blob::pack::PackData;
 use crate::{Error, ErrorKind, Result};
 
 /// A buffer is handed on when it holds this much content.
@@ -304,12 +305,16 @@ impl Reader<'_, '_> {
     fn placed(&self, hint: Option<runcellar_format::ObjectId>, id: ChunkId) -> Result<Option<PlacedChunk>> {
         let Shared { inner, pool, .. } = self.shared;
         let hinted = match hint {
-            Some(hint) => pool.usable(inner, hint)?.filter(|data| data.has(id) && data.has_file(inner)),
+            Some(hint) => {
+                let is_there =
+                    |data: &Arc<PackData>| data.has(id) && data.has_file(inner) && self.shared.is_whole(data, id);
+                pool.usable(inner, hint)?.filter(is_there)
+            }
             None => None,
         };
         let data = match hinted {
             Some(data) => Some(data),
-            None => match pool.locate(inner, id)? {
+            None => match pool.locate_where(inner, id, &mut |data| self.shared.is_whole(data, id))? {
                 Some(found) => pool.usable(inner, found.pack)?,
                 None => None,
             },

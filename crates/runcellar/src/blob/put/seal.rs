@@ -9,6 +9,7 @@ use runcellar_format::{ChunkId, DeviceId, ObjectId, Secret};
 
 use super::batch::{Batch, Done, Outcome, Piece};
 use super::{Batches, Shared};
+use crate::blob::Damaged;
 use crate::blob::pack::PackData;
 use crate::blob::pool::Found;
 use crate::{Error, Result, io};
@@ -29,6 +30,8 @@ pub(super) struct Local {
     pub(super) pending_chunks: HashMap<ChunkId, ObjectId>,
     /// Packs of the database in which chunks were found, and versions of their buckets.
     pub(super) relied_on: HashMap<ObjectId, (DeviceId, u64)>,
+    /// Chunks that were found damaged in packs of the database, and are stored again.
+    pub(super) damaged: Damaged,
 }
 
 impl Local {
@@ -92,7 +95,7 @@ fn seal_batch(shared: &Shared<'_>, batch: &mut Batch, forms: &mut Forms) -> Resu
         let own = shared.local().find(id).map(|pack| Found { pack, version: OWN });
         let found = match own {
             Some(found) => Some(found),
-            None => shared.pool.locate(shared.inner, id)?,
+            None => shared.pool.locate_where(shared.inner, id, &mut |pack| shared.is_whole(pack, id))?,
         };
         new += usize::from(found.is_none());
         let outcome = found.map_or(Outcome::New { form: Form::Raw, stored_len: 0 }, Outcome::Known);

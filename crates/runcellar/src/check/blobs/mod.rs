@@ -5,8 +5,10 @@ mod names;
 mod packs;
 mod read;
 
-use runcellar_format::ObjectId;
+use std::collections::HashSet;
+
 use runcellar_format::seal::Kind;
+use runcellar_format::{ChunkId, ObjectId};
 
 use super::rows::Known;
 use super::{CheckOptions, CheckReport, Problem, ProblemKind};
@@ -26,6 +28,8 @@ pub(crate) enum Mend {
     Row { row: ObjectRow, instead: Option<ObjectRow> },
     /// Writes again what stands around the chunks in its file: the header, and all from `tail_at` on.
     File { pack: ObjectId, tail_at: u64, tail: Vec<u8> },
+    /// Drops the keys of damaged chunks of a pack that lie whole in other packs, so that everybody reads these.
+    Twins { pack: ObjectId, project: ObjectId, class: Class, chunks: HashSet<ChunkId> },
     /// Nothing can open its chunks: takes its rows away, if they are still these, and sets its file aside.
     Lost { pack: ObjectId, project: ObjectId, class: Class, rows: [Option<ObjectRow>; 2] },
 }
@@ -34,7 +38,7 @@ pub(crate) enum Mend {
 pub(super) fn rows_of(mends: &[Mend]) -> impl Iterator<Item = (&ObjectRow, Option<&ObjectRow>)> {
     mends.iter().filter_map(|mend| match mend {
         Mend::Row { row, instead } => Some((row, instead.as_ref())),
-        Mend::File { .. } | Mend::Lost { .. } => None,
+        Mend::File { .. } | Mend::Twins { .. } | Mend::Lost { .. } => None,
     })
 }
 

@@ -9,7 +9,9 @@ use runcellar_format::{ChunkId, ObjectId};
 
 use super::read::{opens_any, read_packs};
 use super::{Mend, file_of};
-use crate::blob::{Class, PackData, Pool, load_bucket, open_directory, pack_path, told_by_file};
+use crate::blob::{
+    Class, PackData, Pool, load_bucket, open_directory, pack_path, suspect, suspects, told_by_file, trust,
+};
 use crate::check::{CheckReport, Problem, ProblemKind};
 use crate::db::{ObjectKey, ObjectRow, ReadTx};
 use crate::keys::Keyring;
@@ -24,7 +26,7 @@ const PACKS_AT_ONCE: usize = 64;
 pub(crate) enum Depth {
     /// Rows, and of files what says what they hold.
     Rows,
-    /// Their padding, too.
+    /// Their padding, too, and the chunks of those in which damage was found before.
     Frames,
     /// All of their chunks.
     Chunks,
@@ -33,6 +35,8 @@ pub(crate) enum Depth {
 /// What packs there are, and what of them is whole.
 pub(super) struct Packs {
     depth: Depth,
+    /// Packs in which damage was found before.
+    suspects: HashSet<ObjectId>,
     /// The chunks that have a key, and what is wrong with them.
     chunks: HashMap<ChunkId, Option<Arc<Trouble>>>,
     /// Packs whose file is not there.
@@ -58,7 +62,8 @@ impl Packs {
         depth: Depth,
         report: &mut CheckReport,
     ) -> Result<Packs> {
-        let mut packs = Packs { depth, chunks: HashMap::new(), lost: Vec::new(), mends: Vec::new() };
+        let (chunks, lost, mends) = (HashMap::new(), Vec::new(), Vec::new());
+        let mut packs = Packs { depth, suspects: suspects(inner), chunks, lost, mends };
         let mut pools = Vec::new();
         for project in tx.object_ids(Kind::Project)? {
             // A key that cannot be opened is reported with the keys.
@@ -92,7 +97,7 @@ impl Packs {
                     let found = packs.look(inner, tx, keyring, pool, *id, report)?;
                     whole.extend(found.filter(|_| depth != Depth::Rows));
                 }
-                packs.read(inner, pool, &whole, report);
+                packs.read(inner, tx, keyring, pool, &whole, report)?;
             }
         }
         inner.monitor.progress("packs", total, total);
@@ -179,6 +184,9 @@ impl Packs {
             }
         };
         let cut = (len < data.padding.start).then(|| {
+            if len > 0 {
+                suspect(inner, id);
+            }
             let (kind, what) = match len {
                 0 => (ProblemKind::Missing, "has no file".to_owned()),
                 len => (ProblemKind::Damaged, format!("ends early, at {len} bytes")),
@@ -208,9 +216,18 @@ impl Packs {
     }
 
     /// Opens the padding of packs and, if asked to, their chunks.
-    fn read(&mut self, inner: &Inner, pool: &Pool, packs: &[Seen], report: &mut CheckReport) {
+    fn read(
+        &mut self,
+        inner: &Inner,
+        tx: &ReadTx<'_>,
+        keyring: &Keyring,
+        pool: &Pool,
+        packs: &[Seen],
+        report: &mut CheckReport,
+    ) -> Result<()> {
         let all: Vec<Arc<PackData>> = packs.iter().map(|pack| pack.data.clone()).collect();
-        for (pack, found) in packs.iter().zip(read_packs(inner, pool, &all, self.depth == Depth::Chunks)) {
+        let is_read = |pack: ObjectId| self.depth == Depth::Chunks || self.suspects.contains(&pack);
+        for (pack, found) in packs.iter().zip(read_packs(inner, pool, &all, &is_read)) {
             let id = pack.data.id;
             report.checked.bytes += found.bytes;
             if let Some(message) = found.padding {
@@ -221,15 +238,28 @@ impl Packs {
                     self.mends.push(pack.mend());
                 }
             }
-            for (slot, message) in found.chunks {
-                report.add(of_pack(id, ProblemKind::Damaged, message.clone()));
-                if let Some(entry) = pack.data.entries.get(slot) {
-                    let (kind, file) = (ProblemKind::Damaged, file_of(id));
-                    let trouble = Trouble { kind, file, message, repairable: false };
-                    self.chunks.insert(entry.id, Some(Arc::new(trouble)));
+            if found.chunks.is_empty() {
+                if is_read(id) {
+                    trust(inner, id);
                 }
+                continue;
+            }
+            suspect(inner, id);
+            pool.refresh(tx, keyring)?;
+            let mut twins = HashSet::new();
+            for (slot, message) in found.chunks {
+                let Some(entry) = pack.data.entries.get(slot) else { continue };
+                let repairable = pool.has_twin(inner, tx, keyring, entry.id, id);
+                report.add(Problem { repairable, ..of_pack(id, ProblemKind::Damaged, message.clone()) });
+                let trouble = Trouble { kind: ProblemKind::Damaged, file: file_of(id), message, repairable };
+                self.chunks.insert(entry.id, Some(Arc::new(trouble)));
+                twins.extend(repairable.then_some(entry.id));
+            }
+            if !twins.is_empty() {
+                self.mends.push(Mend::Twins { pack: id, project: pool.project, class: pool.class, chunks: twins });
             }
         }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use runcellar_format::ObjectId;
 use runcellar_format::blob::{self, PADDING_BYTES_MIN};
 
 use crate::blob::{PackData, Pool, open_content, pack_path};
@@ -23,8 +24,13 @@ pub(super) struct Found {
     pub(super) bytes: u64,
 }
 
-/// Opens the padding and, if asked to, the chunks of packs, several packs at a time.
-pub(super) fn read_packs(inner: &Inner, pool: &Pool, packs: &[Arc<PackData>], chunks: bool) -> Vec<Found> {
+/// Opens the padding of packs and the chunks of those that are chosen, several packs at a time.
+pub(super) fn read_packs(
+    inner: &Inner,
+    pool: &Pool,
+    packs: &[Arc<PackData>],
+    chunks: &(dyn Fn(ObjectId) -> bool + Sync),
+) -> Vec<Found> {
     let found: Vec<Mutex<Found>> = packs.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -32,7 +38,7 @@ pub(super) fn read_packs(inner: &Inner, pool: &Pool, packs: &[Arc<PackData>], ch
             let at = next.fetch_add(1, Ordering::Relaxed);
             packs.get(at).zip(found.get(at))
         } {
-            *found.lock().unwrap_or_else(PoisonError::into_inner) = read_pack(inner, pool, pack, chunks);
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = read_pack(inner, pool, pack, chunks(pack.id));
         }
     };
     let readers = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX).min(packs.len());
