@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -127,15 +128,8 @@ fn a_damaged_pack_hurts_what_lies_there_and_nothing_else() {
     let home = Home::with_workspace();
     fs::create_dir(home.path("data")).expect("creates");
     // Each longer than the longest chunk, and none like another: the pack begins with chunks of the first file.
-    let mut state = 1_u64;
-    for name in ["a", "b", "c"] {
-        let bytes: Vec<u8> = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        })
-        .take(700_000)
-        .collect();
-        fs::write(home.path("data").join(name), bytes).expect("writes");
+    for (seed, name) in (1..).zip(["a", "b", "c"]) {
+        fs::write(home.path("data").join(name), noise(seed, 700_000)).expect("writes");
     }
     home.ok(["artifact", "put", "data", "data"]);
     let pack = pack(&home);
@@ -247,4 +241,111 @@ fn links_are_kept_or_followed_and_what_is_no_file_is_left_out() {
     home.ok(["artifact", "put", "followed", "data", "--follow-links"]);
     let files = home.json(["artifact", "ls", "followed", "--files", "--path", "link"]);
     assert_eq!((&files[0]["kind"], &files[0]["size"]), (&json!("file"), &json!(3)));
+}
+
+/// Bytes that nothing makes smaller, and no two alike.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+/// A folder with a small file and a large one, which takes a while to come out.
+fn large() -> Home {
+    let home = Home::with_workspace();
+    fs::create_dir(home.path("data")).expect("creates");
+    fs::write(home.path("data/a"), noise(1, 100_000)).expect("writes");
+    fs::write(home.path("data/b"), vec![7; LARGE_BYTES]).expect("writes");
+    home.ok(["artifact", "put", "data", "data"]);
+    home
+}
+
+const LARGE_BYTES: usize = 64 << 20;
+
+fn signal(name: &str, process: u32) {
+    let sent = Command::new("kill").args([name, &process.to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+}
+
+/// Stops a call in the middle, as `is_in_the_middle` sees it, interrupts it there, and returns the exit code. A call that was
+/// too fast is made again after `undo`.
+fn interrupted(home: &Home, args: &[&str], is_in_the_middle: impl Fn(u32) -> bool, undo: impl Fn()) -> i32 {
+    let is_stopped = |process: u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("not waited for");
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 'Z']))
+    };
+    loop {
+        let mut child = home.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        let process = child.id();
+        let ended = loop {
+            if let Some(status) = child.try_wait().expect("waits") {
+                break status;
+            }
+            if !is_in_the_middle(process) {
+                std::thread::yield_now();
+                continue;
+            }
+            signal("-STOP", process);
+            while !is_stopped(process) {
+                std::thread::yield_now();
+            }
+            if is_in_the_middle(process) {
+                signal("-INT", process);
+            }
+            signal("-CONT", process);
+        };
+        match ended.code() {
+            Some(0) => undo(),
+            code => return code.expect("ended by itself"),
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_get_leaves_whole_files_alone_and_goes_on_from_there() {
+    let home = large();
+    let out = home.path("out");
+    // A file on its way that has content, and no more than half of it, while the one before it is whole.
+    let is_in_the_middle = |_| {
+        let folders = fs::read_dir(&out).into_iter().flatten().flatten();
+        let files = folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten());
+        let bytes = files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).max().unwrap_or(0);
+        out.join("a").exists() && (1..LARGE_BYTES as u64 / 2).contains(&bytes)
+    };
+    let undo = || fs::remove_dir_all(&out).expect("removes");
+    assert_eq!(interrupted(&home, &["artifact", "get", "data", "-o", "out"], is_in_the_middle, undo), 130);
+    let left: Vec<_> = fs::read_dir(&out).expect("lists").map(|one| one.expect("reads").file_name()).collect();
+    assert_eq!(left, ["a"], "nothing that is not whole");
+    let got = home.json(["artifact", "get", "data", "-o", "out"]);
+    assert_eq!((&got["files"], &got["written"]), (&json!(2), &json!(LARGE_BYTES)));
+    for name in ["a", "b"] {
+        assert!(fs::read(out.join(name)).expect("reads") == fs::read(home.path("data").join(name)).expect("reads"));
+    }
+}
+
+#[test]
+fn an_interrupted_verify_says_so_and_changes_nothing() {
+    let home = large();
+    let is_at_work = |process: u32| {
+        let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        let mut names = threads.map(|thread| fs::read_to_string(thread.path().join("comm")).unwrap_or_default());
+        names.any(|name| name.trim_end() == "runcellar-get")
+    };
+    assert_eq!(interrupted(&home, &["artifact", "verify", "data"], is_at_work, || {}), 130);
+    assert!(home.ok(["artifact", "verify", "data"]).contains("whole: 2 files"));
+    assert!(!home.workspace_path().join("suspects").exists());
+}
+
+#[test]
+fn a_workspace_that_stands_among_the_files_is_left_out() {
+    let home = home();
+    let outcome = home.run(["artifact", "put", "all", "."]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.stderr.contains("./w: a workspace, and left out"), "{outcome:?}");
+    let files = home.json(["artifact", "ls", "all", "--files"]);
+    let paths: Vec<&str> = files.as_array().expect("a list").iter().filter_map(|one| one["path"].as_str()).collect();
+    assert!(paths.contains(&"data/a.txt") && !paths.iter().any(|path| path.starts_with("w/")), "{paths:?}");
 }

@@ -21,7 +21,7 @@ fn a_whole_workspace_is_ok() {
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let members: Vec<&String> = json["checked"].as_object().expect("an object").keys().collect();
     assert_eq!(members, ["blocks", "bytes", "chunks", "journals", "runs"]);
-    assert!(home.ok(["check", "--read-data"]).starts_with("ok  1 runs, "));
+    assert!(home.ok(["check", "--read-data"]).starts_with("ok  1 run, "));
 }
 
 #[test]

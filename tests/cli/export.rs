@@ -144,7 +144,7 @@ fn a_file_takes_its_name_when_it_is_whole() {
     std::fs::write(home.path("runs.csv"), "old").expect("writes");
     let outcome = home.run(["export", "-o", "runs.csv", "--where", "project = 'other'"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""), "{outcome:?}");
-    assert_eq!(outcome.stderr, "runcellar: note: wrote 3 rows of 1 runs to runs.csv\n");
+    assert_eq!(outcome.stderr, "runcellar: note: wrote 3 rows of 1 run to runs.csv\n");
     assert_eq!(read_csv(&std::fs::read_to_string(home.path("runs.csv")).expect("reads")).len(), 1 + 3);
     home.ok(["export", "-o", "runs.jsonl", "run2"]);
     assert!(

@@ -88,7 +88,7 @@ fn a_capsule_asks_twice_for_its_passphrase_and_once_to_open_and_does_no_work_wit
     assert_eq!((wrong.code, wrong.transcript.lines().last()), (4, Some("runcellar: wrong passphrase")), "{wrong:?}");
     let opened = terminal.run(&["import", "one.capsule"], &[("passphrase: ", "open sesame\n")]);
     assert_eq!(opened.code, 0, "{opened:?}");
-    assert!(opened.transcript.contains("run the-run in digits, 1 points: there already"), "{opened:?}");
+    assert!(opened.transcript.contains("run the-run in digits, 1 point: there already"), "{opened:?}");
     let (salt, text) = ("A".repeat(22), "A".repeat(43));
     let greedy = format!("age-encryption.org/v1\n-> scrypt {salt} 30\n{text}\n--- {text}\n{text}");
     std::fs::write(home.path("greedy.capsule"), greedy).expect("writes");

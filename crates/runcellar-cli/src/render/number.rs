@@ -31,6 +31,11 @@ pub(crate) fn exact_number(value: f64) -> String {
     format!("{value:?}")
 }
 
+/// Returns a number of things: `1 run`, `2 runs`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// Returns a size in powers of 1024: `0 B`, `1.5 KiB`, `214 MiB`.
 pub(crate) fn bytes(count: u64) -> String {
     if count < 1024 {

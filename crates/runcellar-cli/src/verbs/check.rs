@@ -3,7 +3,7 @@
 use runcellar::{CheckOptions, CheckReport, Problem, ProblemKind, Severity};
 
 use crate::failure::{Code, Failure};
-use crate::render::number::bytes;
+use crate::render::number::{bytes, count};
 use crate::render::{Style, visible};
 use crate::session::Session;
 
@@ -142,11 +142,11 @@ fn text_of(session: &Session, report: &CheckReport) -> String {
     }
     let checked = &report.checked;
     let counts = format!(
-        "{} runs, {} blocks, {} journals, {} chunks, {}",
-        checked.runs,
-        checked.blocks,
-        checked.journals,
-        checked.chunks,
+        "{}, {}, {}, {}, {}",
+        count(checked.runs, "run"),
+        count(checked.blocks, "block"),
+        count(checked.journals, "journal"),
+        count(checked.chunks, "chunk"),
         bytes(checked.bytes)
     );
     let verdict = if report.is_ok() { Style::Green.paint("ok", color) } else { Style::Red.paint("damaged", color) };

@@ -7,6 +7,7 @@ use runcellar::Source;
 
 use crate::complete;
 use crate::failure::{Code, Failure};
+use crate::render::number::count;
 use crate::render::visible;
 use crate::session::Session;
 
@@ -57,7 +58,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         commands: commands(&source, &args.directory, has_diff),
     };
     session.answer(&shape, || {
-        let files = if done.files == 1 { "1 file".to_owned() } else { format!("{} files", done.files) };
+        let files = count(done.files, "file");
         let mut text = format!("{files} in {}\n", visible(&shape.directory));
         if !shape.commands.is_empty() {
             text.push_str("\nThe commit it belongs to:\n");
@@ -67,7 +68,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     })?;
     match done.hurt.is_empty() {
         true => Ok(()),
-        false => Err(Failure::new(Code::Damage, format!("{} files did not come out", done.hurt.len()))),
+        false => Err(Failure::new(Code::Damage, format!("{} did not come out", count(done.hurt.len() as u64, "file")))),
     }
 }
 

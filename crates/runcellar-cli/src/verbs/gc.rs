@@ -3,7 +3,7 @@
 use runcellar::{CollectOptions, Collected, Expiring, RunInfo};
 
 use crate::failure::Failure;
-use crate::render::number::bytes;
+use crate::render::number::{bytes, count};
 use crate::render::visible;
 use crate::session::Session;
 use crate::shapes::RunName;
@@ -57,13 +57,18 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let Collected { chunks, packs, files, bytes: freed, erased, hidden } = collected;
     session.answer(&Shape { chunks, packs, files, bytes: freed, erased, hidden }, || match freed {
         0 => "nothing to give back\n".to_owned(),
-        _ => format!("{} given back: {packs} packs, {files} files without an owner\n", bytes(freed)),
+        _ => format!(
+            "{} given back: {}, {} without an owner\n",
+            bytes(freed),
+            count(packs, "pack"),
+            count(files, "file")
+        ),
     })?;
     if erased > 0 {
-        session.note(&format!("erased, as rm hid them more than 30 days ago: {erased} runs"));
+        session.note(&format!("erased, as rm hid them more than 30 days ago: {}", count(erased, "run")));
     }
     if hidden > 0 {
-        session.note(&format!("hidden, as retention says: {hidden} runs; restore shows one for 30 days"));
+        session.note(&format!("hidden, as retention says: {}; restore shows one for 30 days", count(hidden, "run")));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use runcellar::{Error, ErrorKind, Workspace};
 use crate::capsule::reader::CapsuleReader;
 use crate::capsule::seal::Opened;
 use crate::failure::{Code, Failure};
-use crate::render::number::bytes;
+use crate::render::number::{bytes, count};
 use crate::render::visible;
 use crate::session::Session;
 
@@ -99,7 +99,7 @@ fn answer(session: &Session, all: &[Taken]) -> Result<(), Failure> {
         let mut text = String::new();
         for taken in all {
             let what = match taken.is_run {
-                true => format!("run {} in {}, {} points", taken.name, taken.project, taken.amount),
+                true => format!("run {} in {}, {}", taken.name, taken.project, count(taken.amount, "point")),
                 false => format!("artifact {}/{}, {}", taken.project, taken.name, bytes(taken.amount)),
             };
             let word = match taken.outcome {

@@ -9,7 +9,7 @@ use crate::failure::{Code, Failure, listed};
 use crate::files::{NewFile, SecretFile};
 use crate::output;
 use crate::prompt;
-use crate::render::number::bytes;
+use crate::render::number::{bytes, count};
 use crate::render::{Style, visible, wrapped};
 use crate::session::Session;
 use crate::verbs::init::RECOVERY_ADVICE;
@@ -111,10 +111,10 @@ fn plan_text(plan: &PurgePlan, new_code: bool) -> String {
     let mut text = String::new();
     for item in &plan.items {
         let (name, size) = (visible(&item.name), bytes(item.bytes));
-        text += &format!("to erase: {} {name}  {} objects, {size}\n", item.kind.as_str(), item.objects);
+        text += &format!("to erase: {} {name}  {}, {size}\n", item.kind.as_str(), count(item.objects, "object"));
     }
     if plan.items.len() > 1 {
-        text += &format!("all in all {} objects, {}\n", plan.objects, bytes(plan.bytes));
+        text += &format!("all in all {}, {}\n", count(plan.objects, "object"), bytes(plan.bytes));
     }
     if plan.shared.chunks > 0 {
         text += &format!("stays, as others have it too: {}\n", bytes(plan.shared.bytes));

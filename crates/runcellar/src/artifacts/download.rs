@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ArtifactVersion;
-use super::entries::{Entry, EntryKind, Pattern};
+use super::entries::{EntryKind, Pattern};
 use crate::blob::{self, Class, Got, Hurt, Pool, ReadEntry};
 use crate::{Error, Result};
 
@@ -73,14 +73,16 @@ impl ArtifactVersion {
 
     /// Returns the bytes of the files that match a pattern, before anything is made for them.
     fn bytes_matching(&self, glob: &str) -> Result<u64> {
-        let entries = self.entries(Some(glob))?;
-        if entries.is_empty() {
-            let message = format!("artifact {}: nothing in it matches {glob}", self.full_name());
-            return Err(Error::new(crate::ErrorKind::NotFound, message));
+        let mut bytes = None;
+        for entry in self.each_entry(Some(glob))? {
+            let size = if let EntryKind::File { size, .. } = entry?.kind { size } else { 0 };
+            // Sizes are what a manifest claims.
+            bytes = Some(bytes.unwrap_or(0_u64).saturating_add(size));
         }
-        let size = |entry: &Entry| if let EntryKind::File { size, .. } = entry.kind { size } else { 0 };
-        // Sizes are what a manifest claims.
-        Ok(entries.iter().map(size).fold(0, u64::saturating_add))
+        bytes.ok_or_else(|| {
+            let message = format!("artifact {}: nothing in it matches {glob}", self.full_name());
+            Error::new(crate::ErrorKind::NotFound, message)
+        })
     }
 }
 

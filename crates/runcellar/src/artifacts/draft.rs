@@ -10,6 +10,7 @@ use runcellar_format::record::Reference;
 use super::listed::Listed;
 use super::name::{checked_alias, checked_artifact};
 use crate::blob::{Source, What, check_path};
+use crate::workspace::KEYSLOTS;
 use crate::{Error, Json, Result};
 
 /// What becomes of symbolic links.
@@ -35,7 +36,7 @@ pub struct ArtifactDraft {
     /// Aliases that are to name the version.
     pub(super) aliases: Vec<String>,
     listed: Listed,
-    /// Sockets, FIFOs and devices that were passed over.
+    /// Sockets, FIFOs, devices and workspaces that were passed over.
     pub(super) skipped: Vec<PathBuf>,
 }
 
@@ -62,7 +63,7 @@ impl ArtifactDraft {
         &self.name
     }
 
-    /// Returns sockets, FIFOs and devices that were passed over.
+    /// Returns sockets, FIFOs, devices and workspaces that were passed over.
     #[must_use]
     pub fn skipped(&self) -> &[PathBuf] {
         &self.skipped
@@ -106,7 +107,8 @@ impl ArtifactDraft {
 
     /// Adds what is below a directory, by paths relative to it, or below `name`.
     ///
-    /// Sockets, FIFOs and devices are passed over; [`ArtifactDraft::skipped`] lists them.
+    /// Sockets, FIFOs and devices are passed over, and folders that are a workspace, as the one that this is put into often
+    /// stands among the files; [`ArtifactDraft::skipped`] lists them.
     ///
     /// # Errors
     /// If something cannot be read, or stands under a path already.
@@ -125,7 +127,8 @@ impl ArtifactDraft {
         let prefix = relative.len();
         let folder = std::path::absolute(path).map_err(|cause| Error::io("read", path, cause))?;
         let folder = self.listed.folder(folder, prefix);
-        for found in walkdir::WalkDir::new(path).min_depth(1).follow_links(links == Links::Follow) {
+        let mut walk = walkdir::WalkDir::new(path).min_depth(1).follow_links(links == Links::Follow).into_iter();
+        while let Some(found) = walk.next() {
             let found = found.map_err(|cause| {
                 let at = cause.path().unwrap_or(path).to_owned();
                 let why = cause.to_string();
@@ -135,6 +138,11 @@ impl ArtifactDraft {
                 }
             })?;
             let kind = found.file_type();
+            if kind.is_dir() && is_workspace(found.path()) {
+                self.skipped.push(found.path().to_owned());
+                walk.skip_current_dir();
+                continue;
+            }
             if kind.is_dir() && !is_empty(found.path())? {
                 continue;
             }
@@ -213,6 +221,10 @@ fn base_name(path: &Path) -> Result<Vec<u8>> {
     path.file_name()
         .map(|name| name.as_bytes().to_vec())
         .ok_or_else(|| Error::invalid(format!("{}: has no file name", path.display())))
+}
+
+fn is_workspace(path: &Path) -> bool {
+    [KEYSLOTS, crate::db::FILE_NAME].iter().all(|name| path.join(name).is_file())
 }
 
 fn is_empty(path: &Path) -> Result<bool> {

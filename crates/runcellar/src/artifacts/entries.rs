@@ -9,7 +9,7 @@ use globset::GlobMatcher;
 use runcellar_format::record::{Content, ManifestEntry};
 
 use super::ArtifactVersion;
-use crate::blob::ManifestReader;
+use crate::blob::{ManifestReader, ReadEntry};
 use crate::{Error, Result};
 
 /// What stands at a path of a version.
@@ -79,18 +79,24 @@ impl ArtifactVersion {
     /// # Errors
     /// If the pattern is none; if the manifest cannot be read.
     pub fn entries(&self, glob: Option<&str>) -> Result<Vec<Entry>> {
+        self.each_entry(glob)?.collect()
+    }
+
+    /// As [`ArtifactVersion::entries`], one after the other: a million files take no more memory than a few thousand.
+    ///
+    /// # Errors
+    /// If the pattern is none. That the manifest cannot be read is said where it happens, and ends the list.
+    pub fn each_entry(&self, glob: Option<&str>) -> Result<impl Iterator<Item = Result<Entry>>> {
         let pattern = glob.map(Pattern::new).transpose()?;
-        let is_wanted = |path: &[u8]| pattern.as_ref().is_none_or(|pattern| pattern.matches(path));
-        let mut found = Vec::new();
-        for entry in self.manifest() {
-            let entry = entry?.entry;
-            // A file of very many chunks goes on in the next part.
-            let goes_on = matches!(&entry.content, Content::File(file) if file.offset > 0);
-            if !goes_on && is_wanted(&entry.path) {
-                found.push(Entry::of(&entry));
+        let is_wanted = move |path: &[u8]| pattern.as_ref().is_none_or(|pattern| pattern.matches(path));
+        Ok(self.manifest().filter_map(move |read| match read {
+            Ok(ReadEntry { entry, .. }) => {
+                // A file of very many chunks goes on in the next part.
+                let goes_on = matches!(&entry.content, Content::File(file) if file.offset > 0);
+                (!goes_on && is_wanted(&entry.path)).then(|| Ok(Entry::of(&entry)))
             }
-        }
-        Ok(found)
+            Err(error) => Some(Err(error)),
+        }))
     }
 }
 
@@ -117,8 +123,9 @@ pub(super) struct Pattern(GlobMatcher);
 impl Pattern {
     pub(super) fn new(glob: &str) -> Result<Pattern> {
         // `dir/` means what is below it, as in a shell.
-        let glob = globset::GlobBuilder::new(glob.trim_end_matches('/')).literal_separator(true).build();
-        let glob = glob.map_err(|cause| Error::invalid(format!("pattern {cause}")).with_cause(cause))?;
+        let built = globset::GlobBuilder::new(glob.trim_end_matches('/')).literal_separator(true).build();
+        let glob =
+            built.map_err(|cause| Error::invalid(format!("pattern {glob:?}: {}", cause.kind())).with_cause(cause))?;
         Ok(Pattern(glob.compile_matcher()))
     }
 

@@ -10,7 +10,7 @@ use super::shapes::{HurtShape, VersionName};
 use crate::complete;
 use crate::failure::{Code, Failure};
 use crate::interrupt::Guard;
-use crate::render::number::bytes;
+use crate::render::number::{bytes, count};
 use crate::render::visible;
 use crate::session::Session;
 
@@ -101,7 +101,7 @@ pub(crate) fn run(session: &Session, args: &GetArgs) -> Result<(), Failure> {
     };
     session.answer(&shape, || format!("{}\n", visible(&directory)))?;
     if !session.json {
-        let (files, all) = (count(got.files), bytes(got.bytes));
+        let (files, all) = (count(got.files, "file"), bytes(got.bytes));
         session.note(&format!(
             "{}: {files}, {all}, of which {} written",
             version.full_name(),
@@ -129,14 +129,12 @@ pub(crate) fn verify(session: &Session, args: &VerifyArgs) -> Result<(), Failure
         hurt: got.hurt.iter().map(HurtShape::of).collect(),
     };
     session.answer(&shape, || match got.hurt.is_empty() {
-        true => format!("{}  whole: {}, {}\n", visible(&version.full_name()), count(got.files), bytes(got.bytes)),
+        true => {
+            format!("{}  whole: {}, {}\n", visible(&version.full_name()), count(got.files, "file"), bytes(got.bytes))
+        }
         false => got.hurt.iter().map(|hurt| format!("hurt  {}\n", visible(&hurt.path))).collect(),
     })?;
     refuse_hurt(session, &version, &got)
-}
-
-fn count(files: u64) -> String {
-    format!("{files} {}", if files == 1 { "file" } else { "files" })
 }
 
 /// Names the files that did not come out, and fails if there are any.
@@ -148,7 +146,8 @@ fn refuse_hurt(session: &Session, version: &ArtifactVersion, got: &Download) -> 
         return Ok(());
     }
     let refused = got.hurt.iter().filter(|hurt| hurt.error.kind() == runcellar::ErrorKind::InvalidArgument).count();
-    let message = format!("artifact {}: {} did not come out", version.full_name(), count(got.hurt.len() as u64));
+    let message =
+        format!("artifact {}: {} did not come out", version.full_name(), count(got.hurt.len() as u64, "file"));
     // What stands in the way in the folder is no damage.
     let code = if refused == got.hurt.len() { Code::Other } else { Code::Damage };
     Err(Failure::new(code, message))

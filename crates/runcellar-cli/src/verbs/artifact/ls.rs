@@ -4,9 +4,10 @@ use clap_complete::engine::ArgValueCompleter;
 use runcellar::ArtifactVersion;
 use runcellar::artifacts::{Entry, EntryKind};
 
-use super::shapes::{EntryShape, VersionShape};
+use super::shapes::{EntriesShape, VersionShape};
 use crate::complete;
 use crate::failure::{Failure, listed};
+use crate::output;
 use crate::render::Style;
 use crate::render::number::bytes;
 use crate::render::table::{Cell, Column, Table};
@@ -15,6 +16,8 @@ use crate::session::{Session, now_us};
 
 /// Rows of a table: what scrolls by unread helps nobody.
 const ROWS_MAX: usize = 50;
+/// Files of one table: more come as several, each as wide as it must be, so that a million need no more memory.
+const FILES_AT_ONCE: usize = 10_000;
 
 /// List versions of artifacts, or the files of one
 #[derive(Debug, clap::Args)]
@@ -43,7 +46,7 @@ pub(crate) struct Args {
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let workspace = session.open()?;
     match &args.name {
-        Some(name) if args.files => files(session, &workspace.artifact(name)?.entries(args.path.as_deref())?),
+        Some(name) if args.files => files(session, &workspace.artifact(name)?, args.path.as_deref()),
         Some(name) => versions(session, &workspace.artifact_versions(name)?),
         None => versions(session, &workspace.artifacts(args.project.as_deref())?),
     }
@@ -87,9 +90,18 @@ fn table(versions: &[ArtifactVersion]) -> Table {
     table
 }
 
-fn files(session: &Session, entries: &[Entry]) -> Result<(), Failure> {
-    let shapes: Vec<EntryShape> = entries.iter().map(EntryShape::of).collect();
-    session.answer(&shapes, || of_entries(entries).render(session.display.width, session.display.color))
+fn files(session: &Session, version: &ArtifactVersion, glob: Option<&str>) -> Result<(), Failure> {
+    let mut entries = version.each_entry(glob)?.peekable();
+    if session.json {
+        return output::print_json(&EntriesShape::new(entries), session.display);
+    }
+    loop {
+        let some = entries.by_ref().take(FILES_AT_ONCE).collect::<Result<Vec<_>, _>>()?;
+        output::print(&of_entries(&some).render(session.display.width, session.display.color))?;
+        if entries.peek().is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Returns the table of what a version holds.

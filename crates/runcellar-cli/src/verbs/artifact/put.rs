@@ -1,6 +1,6 @@
 //! `artifact put`: puts files and folders as a version.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap_complete::engine::ArgValueCompleter;
 use runcellar::artifacts::{ArtifactDraft, Links, PutReport, PutSettings};
@@ -99,7 +99,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     };
     let skipped: Vec<String> = draft.skipped().iter().map(|path| path.display().to_string()).collect();
     for path in &skipped {
-        session.note(&format!("{path}: a socket, FIFO or device, and left out"));
+        let what = if Path::new(path).is_dir() { "a workspace" } else { "a socket, FIFO or device" };
+        session.note(&format!("{path}: {what}, and left out"));
     }
     let PutReport { version, is_new, new_bytes, read_bytes } = &report;
     let version_shape = VersionShape::of(version);

@@ -8,7 +8,7 @@ use super::shapes::VersionName;
 use crate::complete;
 use crate::failure::{Code, Failure, listed};
 use crate::prompt;
-use crate::render::number::bytes;
+use crate::render::number::{bytes, count};
 use crate::render::visible;
 use crate::session::Session;
 
@@ -50,7 +50,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         let named = if aliases.is_empty() { String::new() } else { format!(", named {}", listed(&aliases)) };
         let what = match &version.links_to {
             Some(origin) => format!("the link to {origin}"),
-            None => format!("{}, {} files", bytes(version.bytes), version.files),
+            None => format!("{}, {}", bytes(version.bytes), count(version.files, "file")),
         };
         session.note(&format!("to remove: {}  {what}{named}", version.full_name()));
     }

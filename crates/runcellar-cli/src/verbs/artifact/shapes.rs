@@ -1,9 +1,12 @@
 //! The JSON of artifacts: docs/CLI.md lists it.
 
+use std::cell::RefCell;
+
 use runcellar::artifacts::{
     AliasChange, ArtifactGraph, Changed, Entry, EntryKind, GraphNode, RunArtifacts, VersionDiff, VersionRuns,
 };
 use runcellar::{ArtifactVersion, Hurt};
+use serde::ser::{Error as _, Serialize, SerializeSeq as _, Serializer};
 
 use crate::shapes::{Nested, RunName, Time, some};
 
@@ -60,7 +63,7 @@ impl<'a> VersionName<'a> {
 
 /// What stands at a path. Bytes of a path that are no UTF-8 are replaced.
 #[derive(serde::Serialize)]
-pub(super) struct EntryShape {
+struct EntryShape {
     path: String,
     kind: &'static str,
     size: Option<u64>,
@@ -71,7 +74,7 @@ pub(super) struct EntryShape {
 }
 
 impl EntryShape {
-    pub(super) fn of(entry: &Entry) -> EntryShape {
+    fn of(entry: &Entry) -> EntryShape {
         let (mut executable, mut target, mut uri, mut digest) = (false, None, None, None);
         match &entry.kind {
             EntryKind::File { executable: flag, .. } => executable = *flag,
@@ -84,6 +87,26 @@ impl EntryShape {
         }
         let path = entry.path.to_string_lossy().into_owned();
         EntryShape { path, kind: entry.kind.as_str(), size: entry.kind.size(), executable, target, uri, digest }
+    }
+}
+
+/// What stands at the paths of a version, written as it is read: a million paths are a list that nobody needs to hold.
+pub(super) struct EntriesShape<I>(RefCell<I>);
+
+impl<I: Iterator<Item = runcellar::Result<Entry>>> EntriesShape<I> {
+    /// Shows what is left of a list, once.
+    pub(super) fn new(entries: I) -> EntriesShape<I> {
+        EntriesShape(RefCell::new(entries))
+    }
+}
+
+impl<I: Iterator<Item = runcellar::Result<Entry>>> Serialize for EntriesShape<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for entry in &mut *self.0.borrow_mut() {
+            list.serialize_element(&EntryShape::of(&entry.map_err(S::Error::custom)?))?;
+        }
+        list.end()
     }
 }
 
@@ -169,27 +192,27 @@ impl<'a> AliasShape<'a> {
 
 /// Everything about one version.
 #[derive(serde::Serialize)]
-pub(super) struct ShowShape<'a> {
+pub(super) struct ShowShape<'a, E> {
     #[serde(flatten)]
     version: VersionShape<'a>,
-    entries: Vec<EntryShape>,
+    entries: E,
     made_by: Vec<RunName<'a>>,
     used_by: Vec<RunName<'a>>,
     alias_history: Vec<AliasShape<'a>>,
     lineage: GraphShape<'a>,
 }
 
-impl<'a> ShowShape<'a> {
+impl<'a, E: Serialize> ShowShape<'a, E> {
     pub(super) fn of(
         version: &'a ArtifactVersion,
-        entries: &[Entry],
+        entries: E,
         runs: &'a VersionRuns,
         aliases: &'a [AliasChange],
         graph: &'a ArtifactGraph,
-    ) -> ShowShape<'a> {
+    ) -> ShowShape<'a, E> {
         ShowShape {
             version: VersionShape::of(version),
-            entries: entries.iter().map(EntryShape::of).collect(),
+            entries,
             made_by: runs.made.iter().map(RunName::of).collect(),
             used_by: runs.used.iter().map(RunName::of).collect(),
             alias_history: aliases.iter().map(AliasShape::of).collect(),

@@ -8,10 +8,11 @@ use runcellar::{ArtifactVersion, Json, RunInfo};
 
 use super::ls::of_entries;
 use super::put::size;
-use super::shapes::ShowShape;
+use super::shapes::{EntriesShape, ShowShape};
 use crate::complete;
 use crate::failure::{Failure, listed};
 use crate::output;
+use crate::render::number::count;
 use crate::render::{Style, time, visible};
 use crate::session::{Session, now_us};
 use crate::verbs::ls::json_text;
@@ -45,23 +46,26 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     if args.dot {
         return output::print(&graph.to_dot());
     }
-    let entries = version.entries(None)?;
+    // All of them are looked at before anything is shown, and none is kept: there may be a million.
+    let mut entries = version.each_entry(None)?;
+    let first = entries.by_ref().take(ENTRIES_MAX).collect::<Result<Vec<_>, _>>()?;
+    let more = entries.try_fold(0_u64, |more, entry| entry.map(|_| more + 1))?;
     let runs = workspace.runs_of_version(&version)?;
     let aliases = workspace.alias_history(&format!("{}/{}", version.project, version.name))?;
-    let shape = ShowShape::of(&version, &entries, &runs, &aliases, &graph);
-    session.answer(&shape, || page(session, &version, &entries, &runs, &aliases))
+    let shape = ShowShape::of(&version, EntriesShape::new(version.each_entry(None)?), &runs, &aliases, &graph);
+    session.answer(&shape, || page(session, &version, (&first, more), &runs, &aliases))
 }
 
 fn page(
     session: &Session,
     version: &ArtifactVersion,
-    entries: &[Entry],
+    (first, more): (&[Entry], u64),
     runs: &VersionRuns,
     aliases: &[AliasChange],
 ) -> String {
     let (color, now) = (session.display.color, now_us());
-    let mut text =
-        format!("{}  {}\n", Style::Bold.paint(&visible(&version.full_name()), color), visible(&version.kind));
+    let kind = if version.kind.is_empty() { String::new() } else { format!("  {}", visible(&version.kind)) };
+    let mut text = format!("{}{kind}\n", Style::Bold.paint(&visible(&version.full_name()), color));
     let mut field = |label: &str, value: &str| {
         if !value.is_empty() {
             let label = Style::Dim.paint(&format!("{label:LABEL_WIDTH$}"), color);
@@ -73,7 +77,7 @@ fn page(
     field("aliases", &visible(&listed(&version.aliases)));
     field("links to", &visible(version.links_to.as_deref().unwrap_or_default()));
     field("created", &format!("{}  {}", time::rfc3339_us(version.created), time::ago(now, version.created)));
-    field("content", &format!("{} files  {}", version.files, size(session, version.bytes)));
+    field("content", &format!("{}  {}", count(version.files, "file"), size(session, version.bytes)));
     field("digest", &version.digest);
     field("description", &visible(&version.description));
     if let Json::Map(members) = &version.metadata {
@@ -88,14 +92,12 @@ fn page(
         field("history", &visible(&format!("{}  {} {to}", time::ago(now, change.time), change.alias)));
     }
     text.push('\n');
-    if !entries.is_empty() {
-        let shown = of_entries(entries.get(..ENTRIES_MAX).unwrap_or(entries));
-        text.push_str(&shown.render(session.display.width, color));
+    if !first.is_empty() {
+        text.push_str(&of_entries(first).render(session.display.width, color));
     }
-    if entries.len() > ENTRIES_MAX {
-        let more =
-            format!("{} more: runcellar artifact ls {} --files\n", entries.len() - ENTRIES_MAX, version.full_name());
-        text.push_str(&Style::Dim.paint(&visible(&more.replace('\n', "")), color));
+    if more > 0 {
+        let more = format!("{more} more: runcellar artifact ls {} --files", version.full_name());
+        text.push_str(&Style::Dim.paint(&visible(&more), color));
         text.push('\n');
     }
     text

@@ -81,7 +81,7 @@ impl Written {
             let stem = format!("{step}_{number}");
             *number += 1;
             let ending = if info.format.is_empty() { "bin" } else { &info.format };
-            let mut files = vec![(format!("{stem}.{ending}"), media.read(id))];
+            let mut files = vec![(format!("{stem}.{}", component(ending)), media.read(id))];
             for name in &info.companions {
                 files.push((format!("{stem}.{}", component(name)), media.read_companion(id, name)));
             }

@@ -20,6 +20,7 @@ use crate::complete;
 use crate::failure::Failure;
 use crate::files::NewFile;
 use crate::output;
+use crate::render::number::count;
 use crate::session::{AsOf, Session};
 use crate::verbs::ls;
 use crate::verbs::window::WindowArgs;
@@ -154,14 +155,16 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         let _work = session.work("reading runs");
         if args.runs.is_empty() { workspace.runs(&selection)? } else { named(&workspace, &args.runs)? }
     };
+    let of_runs = count(runs.len() as u64, "run");
     if let (Some(lock), Some(path)) = (&lock, &args.output) {
         return capsule::write(session, &workspace, &runs, lock, (path, args.used));
     }
     if let Some(directory) = &args.media {
         let (files, missing) = media::write(session, &workspace, &runs, args.window.read()?, directory)?;
-        session.note(&format!("wrote {files} media files of {} runs to {}", runs.len(), directory.display()));
+        let files = count(files, "media file");
+        session.note(&format!("wrote {files} of {of_runs} to {}", directory.display()));
         if missing > 0 {
-            session.note(&format!("{missing} media are not there any more"));
+            session.note(&format!("not there any more: {}", count(missing, "media file")));
         }
         return Ok(());
     }
@@ -188,7 +191,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
             let mut file = NewFile::create(path)?;
             let rows = job.write(&mut file, args.wide).map_err(|failure| in_file(failure, path))?;
             file.finish()?;
-            session.note(&format!("wrote {rows} rows of {} runs to {}", runs.len(), path.display()));
+            session.note(&format!("wrote {} of {} to {}", count(rows, "row"), of_runs, path.display()));
             rows
         }
     };

@@ -122,7 +122,8 @@ impl Page {
             None => {}
         }
         if run.dropped > 0 {
-            let count = self.paint(Style::Yellow, &format!("{} values could not be kept", run.dropped));
+            let count =
+                self.paint(Style::Yellow, &format!("{} could not be kept", number::count(run.dropped, "value")));
             self.field("dropped", &count);
         }
     }
@@ -144,7 +145,7 @@ impl Page {
     fn code(&mut self, code: &[CodeEntry]) {
         if !code.is_empty() {
             let bytes = number::bytes(code.iter().map(|entry| entry.size).sum());
-            let files = if code.len() == 1 { "1 file".to_owned() } else { format!("{} files", code.len()) };
+            let files = number::count(code.len() as u64, "file");
             let hint = self.paint(Style::Dim, "  runcellar checkout-code writes them");
             self.field("code", &format!("{files}, {bytes}{hint}"));
         }
@@ -156,7 +157,7 @@ impl Page {
             self.field("forked", &format!("from {}{rest}", visible(run)));
         }
         for rewind in &lineage.rewinds {
-            let hidden = self.paint(Style::Dim, &format!("  {} rows hidden", rewind.rows));
+            let hidden = self.paint(Style::Dim, &format!("  {} hidden", number::count(rewind.rows, "row")));
             self.field("rewound", &format!("{} to step {}{hidden}", date(rewind.time), rewind.step));
         }
         if lineage.ranks > 1 {

@@ -6,7 +6,7 @@ use runcellar::{Json, MetricInfo, RunInfo, Value, Window, Workspace};
 
 use crate::failure::{Failure, listed};
 use crate::render::chart::PlotSeries;
-use crate::render::number::{bytes, duration};
+use crate::render::number::{bytes, count, duration};
 use crate::render::svg::{Panel, SvgOptions, escape, svg};
 use crate::render::time::rfc3339_us;
 use crate::verbs::ls::{json_text, value_text};
@@ -98,7 +98,7 @@ fn head(page: &mut String, workspace: &Workspace, run: &RunInfo, now: i64) -> Re
         ("forked from", forked),
         ("made", names(&artifacts.made)),
         ("used", names(&artifacts.used)),
-        ("code", if code.is_empty() { String::new() } else { format!("{} files", code.len()) }),
+        ("code", if code.is_empty() { String::new() } else { count(code.len() as u64, "file") }),
     ];
     let rows: Vec<_> = rows.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect();
     pairs(page, "", &rows);
