@@ -13,6 +13,7 @@ mod diff;
 mod doctor;
 mod du;
 mod export;
+mod golden;
 mod help;
 mod init;
 mod keys;

@@ -1,9 +1,10 @@
 //! Everything that the store reads from a workspace, as JSON: metadata of all runs, and all points of all metrics.
 //!
 //! Floats stand there as `f` and their bits in hexadecimal, as JSON knows neither NaN nor -0.0; integers as `i` and
-//! digits, texts as `t` and the text.
+//! digits, texts as `t` and the text. Content of files stands there as its BLAKE3 hash.
 
-use runcellar::{Json, Result, Selection, Workspace};
+use runcellar::artifacts::{DownloadOptions, EntryKind};
+use runcellar::{ArtifactVersion, Json, Result, RunInfo, Selection, Workspace};
 use serde_json::{Map, Value as Out, json as out};
 
 pub(crate) fn dump(workspace: &Workspace) -> Result<Out> {
@@ -43,4 +44,72 @@ fn leaf(value: &Json) -> Out {
         Json::List(items) => items.iter().map(leaf).collect(),
         Json::Map(members) => Out::Object(members.iter().map(|(key, value)| (key.clone(), leaf(value))).collect()),
     }
+}
+
+/// Everything that belongs to artifacts, media and code, what was purged, and what opens the workspace.
+pub(crate) fn dump_files(workspace: &Workspace) -> Result<Out> {
+    let (mut artifacts, mut media, mut code) = (Map::new(), Map::new(), Map::new());
+    for version in workspace.artifacts(None)? {
+        artifacts.insert(version.full_name(), version_of(&version)?);
+    }
+    for run in workspace.runs(&Selection::default())? {
+        let (of_media, of_code) = (media_of(workspace, &run)?, code_of(workspace, &run)?);
+        media.extend((!of_media.is_empty()).then(|| (run.id.clone(), Out::Object(of_media))));
+        code.extend((!of_code.is_empty()).then(|| (run.id.clone(), Out::Object(of_code))));
+    }
+    let receipts: Vec<Out> = workspace
+        .receipts()?
+        .iter()
+        .map(|receipt| receipt.verify().map(|()| serde_json::from_str(&receipt.to_json()).unwrap_or_default()))
+        .collect::<Result<_>>()?;
+    let slots: Vec<&str> = workspace.slots()?.iter().map(|slot| slot.kind).collect();
+    Ok(out!({"artifacts": artifacts, "media": media, "code": code, "receipts": receipts, "slots": slots}))
+}
+
+fn version_of(version: &ArtifactVersion) -> Result<Out> {
+    let to = tempfile::tempdir().expect("a temporary directory");
+    let got = version.download(to.path(), &DownloadOptions::default())?;
+    assert!(got.hurt.is_empty(), "{}: {:?}", version.full_name(), got.hurt);
+    let mut entries = Map::new();
+    for entry in version.entries(None)? {
+        let shown = match entry.kind {
+            EntryKind::File { executable, .. } => {
+                out!(["file", executable, hash(&std::fs::read(to.path().join(&entry.path)).expect("came out"))])
+            }
+            EntryKind::Link { target } => out!(["link", target]),
+            EntryKind::Directory => out!(["directory"]),
+            EntryKind::Reference { uri, size, digest } => out!(["reference", uri, size, digest]),
+        };
+        entries.insert(entry.path.display().to_string(), shown);
+    }
+    Ok(out!({
+        "type": version.kind, "digest": version.digest, "created": version.created, "aliases": version.aliases,
+        "links_to": version.links_to, "description": version.description, "metadata": leaf(&version.metadata),
+        "made_by": version.made_by, "used_by": version.used_by, "entries": entries,
+    }))
+}
+
+fn media_of(workspace: &Workspace, run: &RunInfo) -> Result<Map<String, Out>> {
+    let media = workspace.media(run)?;
+    let mut found = Map::new();
+    for info in media.list().iter().filter(|info| !info.is_panel()) {
+        let mut files = Map::from_iter([("content".to_owned(), hash(&media.read(info.id)?))]);
+        for name in &info.companions {
+            files.insert(name.clone(), hash(&media.read_companion(info.id, name)?));
+        }
+        found.insert(info.id.to_string(), out!([info.kind, info.format, files]));
+    }
+    Ok(found)
+}
+
+fn code_of(workspace: &Workspace, run: &RunInfo) -> Result<Map<String, Out>> {
+    let read = |path: Vec<u8>| -> Result<(String, Out)> {
+        let content = workspace.code_file(run, &path)?;
+        Ok((String::from_utf8_lossy(&path).into_owned(), hash(&content)))
+    };
+    workspace.code(run)?.into_iter().map(|entry| read(entry.path)).collect()
+}
+
+fn hash(content: &[u8]) -> Out {
+    Out::String(blake3::hash(content).to_hex().to_string())
 }

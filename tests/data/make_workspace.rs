@@ -1,16 +1,22 @@
 //! Makes workspaces that other readers are tested against, and says what the store reads from them.
 //!
-//! `make_workspace make DIR KEY_FILE` makes one with runs of every kind of value; `leave DIR KEY_FILE ID [ROWS]` starts
-//! a run, says `ready` and waits to be killed; `read DIR KEY_FILE` prints all runs as JSON.
+//! `make_workspace make DIR KEY_FILE` makes one with runs of every kind of value; `make-files DIR KEY_FILE` adds artifacts,
+//! media, code, a purge and a recovery code, which it prints; `leave DIR KEY_FILE ID [ROWS]` starts a run, says `ready` and
+//! waits to be killed; `read DIR KEY_FILE` prints all runs as JSON, `read-files DIR KEY_FILE` the rest.
 #![allow(clippy::print_stdout, reason = "a program for tests")]
 
 mod dump;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
+use runcellar::artifacts::{Links, PutSettings, RemoveOptions};
 use runcellar::run::Removal;
 use runcellar::{
-    Histogram, HistoryPoint, Keys, MetricDefinition, Result, Resume, Run, RunState, Value, Workspace, json,
+    ArtifactDraft, CodeFolder, Histogram, HistoryPoint, Keys, MetricDefinition, NewMedia, PurgeOptions, Result, Resume,
+    RowValue, Run, RunState, Value, Workspace, json,
 };
 
 fn main() {
@@ -26,6 +32,11 @@ fn main() {
         ["read", dir, key_file] => {
             let workspace = Workspace::open(dir, keys(key_file));
             workspace.and_then(|workspace| dump::dump(&workspace)).map(|runs| println!("{runs:#}"))
+        }
+        ["make-files", dir, key_file] => make_files(Path::new(dir), keys(key_file)),
+        ["read-files", dir, key_file] => {
+            let workspace = Workspace::open(dir, keys(key_file));
+            workspace.and_then(|workspace| dump::dump_files(&workspace)).map(|files| println!("{files:#}"))
         }
         _ => panic!("make DIR KEY_FILE, leave DIR KEY_FILE ID [ROWS], or read DIR KEY_FILE"),
     }
@@ -98,6 +109,87 @@ fn make(dir: &Path, keys: Keys) -> Result<()> {
     workspace.fold_catalogue()?;
     workspace.remove_runs(&[workspace.find_run("hidden")?])?;
     workspace.tag_run(&workspace.find_run("full")?, &["w".into()], &["x".into()])
+}
+
+/// Artifacts with versions, one of which was removed, aliases, links and uses; media of a run and its code; a purge.
+fn make_files(dir: &Path, keys: Keys) -> Result<()> {
+    let workspace = Workspace::open(dir, keys)?;
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let write = |path: &str, content: &[u8]| {
+        let path = place.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("below the place")).expect("can be made");
+        std::fs::write(path, content).expect("can be written");
+    };
+
+    let run = workspace.run("digits").id("with-files").start()?;
+    let picture = NewMedia {
+        kind: "image".into(),
+        format: "png".into(),
+        metadata: json!({"caption": "of noise"}),
+        content: Arc::new(noise(1, 50_000)),
+        companions: Vec::new(),
+        parts: Vec::new(),
+    };
+    let figure = NewMedia {
+        kind: "plotly".into(),
+        format: "json".into(),
+        content: Arc::new(b"{}".to_vec()),
+        companions: vec![("static.png".into(), Arc::new(noise(2, 5_000)))],
+        ..picture.clone()
+    };
+    let panel = NewMedia::panel(vec![picture.clone(), figure.clone()]);
+    run.log_media(None, None, vec![("picture".into(), picture)], |row| row.push("loss", RowValue::Float(0.5)))?;
+    run.log_media(None, None, vec![("figure".into(), figure), ("panel".into(), panel)], |_| {})?;
+    write("code/train.py", b"print(1)\n");
+    write("code/deep/model.py", "weights = 0\n".repeat(5_000).as_bytes());
+    run.log_code(&CodeFolder { root: place.path().join("code"), ..CodeFolder::default() })?;
+    run.finish()?;
+
+    let settings = |run: Option<&str>, compress: bool| PutSettings {
+        project: "digits".into(),
+        run: run.map(str::to_owned),
+        compress,
+        aliases: Vec::new(),
+    };
+    let weights = |seed: u64| -> Vec<u8> {
+        let bytes = noise(seed, 100_000);
+        bytes.iter().flat_map(|byte| ((f32::from(*byte) - 127.5) * 1e-3).to_le_bytes()).collect()
+    };
+    write("tree/run.sh", b"#!/bin/sh\n");
+    std::fs::set_permissions(place.path().join("tree/run.sh"), Permissions::from_mode(0o755)).expect("our own");
+    std::fs::create_dir_all(place.path().join("tree/empty")).expect("can be made");
+    std::os::unix::fs::symlink("../elsewhere", place.path().join("tree/link")).expect("can be made");
+    let mut draft = ArtifactDraft::new("data", "dataset")?;
+    draft.description = "three versions of noise".into();
+    draft.metadata = json!({"rows": 3, "nested": {"of": ["noise"]}});
+    draft.add_dir(&place.path().join("tree"), Some("tree"), Links::Keep)?;
+    draft.add_bytes("noise", noise(3, 400_000))?;
+    draft.add_bytes("nothing", Vec::new())?;
+    draft.add_bytes("text", "some words again\n".repeat(10_000).into_bytes())?;
+    draft.add_reference("s3://bucket/big", "elsewhere", Some(5), Some("sha256:00"))?;
+    for (number, seed) in (4..).take(3).enumerate() {
+        let mut version = draft.clone();
+        version.add_bytes("weights", [weights(seed), noise(seed, 100_000)].concat())?;
+        workspace.put_artifact(&version, &settings((number == 0).then_some("with-files"), number == 2))?;
+    }
+    let [first, second, third] = [0, 1, 2].map(|number| workspace.artifact(&format!("digits/data:v{number}")));
+    let (first, third) = (workspace.tag_version(&first?, &["best".into()], &[])?, third?);
+    workspace.use_version(&first, &workspace.find_run("full")?)?;
+    workspace.link_version(&third, "noises", &["production".into()])?;
+    workspace.remove_version(&second?, RemoveOptions::default())?;
+
+    let secret = workspace.run("digits").id("purged").start()?;
+    secret.log([("loss", 1.5)])?;
+    secret.finish()?;
+    workspace.purge(&["purged".parse()?], PurgeOptions::default())?;
+    println!("{}", workspace.add_recovery_code("paper")?.1);
+    Ok(())
+}
+
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut content = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut content);
+    content
 }
 
 fn leave(dir: &Path, keys: Keys, id: &str, rows: i64) -> Result<()> {

@@ -99,6 +99,7 @@ TYPES = {
     " job_type:text tags:[text config:[Token started:i64 resumed:bool forked_from:id rank:u32 host:text"
     " boot_id:text pid:u32 device:id program:text git_commit:text git_branch:text runtime:text extra:Extra",
     "Tag": "name:text add_id:id",
+    "Tombstone": "clock:u64 keys:[id extra:Extra",
     "Token": ("", "bool", "i64", "float", "text", "u32", "u32"),
     "Value": ("float", "i64", "bool", "text"),
     "WriterRow": "run:id sequence:u64 closed:bool next_group:u32 missing:[u64,u64",
@@ -554,10 +555,19 @@ class Workspace:
         total += sum(hashed(b"key", *row[:2], bytes([row[2]]), row[3], row[4][:HEAD]) for row in self.keys.values())
         texts, pages, tags, self.objects = {}, {}, {}, {}
         sql = "SELECT kind, id, position, device, seq, tag, body FROM object ORDER BY kind, id, position"
-        for kind, obj, at, device, seq, tag, sealed in db.execute(sql):
-            text = unseal(self.key(sealed[4:20]), self.id, kind, obj, sealed, at=at, device=device, seq=seq)
-            texts.setdefault((kind, obj), []).append(text)
-            tags[tag], self.objects[kind, obj, at] = obj, text
+        rows = db.execute(sql).fetchall()
+
+        def opened(kind, obj, at, device, seq, _tag, sealed):
+            return unseal(self.key(sealed[4:20]), self.id, kind, obj, sealed, at=at, device=device, seq=seq)
+
+        # What is sealed under a key that a tombstone names was erased, and is no damage.
+        erased = {key for row in rows if row[0] == 18 for key in body("Tombstone", opened(*row)).keys}
+        need(not erased & self.keys.keys(), "a key that was erased is there")
+        for kind, obj, at, device, seq, tag, sealed in rows:
+            if sealed[4:20] not in erased:
+                text = opened(kind, obj, at, device, seq, tag, sealed)
+                texts.setdefault((kind, obj), []).append(text)
+                tags[tag], self.objects[kind, obj, at] = obj, text
             row = hashed(b"object", u16(kind), obj, u64(at), device, u64(seq), tag or b"", sealed[:HEAD])
             if kind in (5, 6, 22):
                 pages[obj] = pages.get(obj, 0) + row

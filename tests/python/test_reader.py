@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cellar_blobs as blobs
 import cellar_reader as reader
 import pytest
+from blake3 import blake3
 from cellar_reader import FormatError, Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,10 +56,13 @@ class Store:
     def make(self) -> None:
         subprocess.run(self.command("make"), check=True)
 
+    def run(self, verb: str) -> str:
+        """Runs the program and returns what it prints."""
+        return subprocess.run(self.command(verb), check=True, capture_output=True, text=True).stdout
+
     def read(self) -> dict[str, Any]:
         """Opens the workspace, which takes in what dead writers left, and returns all runs."""
-        done = subprocess.run(self.command("read"), check=True, capture_output=True, text=True)
-        return json.loads(done.stdout)
+        return json.loads(self.run("read"))
 
     @contextlib.contextmanager
     def writer(self, run: str, *args: str) -> Iterator[subprocess.Popen[str]]:
@@ -119,6 +124,44 @@ def shown(workspace: Workspace) -> dict[str, Any]:
             "metrics": {name: points(values) for name, values in run.points.items()},
         }
     return out
+
+
+def shown_files(workspace: Workspace) -> dict[str, Any]:
+    """Returns versions of artifacts, media and code as the store shows them: content as its hash."""
+
+    def hashed(content: bytes) -> str:
+        return blake3(content).hexdigest()
+
+    def entry(what: Any) -> list[Any]:
+        if what is None:
+            return ["directory"]
+        if isinstance(what, bytes):
+            return ["link", what.decode()]
+        return ["file", what[1], hashed(what[0])] if isinstance(what[0], bytes) else ["reference", *what]
+
+    artifacts = {}
+    for (project, name, number), (version, content) in blobs.versions(workspace).items():
+        entries = {path.decode(): entry(what) for path, what in content.items()}
+        facts = {"digest": version.digest.hex(), "description": version.description}
+        artifacts[f"{project}/{name}:v{number}"] = facts | {"entries": entries}
+    media, code = {}, {}
+    for run in workspace.runs.values():
+        for number, (said, files) in blobs.media(workspace, run).items():
+            if said.kind != "panel":
+                hashes = {name: hashed(content) for name, content in files.items()}
+                media.setdefault(run.id, {})[number] = [said.kind, said.format, hashes]
+        for path, content in blobs.code(workspace, run).items():
+            code.setdefault(run.id, {})[path.decode()] = hashed(content)
+    return {"artifacts": artifacts, "media": media, "code": code}
+
+
+def same_files(read: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Compares what the reader shows of files with what the store did."""
+    assert read["media"] == expected["media"] and read["code"] == expected["code"]
+    assert read["artifacts"].keys() == expected["artifacts"].keys()
+    for name, wanted in expected["artifacts"].items():
+        found = read["artifacts"][name]
+        assert found == {key: wanted[key] for key in found}, name
 
 
 def same(read: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -252,12 +295,15 @@ def test_golden_workspaces_read_as_they_did(golden: Path, tmp_path: Path) -> Non
     copy = tmp_path / golden.name
     shutil.copytree(golden, copy)
     os.chmod(copy / "workspace.key", 0o600)
-    read = shown(Workspace(copy / "workspace", copy / "workspace.key"))
-    same(read, json.loads((golden / "expected.json").read_text()))
+    workspace = Workspace(copy / "workspace", copy / "workspace.key")
+    same(shown(workspace), json.loads((golden / "expected.json").read_text()))
+    if (golden / "files.json").exists():
+        same_files(shown_files(workspace), json.loads((golden / "files.json").read_text()))
 
 
-def test_there_is_a_golden_workspace() -> None:
-    assert [path.name for path in GOLDEN][:1] == ["v1"]
+def test_there_is_a_golden_workspace_of_each_version() -> None:
+    assert [path.name for path in GOLDEN] == ["v1", "v2", "v3"]
+    assert [(path / "files.json").exists() for path in GOLDEN] == [False, False, True]
 
 
 def vectors(name: str) -> list[dict[str, Any]]:
