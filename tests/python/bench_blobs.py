@@ -51,9 +51,10 @@ def bytes_below(path: Path) -> int:
     return sum(found.stat().st_size for found in path.rglob("*") if found.is_file())
 
 
-def measure(name: str, content: Path, root: Path, environment: dict[str, str]) -> None:
+def measure(
+    command: str, name: str, content: Path, root: Path, environment: dict[str, str]
+) -> None:
     """Measure one file and print a line for each program."""
-    command = str(Path(sysconfig.get_path("scripts")) / "runcellar")
     copy, store, repository, archive = root / "copy", root / "w", root / "restic", root / "borg"
     script = f"cp {content} {copy} && sync {copy}"
     copies = [run(["sh", "-c", script], environment) for _ in range(COPIES)]
@@ -81,9 +82,12 @@ def measure(name: str, content: Path, root: Path, environment: dict[str, str]) -
         run([command, "artifact", "get", name, "-o", str(root / "got")], environment),
     )
     if shutil.which("restic"):
-        run(["restic", "init", "-r", str(repository)], environment)
-        cost = run(["restic", "-r", str(repository), "backup", str(content)], environment)
-        say("restic backup", cost, bytes_below(repository))
+        for mode in ("auto", "max"):
+            shutil.rmtree(repository, ignore_errors=True)
+            run(["restic", "init", "-r", str(repository)], environment)
+            backup = ["restic", "-r", str(repository), "--compression", mode, "backup"]
+            cost = run([*backup, str(content)], environment)
+            say(f"restic backup, {mode}", cost, bytes_below(repository))
     if shutil.which("borg"):
         run(["borg", "init", "-e", "repokey-blake2", str(archive)], environment)
         cost = run(["borg", "create", f"{archive}::a", str(content)], environment)
@@ -92,9 +96,8 @@ def measure(name: str, content: Path, root: Path, environment: dict[str, str]) -
         shutil.rmtree(path, ignore_errors=True)
 
 
-def measure_files(count: int, root: Path, environment: dict[str, str]) -> None:
+def measure_files(command: str, count: int, root: Path, environment: dict[str, str]) -> None:
     """Measure many files of 4 KiB beside tar."""
-    command = str(Path(sysconfig.get_path("scripts")) / "runcellar")
     source, archive, store = root / "small", root / "small.tar", root / "w"
     for number in range(count):
         path = source / str(number // 100) / str(number % 100)
@@ -122,7 +125,9 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=256, help="size of the file")
     parser.add_argument("--files", type=int, default=10_000, help="how many small files")
     parser.add_argument("--dir", help="where the files go (default: the temporary directory)")
+    parser.add_argument("--command", help="the command (default: that of the environment)")
     options = parser.parse_args()
+    command = options.command or str(Path(sysconfig.get_path("scripts")) / "runcellar")
     rng = np.random.default_rng(5)
     with tempfile.TemporaryDirectory(dir=options.dir) as directory:
         root = Path(directory)
@@ -139,13 +144,13 @@ def main() -> None:
         with content.open("wb") as file:
             for _ in range(options.megabytes):
                 file.write(rng.bytes(1 << 20))
-        measure("random", content, root, environment)
+        measure(command, "random", content, root, environment)
         with content.open("wb") as file:
             for _ in range(options.megabytes):
                 file.write((rng.normal(size=1 << 18) * 0.02).astype("float32").tobytes())
-        measure("weights", content, root, environment)
+        measure(command, "weights", content, root, environment)
         content.unlink()
-        measure_files(options.files, root, environment)
+        measure_files(command, options.files, root, environment)
 
 
 if __name__ == "__main__":
