@@ -28,6 +28,7 @@ install_package age age || lack "capsules with another implementation of age: ag
 install_package bindfs bindfs || lack "network file systems on a mount: bindfs is missing"
 [ -c /dev/fuse ] || lack "network file systems on a mount: /dev/fuse is missing"
 install_package unshare util-linux || lack "P1 in an empty network namespace: unshare is missing"
+install_package ip iproute2 || lack "remotes where loopback is all the network: ip is missing"
 
 say "format and lints"
 cargo fmt --all --check
@@ -43,23 +44,34 @@ cargo build --release --quiet -p runcellar-cli
 # P1: everything below runs where no network is, and every socket that is opened is written down.
 trace=$(mktemp -d)
 trap 'rm -rf "$trace"' EXIT
-guard=""
+namespace=""
+tracer=""
 if have unshare && unshare -n true 2>/dev/null; then
-    guard="unshare -n"
+    namespace="unshare -n"
 else
     lack "P1 in an empty network namespace: this user may not make one"
 fi
 if have strace && strace -f --seccomp-bpf -o "$trace/probe" true 2>/dev/null; then
-    guard="$guard strace -f -qq --seccomp-bpf -e trace=socket -e signal=none -o"
-    traced() { name=$1; shift; $guard "$trace/$name" "$@"; }
+    tracer="strace -f -qq --seccomp-bpf -e signal=none"
 else
     lack "P1 by system call trace: strace may not trace here"
-    traced() { shift; $guard "$@"; }
 fi
+traced() { name=$1; shift; $namespace ${tracer:+$tracer -e trace=socket -o "$trace/$name"} "$@"; }
+# Servers of the tests listen on loopback, which is all the network there is here; every connection is written down.
+on_loopback() {
+    name=$1; shift
+    if [ -n "$namespace" ] && have ip; then
+        set -- $namespace sh -c 'ip link set lo up && exec "$@"' sh "$@"
+    fi
+    ${tracer:+$tracer -e trace=connect -o "$trace/$name"} "$@"
+}
 
 say "Rust"
-traced rust cargo test --workspace --offline
+traced rust cargo test --workspace --offline -- --skip loopback::
 traced reference cargo test -p runcellar-format --offline --no-default-features --lib --test format
+
+say "Rust: remotes, with servers on loopback"
+on_loopback remotes cargo test --workspace --offline --test sync -- loopback::
 
 # What depends on the way in which cellar.db and journals are used. The rest of the store's tests hold, too, and take longer
 # than all of these: values, readings and media are the same bytes in both ways. Fewer kills, as each leaves many small
@@ -78,6 +90,13 @@ if ls "$trace"/rust "$trace"/network "$trace"/python >/dev/null 2>&1; then
         exit 1
     fi
     echo "none of the internet"
+fi
+if [ -e "$trace/remotes" ]; then
+    if grep -hE 'connect\(.*AF_INET6?' "$trace/remotes" | grep -vE '"(127\.0\.0\.1|::1)"'; then
+        echo "a test of remotes went beyond loopback" >&2
+        exit 1
+    fi
+    echo "of remotes: to loopback alone"
 fi
 
 if [ -n "$lacking" ]; then

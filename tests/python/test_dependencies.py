@@ -30,9 +30,7 @@ def policy() -> dict[str, object]:
     return tomllib.loads((ROOT / "deny.toml").read_text())
 
 
-@pytest.mark.parametrize(
-    "package", ["runcellar-format", "runcellar", "runcellar-py", "runcellar-cli"]
-)
+@pytest.mark.parametrize("package", ["runcellar-format", "runcellar", "runcellar-py"])
 def test_no_network_crate_is_linked(
     package: str, policy: dict[str, dict[str, list[dict[str, str]]]]
 ) -> None:
@@ -40,7 +38,18 @@ def test_no_network_crate_is_linked(
     banned = {entry["crate"] for entry in policy["bans"]["deny"]}
     crates = linked(package)
     assert package in crates
+    assert crates & (banned | {"runcellar-sync"}) == set()
+
+
+@pytest.mark.parametrize("package", ["runcellar-sync", "runcellar-cli"])
+def test_one_way_to_the_network_is_linked_by_sync_alone(
+    package: str, policy: dict[str, dict[str, list[dict[str, str]]]]
+) -> None:
+    banned = {entry["crate"] for entry in policy["bans"]["deny"] if "wrappers" not in entry}
+    assert {"reqwest", "hyper", "tokio", "openssl-sys", "aws-lc-sys"} <= banned
+    crates = linked(package)
     assert crates & banned == set()
+    assert ("ureq" in crates) == ("runcellar-sync" in crates)
 
 
 FORBIDDEN = {
@@ -61,6 +70,7 @@ FORBIDDEN = {
         "std::process::Command",
         "async fn",
     ],
+    "runcellar-sync": ["rusqlite", "OwnerKey", "std::net::Tcp"],
 }
 
 #: Whether a work tree differs from its commit only git can tell: it is started if the caller asks.

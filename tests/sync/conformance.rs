@@ -15,6 +15,9 @@ use crate::support::{name, object, pack};
 pub(crate) struct Kind {
     /// Whether `put_new` overwrites nothing.
     pub(crate) conditional: bool,
+    /// Whether nobody sees an object while it is being replaced. rclone puts a cache between that shows mixtures, and by WebDAV
+    /// there may be a gap: who reads has to find out.
+    pub(crate) atomic: bool,
 }
 
 /// Runs everything against an empty remote, and leaves it empty.
@@ -22,7 +25,7 @@ pub(crate) fn conforms(remote: &dyn Remote, kind: Kind) {
     nothing_is_there(remote);
     what_is_put_is_read_back(remote);
     a_new_object_replaces_nothing(remote, kind);
-    objects_are_replaced_as_a_whole(remote);
+    objects_are_replaced_as_a_whole(remote, kind);
     listings_tell_what_is_below(remote);
     deleting_is_done_once_and_again(remote);
     everything(remote).into_keys().for_each(|name| remote.delete(&name).expect("deleted"));
@@ -99,7 +102,7 @@ fn a_new_object_replaces_nothing(remote: &dyn Remote, kind: Kind) {
     }
 }
 
-fn objects_are_replaced_as_a_whole(remote: &dyn Remote) {
+fn objects_are_replaced_as_a_whole(remote: &dyn Remote, kind: Kind) {
     let head = name("devices/ab/head");
     let versions: Vec<Vec<u8>> =
         (0..4).map(|n| object(n, 300_000 * (4 - usize::from(n))).read().expect("at hand")).collect();
@@ -110,7 +113,7 @@ fn objects_are_replaced_as_a_whole(remote: &dyn Remote) {
                 remote.put(&head, &object(n, 300_000 * (4 - usize::from(n)))).expect("stored");
             }
         });
-        while !writer.is_finished() {
+        while kind.atomic && !writer.is_finished() {
             let seen = remote.get(&head, None).expect("an answer").expect("there all the time");
             assert!(versions.contains(&seen), "half of one object and half of another: {} bytes", seen.len());
         }

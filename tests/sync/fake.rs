@@ -13,10 +13,10 @@ const ALWAYS: u32 = Faults::OF;
 
 #[test]
 fn the_fake_conforms() {
-    conforms(&Fake::new(&Store::new(), 1), Kind { conditional: true });
+    conforms(&Fake::new(&Store::new(), 1), Kind { conditional: true, atomic: true });
     let unconditional = Fake::new(&Store::new(), 1);
     unconditional.set_faults(Faults { unconditional: true, ..Faults::default() });
-    conforms(&unconditional, Kind { conditional: false });
+    conforms(&unconditional, Kind { conditional: false, atomic: true });
 }
 
 fn with(faults: Faults) -> (Store, Fake) {

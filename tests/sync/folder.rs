@@ -24,7 +24,7 @@ fn files(folder: &Path) -> Vec<String> {
 #[test]
 fn a_folder_conforms() {
     let folder = tempfile::tempdir().expect("a folder");
-    conforms(&Folder::new(folder.path()), Kind { conditional: true });
+    conforms(&Folder::new(folder.path()), Kind { conditional: true, atomic: true });
     assert_eq!(files(folder.path()), [""; 0], "files are left over");
 }
 

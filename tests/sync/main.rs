@@ -3,17 +3,22 @@
 mod conformance;
 mod fake;
 mod folder;
+mod loopback;
 mod retries;
 mod support;
 
-/// A file that is not declared above would be skipped without a word.
+/// A file that is not declared would be skipped without a word.
 #[test]
 fn every_file_of_this_folder_is_part_of_the_binary() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/sync");
-    let source = include_str!("main.rs");
-    for entry in std::fs::read_dir(folder).expect("the folder is there") {
-        let name = entry.expect("reads").file_name().into_string().expect("UTF-8");
-        let module = name.strip_suffix(".rs").unwrap_or(&name);
-        assert!(module == "main" || source.contains(&format!("\nmod {module};\n")), "{name} is not declared");
+    for (folder, source) in
+        [(folder.to_owned(), include_str!("main.rs")), (format!("{folder}/loopback"), include_str!("loopback/mod.rs"))]
+    {
+        for entry in std::fs::read_dir(folder).expect("the folder is there") {
+            let name = entry.expect("reads").file_name().into_string().expect("UTF-8");
+            let module = name.strip_suffix(".rs").unwrap_or(&name);
+            let is_root = matches!(module, "main" | "mod");
+            assert!(is_root || source.contains(&format!("\nmod {module};\n")), "{name} is not declared");
+        }
     }
 }

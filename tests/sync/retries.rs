@@ -17,7 +17,7 @@ fn a_remote_that_refuses_every_fifth_call_conforms_for_who_is_patient() {
         fake.set_faults(Faults { refused: 200, ..Faults::default() });
         let retries = Retries { attempts: 30, ..Retries::default() };
         let remote = Retry::seeded(fake, retries, Arc::new(TestClock::default()), seed);
-        conforms(&remote, Kind { conditional: true });
+        conforms(&remote, Kind { conditional: true, atomic: true });
     }
 }
 

@@ -58,6 +58,13 @@ impl Error {
         Error(Box::new(Inner { kind, message, remote: None, object: None, locked_until_us: None, cause: None }))
     }
 
+    /// Makes the error of an object that may not be deleted before a time; none if nobody knows when.
+    pub(crate) fn object_locked(until_us: Option<i64>) -> Self {
+        let mut error = Error::new(ErrorKind::ObjectLocked, "an object lock forbids to delete it");
+        error.0.locked_until_us = until_us;
+        error
+    }
+
     pub(crate) fn with_cause(mut self, cause: impl Into<Cause>) -> Self {
         self.0.cause = Some(cause.into());
         self

@@ -7,11 +7,18 @@
 //! What must never be here: keys, plaintext, what an object means.
 
 mod clock;
+mod credentials;
 pub mod fake;
 mod folder;
+mod http;
+mod location;
 mod name;
+mod open;
 mod pace;
 mod retry;
+mod s3;
+mod webdav;
+mod xml;
 
 use std::ops::{ControlFlow, Range};
 
@@ -22,7 +29,9 @@ use crate::Result;
 
 pub use clock::{Clock, SystemClock};
 pub use folder::Folder;
+pub use location::{Bucket, Collection, Location};
 pub use name::{NAME_BYTES_MAX, NAME_SEGMENTS_MAX, ObjectName};
+pub use open::{Options, open};
 pub use pace::Pace;
 pub use retry::{Retries, Retry};
 
@@ -41,6 +50,9 @@ pub trait Remote: Send + Sync {
     fn put_new(&self, name: &ObjectName, object: &SealedObject) -> Result<bool>;
 
     /// Stores an object, in the place of what has the name; a reader gets the whole old one or the whole new one.
+    ///
+    /// By WebDAV it may get none for a moment, and servers with a cache may show a mixture: who would draw conclusions from an
+    /// object that is gone or broken asks again.
     ///
     /// # Errors
     /// Those of [`crate::ErrorKind`].
@@ -85,4 +97,30 @@ pub struct Entry {
     pub name: ObjectName,
     /// Its length, as the remote says.
     pub bytes: u64,
+}
+
+impl<R: Remote + ?Sized> Remote for Box<R> {
+    fn put_new(&self, name: &ObjectName, object: &SealedObject) -> Result<bool> {
+        (**self).put_new(name, object)
+    }
+
+    fn put(&self, name: &ObjectName, object: &SealedObject) -> Result<()> {
+        (**self).put(name, object)
+    }
+
+    fn get(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<Option<Vec<u8>>> {
+        (**self).get(name, range)
+    }
+
+    fn list(&self, below: Option<&ObjectName>, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
+        (**self).list(below, each)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<()> {
+        (**self).delete(name)
+    }
+
+    fn head(&self, name: &ObjectName) -> Result<Option<u64>> {
+        (**self).head(name)
+    }
 }
