@@ -42,6 +42,7 @@ mod replay;
 mod rotation;
 mod secrets;
 mod source;
+mod stays_erased;
 mod support;
 mod swaps;
 mod transfer;

@@ -6,24 +6,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use runcellar::artifacts::{ArtifactDraft, DownloadOptions, Links, PutSettings};
 use runcellar::{
-    BackupOptions, CheckOptions, ErrorKind, HistoryPoint, LeftOut, MergeOptions, MergeReport, NewMedia, OpenOptions,
-    Run, RunInfo, RunState, Selection, Severity, Value, Workspace, json, restore_from,
+    BackupOptions, CheckOptions, ErrorKind, FileSystemMode, HistoryPoint, Json, MergeOptions, MergeReport,
+    MetricDefinition, NewMedia, OpenOptions, Resume, Run, RunInfo, RunState, Selection, Severity, Value, Workspace,
+    json, restore_from,
 };
 
 use crate::support::child::command;
 use crate::support::io::{Call, Fate, Hooked};
 use crate::support::{Place, Rng, list, rows};
 
-fn open_other(other: &Place) -> Workspace {
+pub(crate) fn open_other(other: &Place) -> Workspace {
     other.options().open_to_read(&other.workspace()).expect("the other opens")
 }
 
-fn merge(place: &Place, other: &Place) -> MergeReport {
+pub(crate) fn merge(place: &Place, other: &Place) -> MergeReport {
     place.open().merge(&open_other(other), &MergeOptions::default()).expect("merges")
 }
 
 #[track_caller]
-fn is_whole(workspace: &Workspace) {
+pub(crate) fn is_whole(workspace: &Workspace) {
     let report = workspace.check(CheckOptions { read_data: true }).expect("is checked");
     let errors: Vec<_> = report.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
     assert!(errors.is_empty(), "{errors:#?}");
@@ -71,7 +72,7 @@ fn assert_same(here: &Workspace, there: &Workspace, id: &str) {
     }
 }
 
-fn ids(workspace: &Workspace) -> Vec<String> {
+pub(crate) fn ids(workspace: &Workspace) -> Vec<String> {
     let runs = workspace.runs(&Selection::default()).expect("lists");
     let mut ids: Vec<String> = runs.into_iter().map(|run| run.id.clone()).collect();
     ids.sort();
@@ -80,7 +81,7 @@ fn ids(workspace: &Workspace) -> Vec<String> {
 
 /// A workspace with all that can come in: runs with points, texts and a console, media, a fork and a rewind, artifacts with
 /// aliases, uses and links.
-fn fill(other: &Place) {
+pub(crate) fn fill(other: &Place) {
     let workspace = other.open();
     let run = workspace.run("p").id("one").name("first").config(json!({"lr": 0.1, "deep": {"er": [1, 2]}}));
     let run = run.tags(["blue"]).start().expect("starts");
@@ -175,7 +176,7 @@ fn a_later_merge_brings_what_is_new_and_keeps_what_was_said_here() {
     mine.rename_run(&mine.find_run("one").expect("listed"), "named here").expect("sets");
     drop(mine);
     let there = other.open();
-    let run = there.run("p").id("fork").resume(runcellar::Resume::Must).start().expect("goes on");
+    let run = there.run("p").id("fork").resume(Resume::Must).start().expect("goes on");
     log_rows(&run, 160..170);
     run.finish().expect("finishes");
     there.run("p").id("two").start().expect("starts").finish().expect("finishes");
@@ -261,17 +262,125 @@ fn a_restored_copy_that_went_on_is_merged_back() {
     // And a backup itself.
     assert!(mine.merge(&place.options().open_to_read(&kept).expect("opens"), &MergeOptions::default()).is_ok());
     is_whole(&mine);
+}
 
-    // Where both went on with one run, it stays as it is.
-    for workspace in [&mine, &place.options().open(&copied).expect("opens")] {
-        let run = workspace.run("p").id("one").resume(runcellar::Resume::Must).start().expect("goes on");
-        run.log([("n", 1_i64)]).expect("logs");
-        run.finish().expect("finishes");
+/// Two copies of one workspace.
+pub(crate) fn copy_of(place: &Place, name: &str) -> PathBuf {
+    let (kept, copied) = (place.root().join(format!("{name}-backup")), place.root().join(name));
+    place.open().backup(&kept, BackupOptions::default()).expect("is backed up");
+    drop(restore_from(&kept, &copied, place.options()).expect("is restored"));
+    copied
+}
+
+fn go_on(workspace: &Workspace, id: &str, rows: std::ops::Range<u64>) {
+    let run = workspace.run("p").id(id).resume(Resume::Must).start().expect("goes on");
+    for i in rows {
+        run.log_at(i as i64, rows::row(i)).expect("logs");
     }
-    let report = mine.merge(&from(), &MergeOptions::default()).expect("merges");
-    let LeftOut { what, damaged, .. } = &report.left_out[0];
-    assert_eq!((what.as_str(), *damaged, report.left_out.len()), ("run one", false, 1));
-    is_whole(&mine);
+    run.log([("only", 1_i64)]).expect("logs");
+    run.finish().expect("finishes");
+}
+
+/// All that a workspace shows of its runs, in an order that does not depend on how it came there.
+fn shown(workspace: &Workspace) -> Vec<String> {
+    let mut all = Vec::new();
+    for id in ids(workspace) {
+        let run = workspace.find_run(&id).expect("listed");
+        let mut tags = run.tags.clone();
+        tags.sort();
+        let sorted = |value: &Json| match value {
+            Json::Map(members) => {
+                let mut members: Vec<String> = members.iter().map(|member| format!("{member:?}")).collect();
+                members.sort();
+                members
+            }
+            other => vec![format!("{other:?}")],
+        };
+        let said = (&run.name, &run.notes, tags, sorted(&run.config), run.state, run.finished, run.exit_code);
+        all.push(format!("{id}: {said:?}"));
+        let mut summary: Vec<String> = run.summary.iter().map(|entry| format!("{entry:?}")).collect();
+        summary.sort();
+        all.extend(summary);
+        let mut metrics = workspace.metrics(&run).expect("reads");
+        metrics.sort_by(|one, other| one.name.cmp(&other.name));
+        for metric in metrics {
+            let series = workspace.series(&run, &metric.name, None).expect("reads");
+            let hidden = workspace.hidden_series(&run, &metric.name).expect("reads");
+            all.push(format!("{id} {metric:?} {series:?} {hidden:?}"));
+        }
+    }
+    all
+}
+
+/// One run goes on in three copies: as it stands, with other metrics, and rewound. Whoever merges which into which in what
+/// order comes to the same, and the same once more changes nothing.
+#[test]
+fn a_run_that_went_on_in_several_copies_is_brought_together_in_any_order() {
+    let place = Place::new();
+    let mine = place.open();
+    let run = mine.run("p").id("one").config(json!({"lr": 0.1})).start().expect("starts");
+    let (name, summary) = ("train/loss".into(), vec!["min".into(), "last".into()]);
+    run.define_metric(&MetricDefinition { name, summary, ..MetricDefinition::default() }).expect("defines");
+    log_rows(&run, 0..5000);
+    run.finish().expect("finishes");
+    let copies: Vec<PathBuf> = ["left", "right", "third"].iter().map(|name| copy_of(&place, name)).collect();
+    let open = |path: &Path| place.options().open(path).expect("opens");
+    go_on(&mine, "one", 5000..5010);
+    let left = open(&copies[0]);
+    go_on(&left, "one", 6000..6100);
+    let info = left.find_run("one").expect("listed");
+    left.rename_run(&info, "named on the left").expect("renames");
+    left.tag_run(&info, &["left".into()], &[]).expect("tags");
+    drop(left);
+    let right = open(&copies[1]);
+    let again = right.run("p").resume_from("one?_step=4500".parse().expect("a point")).start().expect("rewinds");
+    again.log_at(4501, [("other", 2_i64)]).expect("logs");
+    again.finish().expect("finishes");
+    drop(right);
+    let third = open(&copies[2]);
+    go_on(&third, "one", 7000..7001);
+    third.remove_runs(&[third.find_run("one").expect("listed")]).expect("removes");
+    drop(third);
+    drop(mine);
+    let orders = [[0, 1, 2], [2, 1, 0], [1, 0, 2]];
+    let mut outcomes = Vec::new();
+    for (number, order) in orders.into_iter().enumerate() {
+        let into = place.root().join(format!("into-{number}"));
+        crate::support::copy_dir(&place.workspace(), &into);
+        let into = open(&into);
+        let other = |at: usize| place.options().open_to_read(&copies[at]).expect("opens");
+        for at in order {
+            let report = into.merge(&other(at), &MergeOptions::default()).expect("merges");
+            assert_eq!((report.updated_runs, &report.left_out), (1, &vec![]), "{order:?} {at}: {report:?}");
+        }
+        is_whole(&into);
+        for at in order {
+            let report = into.merge(&other(at), &MergeOptions::default()).expect("merges");
+            assert!(report.is_empty() && report.left_out.is_empty(), "{order:?} {at}: {report:?}");
+        }
+        assert!(ids(&into).is_empty(), "it was removed last");
+        let removed = into.runs(&Selection { removed: true, ..Selection::default() }).expect("lists");
+        into.restore_runs(&removed).expect("restores");
+        outcomes.push(shown(&into));
+        let info = into.find_run("one").expect("listed");
+        assert_eq!((info.name.as_str(), &info.tags), ("named on the left", &vec!["left".to_owned()]));
+        let steps = into.series(&info, "n", None).expect("reads").steps;
+        let expected: Vec<i64> = (0..=4500).chain(5000..5010).chain(6000..6100).chain(7000..7001).collect();
+        assert!(steps == expected, "{order:?}: {} of {}", steps.len(), expected.len());
+        assert_eq!(into.hidden_series(&info, "n").expect("reads").steps, (4501..5000).collect::<Vec<i64>>());
+        assert_eq!(into.series(&info, "other", None).expect("reads").steps, [4501]);
+        let loss = into.metrics(&info).expect("reads").into_iter().find(|metric| metric.name == "train/loss");
+        assert_eq!(loss.expect("is there").points, expected.len() as u64);
+        // It goes on here, too.
+        go_on(&into, "one", 8000..8003);
+        is_whole(&into);
+    }
+    for (number, outcome) in outcomes.iter().enumerate() {
+        for (one, other) in outcome.iter().zip(&outcomes[0]) {
+            assert_eq!(one, other, "order {number}");
+        }
+        assert_eq!(outcome.len(), outcomes[0].len());
+    }
 }
 
 #[test]
@@ -288,6 +397,43 @@ fn only_the_projects_that_are_named_come_in() {
     assert_eq!(ids(&place.open()), ["qqq"]);
     let error = place.open().merge(&open_other(&other), &only("nothing")).expect_err("not there");
     assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+/// On a network file system a run has no record before its first rows are taken in.
+#[test]
+fn a_project_that_only_journals_know_can_be_named() {
+    let (place, other) = (Place::new(), Place::new());
+    let options = OpenOptions { file_system: FileSystemMode::Network, ..other.options() };
+    let there = options.open(&other.workspace()).expect("opens");
+    let run = there.run("young").id("live").start().expect("starts");
+    log_rows(&run, 0..5);
+    let beside = there.run("other").id("beside").start().expect("starts");
+    let only = MergeOptions { projects: vec!["young".into()], ..MergeOptions::default() };
+    let report = place.open().merge(&open_other(&other), &only).expect("merges");
+    assert_eq!((report.new_runs, ids(&place.open())), (1, vec!["live".to_owned()]));
+    assert!(place.open().merge(&open_other(&other), &only).expect("merges").is_empty());
+    for run in [run, beside] {
+        run.finish().expect("finishes");
+    }
+}
+
+/// Hiding a run and showing it again: the later of the two stands, wherever it was said.
+#[test]
+fn a_run_that_was_hidden_later_stays_hidden_and_one_that_was_shown_later_shows() {
+    let (place, other) = (Place::new(), Place::new());
+    fill(&other);
+    merge(&place, &other);
+    let (mine, there) = (place.open(), other.open());
+    mine.remove_runs(&[mine.find_run("one").expect("listed")]).expect("removes");
+    there.remove_runs(&[there.find_run("fork").expect("listed")]).expect("removes");
+    let report = mine.merge(&open_other(&other), &MergeOptions::default()).expect("merges");
+    assert_eq!((report.updated_runs, ids(&mine)), (1, vec![]));
+    there.restore_runs(&[there.find_run("fork").expect("is there")]).expect("restores");
+    mine.merge(&open_other(&other), &MergeOptions::default()).expect("merges");
+    assert_eq!(ids(&mine), ["fork"], "what was hidden here stays hidden");
+    let back = there.merge(&open_other(&place), &MergeOptions::default()).expect("merges back");
+    assert_eq!((back.updated_runs, ids(&there)), (1, vec!["fork".to_owned()]));
+    assert!(there.merge(&open_other(&place), &MergeOptions::default()).expect("merges").is_empty());
 }
 
 #[test]

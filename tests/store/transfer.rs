@@ -17,7 +17,7 @@ use crate::support::{Place, list};
 
 /// A piece on its way.
 #[derive(Debug, Clone, PartialEq)]
-enum Piece {
+pub(crate) enum Piece {
     Version(Vec<u8>),
     Run(Vec<u8>),
     Record(Vec<u8>),
@@ -28,7 +28,7 @@ enum Piece {
 }
 
 /// Takes runs out, with what they made, into memory.
-fn carried(workspace: &Workspace, runs: &[&str]) -> Vec<Piece> {
+pub(crate) fn carried(workspace: &Workspace, runs: &[&str]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut take = |piece: Departing<'_>| {
         match piece {
@@ -86,13 +86,13 @@ impl Pieces for Memory {
     }
 }
 
-fn take_in(workspace: &Workspace, pieces: &[Piece]) -> Result<Vec<Taken>> {
+pub(crate) fn take_in(workspace: &Workspace, pieces: &[Piece]) -> Result<Vec<Taken>> {
     let options = CarryOptions::default();
     workspace.examine(&mut Memory(pieces.to_vec().into()), &options)?;
     workspace.carry_in(&mut Memory(pieces.to_vec().into()), &options)
 }
 
-fn outcomes(taken: &[Taken]) -> Vec<Outcome> {
+pub(crate) fn outcomes(taken: &[Taken]) -> Vec<Outcome> {
     taken.iter().map(|one| one.outcome).collect()
 }
 

@@ -20,7 +20,7 @@ const TAKES_MAX: usize = 4;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The capsule is read twice: once to see that all of it is whole and can be taken in, and only then into the workspace. \
-What is there already stays as it is, so that the same capsule may be imported again.
+What is there already stays as it is, so that the same capsule may be imported again; what was purged there stays away.
 
 Examples:
   runcellar import calm.capsule                      asks for the passphrase
@@ -57,6 +57,7 @@ impl<'a> Item<'a> {
             Outcome::New => "imported",
             Outcome::Here => "there already",
             Outcome::Differs => "differs",
+            Outcome::Erased => "erased",
         };
         Item { name: &taken.name, project: &taken.project, outcome }
     }
@@ -106,6 +107,7 @@ fn answer(session: &Session, all: &[Taken]) -> Result<(), Failure> {
                 Outcome::New => "imported",
                 Outcome::Here => "there already",
                 Outcome::Differs => "there already with other points, and left as it is",
+                Outcome::Erased => "was erased here, and does not come back",
             };
             text.push_str(&format!("{}: {word}\n", visible(&what)));
         }

@@ -17,6 +17,47 @@ pub struct Tombstone {
     pub extra: Vec<(u16, Vec<u8>)>,
 }
 
+/// Field of [`Tombstone::extra`]: the purposes of the keys that were dropped, a byte each, once, rising.
+const PURPOSES_FIELD: u16 = 1;
+
+impl Tombstone {
+    /// Returns whether a key of this purpose was dropped, as far as the tombstone tells.
+    #[must_use]
+    pub fn names_purpose(&self, purpose: u8) -> bool {
+        self.purposes().contains(&purpose)
+    }
+
+    /// Notes that a key of this purpose was dropped.
+    pub fn add_purpose(&mut self, purpose: u8) {
+        let mut purposes = self.purposes().to_vec();
+        if let Err(place) = purposes.binary_search(&purpose) {
+            purposes.insert(place, purpose);
+        }
+        self.extra.retain(|(field, _)| *field != PURPOSES_FIELD);
+        self.extra.push((PURPOSES_FIELD, purposes));
+        self.extra.sort_by_key(|(field, _)| *field);
+    }
+
+    fn purposes(&self) -> &[u8] {
+        let found = self.extra.iter().find(|(field, _)| *field == PURPOSES_FIELD);
+        found.map_or(&[], |(_, purposes)| purposes)
+    }
+}
+
 impl Body for Tombstone {
     const NAME: &'static str = "tombstone";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn purposes_are_told_once_and_other_fields_stay() {
+        let mut tombstone = Tombstone { extra: vec![(7, vec![1])], ..Tombstone::default() };
+        assert!(!tombstone.names_purpose(1));
+        [9, 4, 9].into_iter().for_each(|purpose| tombstone.add_purpose(purpose));
+        assert_eq!(tombstone.extra, [(PURPOSES_FIELD, vec![4, 9]), (7, vec![1])]);
+        assert!(tombstone.names_purpose(4) && tombstone.names_purpose(9) && !tombstone.names_purpose(1));
+    }
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use runcellar_format::ObjectId;
 use runcellar_format::record::{Artifact, Content, Version, VersionRef};
-use runcellar_format::seal::Kind;
 
 use super::records::{self, Stored};
 use crate::blob::{
     self, Class, Entered, ManifestReader, Pool, PutOptions, ReadEntry, Source, StoredFile, What, put_manifest,
 };
-use crate::db::{ObjectKey, WriteTx};
+use crate::db::WriteTx;
 use crate::ingest::store::ensure_project;
 use crate::keys::Purpose;
 use crate::merge::{LeftOut, MergeReport, is_theirs};
@@ -35,6 +34,13 @@ pub(crate) fn merge(
         let project = projects.get(&ObjectId(theirs.record.project)).map(String::as_str).unwrap_or_default();
         let bring = Bring { into, other, project, theirs };
         let what = format!("artifact {project}/{}", theirs.record.name);
+        let erased = into.inner.read(|tx, keyring| {
+            Ok(tx.is_buried(keyring, theirs.object)? || tx.is_buried(keyring, ObjectId(theirs.record.project))?)
+        });
+        if erased? {
+            report.stays_erased(what);
+            continue;
+        }
         let before = report.new_versions;
         let brought = bring.versions(dry_run, report);
         let is_counted = report.new_versions > before;
@@ -67,11 +73,14 @@ impl Bring<'_> {
         for listed in &self.theirs.record.versions {
             let object = ObjectId(listed.version);
             let known = self.into.inner.read(|tx, keyring| {
-                let erased = tx.object(ObjectKey::new(Kind::Tombstone, object, 0))?.is_some();
+                let erased = tx.is_buried(keyring, object)?;
                 Ok(if erased { None } else { Some(records::find_version(tx, keyring, object)?) })
             })?;
-            // One that was removed here stays away.
-            let Some(known) = known else { continue };
+            let what = || format!("artifact {}/{}:v{}", self.project, self.theirs.record.name, listed.number);
+            let Some(known) = known else {
+                report.stays_erased(what());
+                continue;
+            };
             let brought = self.other.inner.read(|tx, keyring| records::version(tx, keyring, object));
             let brought = brought.and_then(|theirs| match known {
                 Some(mine) => self.uses(mine, &theirs.record, dry_run, report),
@@ -82,10 +91,7 @@ impl Bring<'_> {
                 None => self.version(listed, &theirs).map(|()| report.new_versions += 1),
             });
             match brought {
-                Err(error) if is_theirs(&error) => {
-                    let what = format!("artifact {}/{}:v{}", self.project, self.theirs.record.name, listed.number);
-                    report.leave_out(what, &error);
-                }
+                Err(error) if is_theirs(&error) => report.leave_out(what(), &error),
                 brought => brought?,
             }
         }

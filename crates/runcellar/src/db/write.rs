@@ -231,15 +231,16 @@ impl<'a> WriteTx<'a> {
 
     /// Does so with some of the owner's keys.
     pub(crate) fn bury_keys(&mut self, owner: ObjectId, is_dropped: impl Fn(&KeyRow) -> bool) -> Result<()> {
-        let mut keys = Vec::new();
+        let mut tombstone = Tombstone::default();
         if let Some(row) = self.read.object(ObjectKey::new(Kind::Tombstone, owner, 0))? {
-            keys = open_tombstone(&self.read, self.keyring, &row)?.keys;
+            tombstone = open_tombstone(&self.read, self.keyring, &row)?;
         }
         for row in self.read.keys_of(owner)?.iter().filter(|row| is_dropped(row)) {
-            keys.push(row.id.0);
+            tombstone.keys.push(row.id.0);
+            tombstone.add_purpose(row.purpose);
             self.remove_key(row.id)?;
         }
-        let tombstone = Tombstone { clock: self.next_clock(), keys, extra: Vec::new() };
+        tombstone.clock = self.next_clock();
         let body = tombstone.to_body().map_err(|cause| Error::format("tombstone", cause))?;
         let control = self.read.workspace_key(self.keyring, Purpose::Control)?;
         self.put(ObjectKey::new(Kind::Tombstone, owner, 0), None, &control, &body, Cover::Root)?;
@@ -298,16 +299,6 @@ impl<'a> WriteTx<'a> {
         Ok(())
     }
 
-    /// Removes all rows of a run that its head covers.
-    pub(crate) fn remove_rows(&mut self, run: ObjectId) -> Result<()> {
-        let transaction = self.read.transaction();
-        transaction.execute("DELETE FROM block WHERE run = ?1", [run.0])?;
-        for kind in [Kind::SeriesPage, Kind::GroupPage, Kind::Overview] {
-            transaction.execute("DELETE FROM object WHERE kind = ?1 AND id = ?2", params![kind as u16, run.0])?;
-        }
-        Ok(())
-    }
-
     fn sealed(&self, key: ObjectKey, tag: Option<[u8; 32]>, seal_key: &OwnerKey, body: &[u8]) -> Result<ObjectRow> {
         let (device, seq) = self.version();
         let mut row = ObjectRow { key, device, seq, tag, body: Vec::new() };
@@ -335,6 +326,13 @@ impl ReadTx<'_> {
     pub(crate) fn is_buried(&self, keyring: &Keyring, owner: ObjectId) -> Result<bool> {
         let row = self.object(ObjectKey::new(Kind::Tombstone, owner, 0))?;
         row.map_or(Ok(false), |row| open_tombstone(self, keyring, &row).map(|_| true))
+    }
+
+    /// Returns whether something's keys of one purpose were dropped: the code of a run, or its media.
+    pub(crate) fn is_buried_in_part(&self, keyring: &Keyring, owner: ObjectId, purpose: Purpose) -> Result<bool> {
+        let row = self.object(ObjectKey::new(Kind::Tombstone, owner, 0))?;
+        let tombstone = row.map(|row| open_tombstone(self, keyring, &row)).transpose()?;
+        Ok(tombstone.is_some_and(|tombstone| tombstone.names_purpose(purpose as u8)))
     }
 
     /// Returns the keys that tombstones name.

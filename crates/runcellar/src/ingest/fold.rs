@@ -111,7 +111,8 @@ fn apply_start_at(record: &mut RunRecord, writer: WriterId, start: &Start, place
             (&mut record.group, &start.group),
             (&mut record.job_type, &start.job_type),
         ] {
-            if !value.is_empty() {
+            // What it was called already is not said anew: another copy of the workspace may have renamed it since.
+            if !value.is_empty() && field.value != *value {
                 field.merge(value.clone(), clock);
             }
         }

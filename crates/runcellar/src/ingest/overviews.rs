@@ -68,7 +68,7 @@ pub(crate) fn update_of_writer(writing: &Writing<'_>, writer: WriterId, pages_ma
 }
 
 /// Writes overviews that a run lacks, one page of places a transaction.
-fn update(writing: &Writing<'_>, run: ObjectId, pages_max: usize) -> Result<()> {
+pub(crate) fn update(writing: &Writing<'_>, run: ObjectId, pages_max: usize) -> Result<()> {
     let lacking = writing.read(|tx, keyring| {
         let data = store::load(tx, keyring, run)?;
         let known = tx.positions(Kind::Overview, run)?;

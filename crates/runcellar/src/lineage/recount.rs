@@ -21,6 +21,11 @@ use crate::{Error, Result};
 /// Statistics that may stand in a summary behind the name of their metric and a dot.
 const STATISTICS: [&str; 6] = ["min", "max", "mean", "last", "first", "best"];
 
+/// Returns the name of the metric whose statistic may stand in a summary under a key.
+pub(crate) fn statistic_of(key: &str) -> Option<&str> {
+    key.rsplit_once('.').and_then(|(name, part)| STATISTICS.contains(&part).then_some(name))
+}
+
 /// Statistics of the rows that were added.
 pub(crate) struct Recount {
     pub(crate) entries: Vec<SeriesEntry>,
@@ -208,9 +213,7 @@ impl Recount {
     /// set besides, what was there by the time of the last row.
     pub(crate) fn summarise(&self, record: &mut RunRecord, by: i64) {
         let numbers: HashMap<&str, usize> = self.entries.iter().map(|entry| entry.name.as_str()).zip(0..).collect();
-        let is_statistic = |key: &str| {
-            key.rsplit_once('.').is_some_and(|(name, part)| STATISTICS.contains(&part) && numbers.contains_key(name))
-        };
+        let is_statistic = |key: &str| statistic_of(key).is_some_and(|name| numbers.contains_key(name));
         let logged = |number: usize| {
             let (time, value) = self.last.get(number)?.as_ref()?;
             Some((fold::shortened(value), fold::clock_of(*time)))

@@ -119,7 +119,7 @@ pub(crate) fn rewind(tx: &mut WriteTx<'_>, inner: &Inner, journals: OpenJournals
 
 /// The writers whose row groups a rewind cuts in two.
 #[derive(Default)]
-struct Cutting {
+pub(crate) struct Cutting {
     writers: Vec<Cutter>,
 }
 
@@ -134,7 +134,7 @@ struct Cutter {
 
 impl Cutting {
     /// Puts what is kept of a group in its place, and the rest after all; returns the number of the rest.
-    fn cut(
+    pub(crate) fn cut(
         &mut self,
         tx: &mut WriteTx<'_>,
         data: &mut RunData,
@@ -171,7 +171,8 @@ impl Cutting {
         self.writers.iter().map(|cutter| groups_field(cutter.id, &cutter.added, &cutter.removed)).collect()
     }
 
-    fn store(&self, tx: &mut WriteTx<'_>, data: &RunData) -> Result<()> {
+    /// Writes the rows of the writers back.
+    pub(crate) fn store(&self, tx: &mut WriteTx<'_>, data: &RunData) -> Result<()> {
         let key = data.key()?;
         let own = self.writers.iter().filter(|cutter| cutter.own);
         own.into_iter().try_for_each(|cutter| store::put_writer(tx, &key, cutter.id, &cutter.row))

@@ -1,11 +1,16 @@
 //! What is said of a run in two workspaces, made one: of each field the later setting stands.
 
+use std::fmt::Debug;
+
 use runcellar_format::WriterId;
-use runcellar_format::record::{RunRecord, RunState, Session, Stamped};
+use runcellar_format::record::{FINDINGS_FIELD, extra_body, set_extra_body};
+use runcellar_format::record::{LAUNCH_FIELD, Launches, REWINDS_FIELD, RunRecord, RunState, Session, Stamped};
 
 use crate::ingest::fold;
+use crate::{Error, Result};
 
-/// Takes what `more` says into `base` where it was said later, or is not said there.
+/// Takes what `more` says into `base` where it was said later, or is not said there. Whichever is taken into the other, the
+/// outcome is the same but for the order of lists.
 ///
 /// Tags that either has stay: adding wins. So do keys of config and summary: taking one away is not told from its never
 /// having been set.
@@ -23,8 +28,11 @@ pub(super) fn take_in(base: &mut RunRecord, more: &RunRecord) {
         }
     }
     for metric in &more.metrics {
-        if !base.metrics.iter().any(|known| known.name == metric.name) {
-            base.metrics.push(metric.clone());
+        match base.metrics.iter_mut().find(|known| known.name == metric.name) {
+            // Nobody wrote down when it was said.
+            Some(known) if known != metric && said(metric) > said(known) => *known = metric.clone(),
+            Some(_) => {}
+            None => base.metrics.push(metric.clone()),
         }
     }
     let mut changed = false;
@@ -32,11 +40,42 @@ pub(super) fn take_in(base: &mut RunRecord, more: &RunRecord) {
         changed |= take_session(&mut base.sessions, session);
     }
     if changed {
-        base.exit_code = base.exit_code.or(more.exit_code);
+        base.sessions.sort_by_key(|session| (session.started, session.writer));
+        // That of the last writer which gave one.
+        let more_is_last = (more.finished, more.exit_code) > (base.finished, base.exit_code);
+        let (last, other) = if more_is_last { (more, &*base) } else { (&*base, more) };
+        base.exit_code = last.exit_code.or(other.exit_code);
         base.dropped = base.dropped.max(more.dropped);
         fold::derive_state(base);
     }
     base.next_step = base.next_step.max(more.next_step);
+}
+
+/// Takes in what later versions of the format added, but for rewinds, which speak of row groups.
+pub(super) fn take_in_extra(base: &mut RunRecord, more: &RunRecord) -> Result<()> {
+    let named = |cause| Error::format(format_args!("run {}", more.id), cause);
+    for (field, bytes) in &more.extra {
+        if *field != REWINDS_FIELD && base.extra.iter().all(|(known, _)| known != field) {
+            base.extra.push((*field, bytes.clone()));
+        }
+    }
+    base.extra.sort_by_key(|(field, _)| *field);
+    let launches = |record: &RunRecord| extra_body::<Launches>(&record.extra, LAUNCH_FIELD).map_err(named);
+    if let (Some(mut all), Some(more)) = (launches(base)?, launches(more)?) {
+        let is_new = |launch: &&([u8; 16], u64, u32)| all.writers.iter().all(|known| known.0 != launch.0);
+        let new: Vec<_> = more.writers.iter().filter(is_new).copied().collect();
+        all.writers.extend(new);
+        set_extra_body(&mut base.extra, LAUNCH_FIELD, &all).map_err(named)?;
+    }
+    if more.extra.iter().any(|(field, _)| *field == FINDINGS_FIELD) {
+        fold::findings(more)?.all.into_iter().try_for_each(|finding| fold::add_finding(base, finding))?;
+    }
+    Ok(())
+}
+
+/// What decides between two values of which neither is later: it must decide alike on both sides.
+fn said(value: &impl Debug) -> String {
+    format!("{value:?}")
 }
 
 /// Ends the writers that seem at work: whatever they go on with, they do not write here.
@@ -47,13 +86,14 @@ pub(super) fn end_all(record: &mut RunRecord) {
     }
 }
 
-fn later<T: Clone>(base: &mut Stamped<T>, more: &Stamped<T>) {
-    if more.clock > base.clock {
+fn later<T: Clone + Debug + PartialEq>(base: &mut Stamped<T>, more: &Stamped<T>) {
+    let is_greater = || more.value != base.value && said(&more.value) > said(&base.value);
+    if more.clock > base.clock || (more.clock == base.clock && is_greater()) {
         *base = more.clone();
     }
 }
 
-fn all_later<T: Clone>(base: &mut Vec<(String, Stamped<T>)>, more: &[(String, Stamped<T>)]) {
+fn all_later<T: Clone + Debug + PartialEq>(base: &mut Vec<(String, Stamped<T>)>, more: &[(String, Stamped<T>)]) {
     for (key, value) in more {
         match base.iter_mut().find(|(known, _)| known == key) {
             Some((_, known)) => later(known, value),
@@ -69,9 +109,14 @@ fn take_session(sessions: &mut Vec<Session>, more: &Session) -> bool {
         return true;
     };
     let is_silent = |state| matches!(state, RunState::Running | RunState::Crashed);
-    let better = is_silent(known.state) && !is_silent(more.state) || (more.superseded && !known.superseded);
-    if better {
-        *known = more.clone();
+    let mut taken = known.clone();
+    taken.superseded |= more.superseded;
+    match (is_silent(known.state), is_silent(more.state)) {
+        (true, false) => (taken.state, taken.ended) = (more.state, more.ended),
+        (true, true) => taken.ended = taken.ended.max(more.ended),
+        (false, _) => {}
     }
-    better
+    let changed = taken != *known;
+    *known = taken;
+    changed
 }

@@ -15,11 +15,22 @@ use crate::{Error, Result, Workspace};
 /// Bytes that are put at once: as many stand in a manifest that is written whole.
 const BYTES_AT_ONCE: u64 = 256 << 20;
 
-/// Brings in the files of a run and class that are not here; returns how many that were.
-pub(super) fn bring(into: &Workspace, other: &Workspace, run: ObjectId, class: Class) -> Result<u64> {
+/// What became of the files of a run.
+pub(super) enum Brought {
+    /// So many were not here.
+    Files(u64),
+    /// They were erased here.
+    StaysErased,
+}
+
+/// Brings in the files of a run and class that are not here.
+pub(super) fn bring(into: &Workspace, other: &Workspace, run: ObjectId, class: Class) -> Result<Brought> {
     let theirs = files_of_run(&other.inner, run, class)?;
     if theirs.is_empty() {
-        return Ok(0);
+        return Ok(Brought::Files(0));
+    }
+    if into.inner.read(|tx, keyring| tx.is_buried_in_part(keyring, run, class.purpose_of_run()))? {
+        return Ok(Brought::StaysErased);
     }
     let mine = files_of_run(&into.inner, run, class)?;
     let known: HashSet<&[u8]> = mine.iter().map(|file| file.entry.path.as_slice()).collect();
@@ -46,7 +57,7 @@ pub(super) fn bring(into: &Workspace, other: &Workspace, run: ObjectId, class: C
     if !batch.is_empty() {
         add_to_run(&into.inner, run, class, &batch)?;
     }
-    Ok(count)
+    Ok(Brought::Files(count))
 }
 
 /// Makes sources of what a manifest lists, in its order, each with its length. Of a path that stands twice the later counts.

@@ -6,6 +6,8 @@
 
 mod fields;
 mod files;
+mod join;
+mod rewinds;
 mod rows;
 mod run;
 mod tails;
@@ -17,8 +19,10 @@ use runcellar_format::seal::Kind;
 
 use crate::blob::Class;
 use crate::ingest::data::RunData;
+use crate::ingest::{overviews, store};
 use crate::query::tail::OpenJournals;
 use crate::{Error, ErrorKind, Result, Workspace, artifacts};
+use files::Brought;
 use run::Outcome;
 
 /// What is merged.
@@ -68,6 +72,12 @@ impl MergeReport {
     pub fn is_empty(&self) -> bool {
         let changes = [self.new_runs, self.updated_runs, self.new_versions, self.updated_artifacts, self.new_files];
         changes.iter().all(|count| *count == 0)
+    }
+
+    /// Notes that something does not come back.
+    pub(crate) fn stays_erased(&mut self, what: String) {
+        let why = "it was erased here, and does not come back".to_owned();
+        self.left_out.push(LeftOut { what, why, damaged: false });
     }
 
     pub(crate) fn leave_out(&mut self, what: String, error: &Error) {
@@ -130,7 +140,13 @@ fn merge(into: &Workspace, other: &Workspace, options: &MergeOptions) -> Result<
 fn projects_of(other: &Workspace, options: &MergeOptions) -> Result<HashMap<ObjectId, String>> {
     let mut projects = other.inner.read(artifacts::project_names)?;
     let wanted: HashSet<&str> = options.projects.iter().map(String::as_str).collect();
-    if let Some(missing) = wanted.iter().find(|name| !projects.values().any(|known| known == *name)) {
+    let mut missing: HashSet<&str> = wanted.clone();
+    missing.retain(|name| !projects.values().any(|known| known == name));
+    if !missing.is_empty() {
+        let in_journals = tails::projects(other)?;
+        missing.retain(|name| !in_journals.contains(*name));
+    }
+    if let Some(missing) = missing.iter().min() {
         return Err(Error::new(ErrorKind::NotFound, format!("no project {missing} in {}", other.path().display())));
     }
     projects.retain(|_, name| wanted.is_empty() || wanted.contains(name.as_str()));
@@ -155,9 +171,9 @@ impl Merge<'_> {
                     self.report.unchanged_runs += 1;
                     touched = false;
                 }
-                Ok(Some(Outcome::Diverged { id })) => {
-                    let why = "both workspaces went on with it: it stays as it is here".to_owned();
-                    self.report.left_out.push(LeftOut { what: format!("run {id}"), why, damaged: false });
+                Ok(Some(Outcome::Erased { id })) => {
+                    self.report.stays_erased(format!("run {id}"));
+                    continue;
                 }
                 Ok(None) => continue,
                 Err(error) if is_theirs(&error) => {
@@ -178,12 +194,22 @@ impl Merge<'_> {
             let Some(project) = self.projects.get(&ObjectId(theirs.record.project)) else { return Ok(None) };
             let bring = run::Bring { from, from_keys, theirs: &theirs, project };
             let planned = self.into.inner.read(|tx, keyring| bring.compare(tx, keyring))?;
-            match planned {
-                None => Ok(None),
-                Some(standing) if dry_run || !standing.is_work() => Ok(Some(standing.outcome(&theirs.record.id))),
-                Some(_) => self.into.inner.write(None, |tx| bring.apply(tx)),
+            match dry_run || !planned.is_work() {
+                true => Ok(Some(planned.outcome(&theirs.record.id))),
+                false => {
+                    let outcome = self.into.inner.write(None, |tx| bring.apply(tx))?;
+                    let writing = self.into.inner.writing(None)?;
+                    overviews::update(&writing, object, usize::MAX)?;
+                    writing.publish()?;
+                    Ok(Some(outcome))
+                }
             }
         })
+    }
+
+    /// Returns the id that a run has here.
+    fn id_of(&self, object: ObjectId) -> Result<String> {
+        self.into.inner.read(|tx, keyring| Ok(store::load(tx, keyring, object)?.record.id))
     }
 
     /// Brings in code and media of runs.
@@ -191,7 +217,10 @@ impl Merge<'_> {
         for object in runs.keys() {
             for class in [Class::Code, Class::Media] {
                 match files::bring(self.into, self.other, *object, class) {
-                    Ok(count) => self.report.new_files += count,
+                    Ok(Brought::Files(count)) => self.report.new_files += count,
+                    Ok(Brought::StaysErased) => {
+                        self.report.stays_erased(format!("{} of run {}", class.name(), self.id_of(*object)?));
+                    }
                     Err(error) if is_theirs(&error) => {
                         self.report.leave_out(format!("{} of run {object}", class.name()), &error);
                     }

@@ -1,14 +1,19 @@
 //! One run of another workspace: what of it is new here, and bringing it in.
 
-use runcellar_format::ObjectId;
-use runcellar_format::record::{Body as _, RunHead, RunRecord, Start};
-use runcellar_format::seal::Kind;
+use std::cmp::Reverse;
+use std::collections::HashSet;
 
-use super::{fields, rows};
+use runcellar_format::record::{Body as _, RunRecord, Start, WriterRow};
+use runcellar_format::seal::Kind;
+use runcellar_format::{ObjectId, WriterId};
+
+use super::rewinds::{self, Rewinds};
+use super::{fields, join, rows};
 use crate::db::{ObjectKey, ReadTx, WriteTx};
-use crate::ingest::data::{RunData, SeriesTable};
-use crate::ingest::store;
+use crate::ingest::data::RunData;
+use crate::ingest::{fold, store};
 use crate::keys::Keyring;
+use crate::lineage::recount::statistic_of;
 use crate::{Error, Result};
 
 /// The longest part of an id that stays when the id is taken by another run.
@@ -28,13 +33,13 @@ pub(super) struct Bring<'a, 'tx> {
 pub(super) enum Standing {
     /// It is not here.
     New,
-    /// Its writers went on there, and not here.
-    Ahead,
+    /// These of its writers went on there; or it was rewound there.
+    Ahead(Vec<WriterId>),
     /// Its rows are here; what is said of it is not all.
     Described,
     Same,
-    /// Its writers went on there, and others here.
-    Diverged,
+    /// It was erased here, and stays so.
+    Erased,
 }
 
 /// What was done.
@@ -42,93 +47,99 @@ pub(super) enum Outcome {
     New { renamed: Option<(String, String)> },
     Updated,
     Same,
-    Diverged { id: String },
+    Erased { id: String },
 }
 
 impl Standing {
     pub(super) fn is_work(&self) -> bool {
-        matches!(self, Standing::New | Standing::Ahead | Standing::Described)
+        matches!(self, Standing::New | Standing::Ahead(_) | Standing::Described)
     }
 
     pub(super) fn outcome(&self, id: &str) -> Outcome {
         match self {
             Standing::New => Outcome::New { renamed: None },
-            Standing::Ahead | Standing::Described => Outcome::Updated,
+            Standing::Ahead(_) | Standing::Described => Outcome::Updated,
             Standing::Same => Outcome::Same,
-            Standing::Diverged => Outcome::Diverged { id: id.to_owned() },
+            Standing::Erased => Outcome::Erased { id: id.to_owned() },
         }
     }
 }
 
 impl Bring<'_, '_> {
-    /// Compares the run with what is here; none if it was erased here.
-    pub(super) fn compare(&self, to: &ReadTx<'_>, keys: &Keyring) -> Result<Option<Standing>> {
+    /// Compares the run with what is here.
+    pub(super) fn compare(&self, to: &ReadTx<'_>, keys: &Keyring) -> Result<Standing> {
         let object = self.theirs.object;
-        if to.object(ObjectKey::new(Kind::Tombstone, object, 0))?.is_some() {
-            return Ok(None);
-        }
-        let Some(row) = to.object(ObjectKey::new(Kind::Run, object, 0))? else { return Ok(Some(Standing::New)) };
+        let Some(row) = to.object(ObjectKey::new(Kind::Run, object, 0))? else {
+            let erased = to.is_buried(keys, object)? || to.is_buried(keys, ObjectId(self.theirs.record.project))?;
+            return Ok(if erased { Standing::Erased } else { Standing::New });
+        };
         let mine = RunData::without_series(to, keys, &row)?;
-        let (mut ahead, mut behind) = (false, false);
-        for writer in rows::writers(self.theirs).chain(rows::writers(&mine)) {
-            let reached = |row: Option<runcellar_format::record::WriterRow>| row.map(|row| (row.sequence, row.closed));
+        let mut ahead = Vec::new();
+        for writer in rows::writers(self.theirs) {
+            let reached =
+                |row: Option<WriterRow>| row.map(|row| (row.sequence, row.closed, Reverse(row.missing.len())));
             let there = reached(rows::writer_row(self.from, self.from_keys, object, writer)?);
             let here = reached(rows::writer_row(to, keys, object, writer)?);
-            ahead |= there > here;
-            behind |= here > there;
+            if there > here {
+                ahead.push(writer);
+            }
         }
-        let standing = match (ahead, behind) {
-            (true, true) => Standing::Diverged,
-            (true, false) => Standing::Ahead,
-            (false, _) if is_same(&self.described(&mine.record), &mine.record)? => Standing::Same,
-            (false, _) => Standing::Described,
-        };
-        Ok(Some(standing))
+        let rewinds = self.rewinds(&mine)?;
+        Ok(match ahead.is_empty() && rewinds.new.is_empty() {
+            false => Standing::Ahead(ahead),
+            true if is_same(&self.described(&mine.record, &rewinds, false)?, &mine.record)? => Standing::Same,
+            true => Standing::Described,
+        })
     }
 
-    /// Returns what is said of the run when what is said there is taken in.
-    fn described(&self, mine: &RunRecord) -> RunRecord {
+    fn rewinds(&self, mine: &RunData) -> Result<Rewinds> {
+        Ok(rewinds::of_both(&mine.rewinds()?, &self.theirs.rewinds()?))
+    }
+
+    /// Returns what is said of the run when what is said there is taken in; `joins` if its rows are, too.
+    fn described(&self, mine: &RunRecord, rewinds: &Rewinds, joins: bool) -> Result<RunRecord> {
         let (mut record, mut theirs) = (mine.clone(), self.theirs.record.clone());
         fields::end_all(&mut theirs);
+        let series: HashSet<&str> = self.theirs.series.entries.iter().map(|entry| entry.name.as_str()).collect();
+        // Statistics are those of the rows of both. A last value from there may be of a row that a rewind hides here; who
+        // joins the rows tells them all anew.
+        let may_be_hidden = !rewinds.agree && !joins;
+        theirs.summary.retain(|(key, _)| {
+            let is_hidden = may_be_hidden && series.contains(key.as_str());
+            !is_hidden && statistic_of(key).is_none_or(|name| !series.contains(name))
+        });
         fields::take_in(&mut record, &theirs);
-        record
+        fields::take_in_extra(&mut record, &theirs)?;
+        if !rewinds.agree {
+            record.next_step = mine.next_step;
+        }
+        Ok(record)
     }
 
     /// Brings it in, in one transaction.
-    pub(super) fn apply(&self, to: &mut WriteTx<'_>) -> Result<Option<Outcome>> {
+    pub(super) fn apply(&self, to: &mut WriteTx<'_>) -> Result<Outcome> {
         // Again, and now with nobody beside us.
-        let Some(standing) = self.compare(to, to.keyring)? else { return Ok(None) };
+        let standing = self.compare(to, to.keyring)?;
         to.witness_clock(self.from.root(self.from_keys)?.clock);
-        let renamed = match standing {
-            Standing::New => self.make(to)?,
-            Standing::Ahead => {
-                let mut mine = store::load(to, to.keyring, self.theirs.object)?;
-                let mut record = self.theirs.record.clone();
-                fields::end_all(&mut record);
-                fields::take_in(&mut record, &mine.record);
-                (record.id, record.project) = (mine.record.id, mine.record.project);
-                record.start.project = record.project;
-                to.remove_rows(mine.object)?;
-                (mine.record, mine.series) = (record, SeriesTable::default());
-                mine.head = RunHead { version: mine.head.version, ..RunHead::default() };
-                rows::copy(to, (self.from, self.from_keys), self.theirs, &mut mine)?;
-                store::say_described(to, &mine)?;
-                mine.store(to)?;
-                None
+        match &standing {
+            Standing::New => return Ok(Outcome::New { renamed: self.make(to)? }),
+            Standing::Ahead(writers) => {
+                let mine = store::load(to, to.keyring, self.theirs.object)?;
+                let rewinds = self.rewinds(&mine)?;
+                join::join(self, to, self.described(&mine.record, &rewinds, true)?, rewinds, writers)?;
             }
             Standing::Described => {
                 let mut mine = store::load(to, to.keyring, self.theirs.object)?;
-                mine.record = self.described(&mine.record);
+                let rewinds = self.rewinds(&mine)?;
+                mine.record = self.described(&mine.record, &rewinds, false)?;
+                mine.load_series(to, to.keyring)?;
+                fold::apply_definitions(&mut mine.record, &mine.series.entries);
                 store::say_described(to, &mine)?;
                 mine.store(to)?;
-                None
             }
-            Standing::Same | Standing::Diverged => None,
-        };
-        Ok(Some(match standing {
-            Standing::New => Outcome::New { renamed },
-            other => other.outcome(&self.theirs.record.id),
-        }))
+            Standing::Same | Standing::Erased => {}
+        }
+        Ok(standing.outcome(&self.theirs.record.id))
     }
 
     /// Makes the run, under another id if that is taken; returns both ids then.

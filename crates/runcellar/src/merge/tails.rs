@@ -1,6 +1,6 @@
 //! Rows that stand in journals of the other workspace still: they are ingested here, and stay there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use runcellar_format::record::{RunState, Start, WriterRow};
 use runcellar_format::seal::Kind;
@@ -15,7 +15,24 @@ use crate::ingest::reader::{JournalFile, JournalReader};
 use crate::ingest::{Extent, Intake, Pace, store};
 use crate::keys::Keyring;
 use crate::query::tail::{OpenJournals, run_of};
-use crate::{Error, Result};
+use crate::{Error, Result, Workspace};
+
+/// Returns the projects of the runs that journals speak of. A journal that does not open is told when it is to come in.
+pub(super) fn projects(other: &Workspace) -> Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    for files in OpenJournals::open(&other.inner)?.by_writer() {
+        let writer = files[0].header.writer;
+        let opened = other.inner.read(|tx, keyring| {
+            Ok(files.into_iter().filter_map(|file| file.unlock(tx, keyring).ok()).collect::<Vec<_>>())
+        });
+        match start_of(writer, &mut opened?) {
+            Ok(start) => names.extend(start.map(|start| start.project_name)),
+            Err(error) if is_theirs(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names)
+}
 
 /// Brings in what the journals have beyond the database; `runs` are those of its runs that are here.
 pub(super) fn bring(
@@ -65,6 +82,17 @@ fn bring_writer(
         return Ok(());
     }
     let writing = into.inner.writing(None)?;
+    let erased = writing.read(|tx, keyring| {
+        let is_gone = tx.object(ObjectKey::new(Kind::Run, object, 0))?.is_none();
+        let buried = |id| tx.is_buried(keyring, id);
+        Ok(buried(ObjectId(writer.0))? || (is_gone && (buried(object)? || buried(ObjectId(start.project))?)))
+    });
+    if erased? {
+        if !is_known {
+            merge.report.stays_erased(format!("run {}", start.run_id));
+        }
+        return Ok(());
+    }
     let known_here = writing.read(|tx, keyring| store::writer_row(tx, keyring, writer))?;
     let mut made = false;
     let mut intake = Intake::after(writer, known_here.as_ref().map_or_else(Progress::default, Progress::of));

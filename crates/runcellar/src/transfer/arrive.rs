@@ -31,6 +31,8 @@ pub enum Outcome {
     Here,
     /// It was here already with another number of points, and nothing was changed.
     Differs,
+    /// It was erased here for good, and stays away.
+    Erased,
 }
 
 /// A run or version that came in.
@@ -64,7 +66,8 @@ impl Workspace {
         walk(pieces, options, &mut Examiner { inner: &self.inner, ids: HashSet::new() })
     }
 
-    /// Takes in runs and artifact versions. What is here already stays as it is, so that the same may come in again.
+    /// Takes in runs and artifact versions. What is here already stays as it is, so that the same may come in again; what was
+    /// erased here for good stays away.
     ///
     /// Each run and each version becomes visible as a whole. A run of which a writer was at work has crashed here. Versions keep their
     /// numbers where these are free; so do aliases.

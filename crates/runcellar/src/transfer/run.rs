@@ -28,9 +28,9 @@ use crate::{Error, ErrorKind, Result, io};
 const TIME_MAX: i64 = 1 << 55;
 
 /// What is here of a run that comes in.
-pub(super) struct Here {
-    points: u64,
-    is_running: bool,
+pub(super) enum Here {
+    Run { points: u64, is_running: bool },
+    Erased,
 }
 
 /// Finds a run that comes in.
@@ -42,7 +42,11 @@ pub(super) fn find(inner: &Inner, carried: &CarriedRun) -> Result<Option<Here>> 
         let object = ObjectId(carried.run);
         if let Some(row) = tx.object(ObjectKey::new(Kind::Run, object, 0))? {
             let data = RunData::without_series(tx, keyring, &row)?;
-            return Ok(Some(Here { points: data.head.points, is_running: data.record.state == RunState::Running }));
+            let is_running = data.record.state == RunState::Running;
+            return Ok(Some(Here::Run { points: data.head.points, is_running }));
+        }
+        if tx.is_buried(keyring, object)? {
+            return Ok(Some(Here::Erased));
         }
         let tag = store::tag_of(tx, keyring, Kind::Run, &carried.id)?;
         match tx.object_by_tag(Kind::Run, &tag)? {
@@ -55,8 +59,9 @@ pub(super) fn find(inner: &Inner, carried: &CarriedRun) -> Result<Option<Here>> 
 pub(super) fn taken(carried: &CarriedRun, here: Option<Here>, points: u64) -> Taken {
     let outcome = match here {
         None => Outcome::New,
-        Some(here) if here.points == points || here.is_running => Outcome::Here,
-        Some(_) => Outcome::Differs,
+        Some(Here::Run { points: here, is_running }) if here == points || is_running => Outcome::Here,
+        Some(Here::Run { .. }) => Outcome::Differs,
+        Some(Here::Erased) => Outcome::Erased,
     };
     Taken { name: carried.id.clone(), project: carried.project.clone(), is_run: true, amount: points, outcome }
 }
@@ -242,8 +247,9 @@ fn store_run(
     files: &[(Pool, Put)],
 ) -> Result<()> {
     let object = ObjectId(carried.run);
-    if tx.object(ObjectKey::new(Kind::Run, object, 0))?.is_some() {
-        return Err(Error::new(ErrorKind::Exists, format!("run {}: came in from elsewhere meanwhile", carried.id)));
+    if tx.object(ObjectKey::new(Kind::Run, object, 0))?.is_some() || tx.is_buried(tx.keyring, object)? {
+        let message = format!("run {}: came in from elsewhere meanwhile, or was erased", carried.id);
+        return Err(Error::new(ErrorKind::Exists, message));
     }
     let project = ObjectId(io::random(tx.io)?);
     ensure_project(tx, &carried.project, project, record.created)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use runcellar_format::ObjectId;
 use runcellar_format::record::CarriedVersion;
 
 use super::arrive::{Outcome, Taken};
@@ -19,6 +20,13 @@ use crate::{Result, io};
 /// # Errors
 /// If its artifact is of another type here, or a collection.
 pub(super) fn find(inner: &Inner, carried: &CarriedVersion) -> Result<Option<Taken>> {
+    let erased = inner.read(|tx, keyring| {
+        let version = &carried.version;
+        Ok(tx.is_buried(keyring, ObjectId(carried.object))? || tx.is_buried(keyring, ObjectId(version.artifact))?)
+    });
+    if erased? {
+        return Ok(Some(taken(carried, carried.version.number, carried.version.bytes, Outcome::Erased)));
+    }
     let number = inner.read(|tx, keyring| find_carried(tx, keyring, carried))?;
     Ok(number.map(|number| taken(carried, number, carried.version.bytes, Outcome::Here)))
 }
@@ -31,7 +39,7 @@ pub(super) fn taken(carried: &CarriedVersion, number: u32, amount: u64, outcome:
 /// Opens the pool of a project, and makes both if they are not there.
 pub(super) fn pool_of(inner: &Inner, project: &str, class: Class) -> Result<Pool> {
     inner.write(None, |tx| {
-        let object = runcellar_format::ObjectId(io::random(tx.io)?);
+        let object = ObjectId(io::random(tx.io)?);
         let created = tx.io.wall_us();
         let object = ensure_project(tx, project, object, created)?;
         Pool::find_or_make(tx, object, class)
