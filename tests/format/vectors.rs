@@ -24,6 +24,7 @@ pub(crate) type Decoder = fn(&Vector) -> Result<String, FormatError>;
 /// Every file of vectors with the decoder that it is for.
 pub(crate) const FILES: &[(&str, Decoder)] = &[
     ("seal.txt", seal),
+    ("remote_objects.txt", remote_object),
     ("keyslots.txt", keyslots),
     ("key_file.txt", key_file),
     ("mirror.txt", mirror),
@@ -67,6 +68,7 @@ macro_rules! vectors_hold {
 
 vectors_hold! {
     sealed_objects: "seal.txt",
+    remote_objects: "remote_objects.txt",
     keyslots_files: "keyslots.txt",
     key_files: "key_file.txt",
     mirrors: "mirror.txt",
@@ -127,6 +129,15 @@ fn seal(vector: &Vector) -> Result<String, FormatError> {
     // Sealing again with the same salt gives the same bytes, by either cipher.
     let salt = Envelope::parse("vector", &sealed)?.salt;
     assert_eq!(owner_key(vector).seal(salt, &place(vector), &plain).as_bytes(), sealed);
+    Ok(hex(&plain))
+}
+
+fn remote_object(vector: &Vector) -> Result<String, FormatError> {
+    let sealed = vector.hex("sealed");
+    let plain = owner_key(vector).open_object(&place(vector), &sealed)?;
+    let salt = Envelope::parse("vector", &sealed)?.salt;
+    let again = owner_key(vector).seal_object(salt, &place(vector), &plain)?;
+    assert_eq!(again.read().expect("in memory"), sealed);
     Ok(hex(&plain))
 }
 

@@ -149,3 +149,65 @@ fn a_limit_of_bandwidth_spreads_what_is_written_and_read() {
     let took = clock.now();
     assert!(took > Duration::from_secs(7) && took < Duration::from_secs(9), "8 MiB at 1 MiB/s took {took:?}");
 }
+
+/// A small file system in memory; unmounted at the end.
+#[cfg(target_os = "linux")]
+struct SmallDisk(tempfile::TempDir);
+
+#[cfg(target_os = "linux")]
+impl SmallDisk {
+    fn mount() -> Option<SmallDisk> {
+        let at = tempfile::tempdir().expect("a folder");
+        Self::run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs"], at.path()).then_some(SmallDisk(at))
+    }
+
+    fn run(program: &str, arguments: &[&str], at: &Path) -> bool {
+        let output = std::process::Command::new(program).args(arguments).arg(at).output();
+        output.is_ok_and(|output| output.status.success())
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Self::run("umount", &["-l"], self.0.path());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_or_may_only_be_read_loses_nothing_and_shows_nothing_half() {
+    let Some(disk) = SmallDisk::mount() else {
+        return crate::support::not_tested("a remote on a real full disk: tmpfs may not be mounted here");
+    };
+    let remote = Folder::new(disk.0.path());
+    let mut stored = 0;
+    let full = loop {
+        let name = name(&format!("packs/{stored}"));
+        let put = if stored % 2 == 0 {
+            remote.put(&name, &object(1, 300_000))
+        } else {
+            remote.put_new(&name, &object(1, 300_000)).map(|_| ())
+        };
+        match put {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::Full, "{full}");
+    assert!(!full.is_retryable());
+    assert_eq!(listed(&remote, None).len(), stored);
+    assert_eq!(files(disk.0.path()).len(), stored, "temporary files take what room there is");
+    remote.delete(&name("packs/0")).expect("deleted");
+    remote.put(&name("packs/new"), &object(1, 300_000)).expect("there is room again");
+
+    assert!(SmallDisk::run("mount", &["-o", "remount,ro"], disk.0.path()));
+    for error in [
+        remote.put(&name("packs/0"), &object(1, 1)).unwrap_err(),
+        remote.put_new(&name("packs/0"), &object(1, 1)).unwrap_err(),
+        remote.delete(&name("packs/1")).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+    }
+    assert!(remote.get(&name("packs/new"), None).expect("it can be read").is_some());
+}

@@ -81,3 +81,9 @@ impl Clock for TestClock {
         self.patience.is_none_or(|patience| waits.len() < patience)
     }
 }
+
+/// Says that something could not be tested here. Written past the capture of a test's output, to be seen.
+pub(crate) fn not_tested(what: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "\n!! NOT TESTED: {what}").expect("standard error takes it");
+}

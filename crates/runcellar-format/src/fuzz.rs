@@ -137,6 +137,12 @@ pub fn seal(data: &[u8]) {
         && let Ok(plain) = opened
     {
         assert_eq!(key().seal(envelope.salt, &place(), &plain).as_bytes(), data);
+        if let Ok(content) = key().open_object(&place(), data) {
+            let again = key()
+                .seal_object(envelope.salt, &place(), &content)
+                .and_then(|object| key().open_object(&place(), &object.read().expect("in memory")));
+            assert_eq!(again, Ok(content));
+        }
     }
 }
 

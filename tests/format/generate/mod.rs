@@ -50,6 +50,7 @@ fn vectors_are_written_on_request() {
         let mut maker = Maker { decoder: *decoder, vectors: Vec::new(), wrong: Vec::new() };
         let head = match *file {
             "seal.txt" => objects::seal(&mut maker),
+            "remote_objects.txt" => objects::remote_objects(&mut maker),
             "keyslots.txt" => keys::keyslots(&mut maker),
             "key_file.txt" => keys::key_file(&mut maker),
             "mirror.txt" => keys::mirror(&mut maker),

@@ -1,26 +1,52 @@
 //! Sealed objects, and derivations.
 
 use runcellar_format::fuzz;
+use runcellar_format::object::GRID_BYTES;
+use runcellar_format::seal::OVERHEAD_BYTES;
 
 use super::{Maker, flip, joined, set};
 use crate::support::{Vector, hex};
 use crate::vectors::derivation;
 
-pub(super) fn seal(maker: &mut Maker) -> &'static str {
-    let place = |name: &str, sealed: &[u8]| {
-        Vector::named(name)
-            .bytes("key id", &[9; 16])
-            .bytes("key", &[8; 32])
-            .bytes("workspace", &[1; 16])
-            .with("kind", "3")
-            .bytes("object", &[2; 16])
-            .bytes("part", &[0; 16])
-            .with("position", "3")
-            .with("second position", "4")
-            .bytes("device", &[5; 16])
-            .with("sequence", "6")
-            .bytes("sealed", sealed)
+/// A sealed object with its key and place.
+fn place(name: &str, sealed: &[u8]) -> Vector {
+    Vector::named(name)
+        .bytes("key id", &[9; 16])
+        .bytes("key", &[8; 32])
+        .bytes("workspace", &[1; 16])
+        .with("kind", "3")
+        .bytes("object", &[2; 16])
+        .bytes("part", &[0; 16])
+        .with("position", "3")
+        .with("second position", "4")
+        .bytes("device", &[5; 16])
+        .with("sequence", "6")
+        .bytes("sealed", sealed)
+}
+
+pub(super) fn remote_objects(maker: &mut Maker) -> &'static str {
+    let room = GRID_BYTES as usize - OVERHEAD_BYTES;
+    let seal = |plain: &[u8]| fuzz::key().seal([7; 24], &fuzz::place(), plain).into_bytes();
+    let object = |plain: &[u8]| {
+        let object = fuzz::key().seal_object([7; 24], &fuzz::place(), plain).expect("short");
+        object.read().expect("in memory")
     };
+    let good = object(b"learning rate");
+    maker.accepted(place("a text of 13 bytes", &good));
+    maker.accepted(place("a text that ends as the filling begins", &object(&[0, 0x80, 0x80, 0])));
+    maker.accepted(place("a text that leaves room for one byte", &object(&vec![0xa5; room - 1])));
+    maker.refused("malformed", place("off the grid: not filled up", &seal(b"learning rate")));
+    maker.refused("malformed", place("off the grid: cut", &good[..4095]));
+    maker.refused("malformed", place("zeros alone", &seal(&vec![0; room])));
+    maker.refused("malformed", place("no end", &seal(&vec![0xa5; room])));
+    maker.refused("malformed", place("a step of zeros too many", &seal(&joined(&[&[1, 0x80], &vec![0; room + 4094]]))));
+    maker.refused("damaged", place("a changed filling", &flip(&good, 3000)));
+    maker.refused("wrong key", place("another salt", &flip(&good, 20)));
+    maker.refused("truncated", place("nothing", b""));
+    "Sealed objects that are filled up to the size grid."
+}
+
+pub(super) fn seal(maker: &mut Maker) -> &'static str {
     let seal = |plain: &[u8]| fuzz::key().seal([7; 24], &fuzz::place(), plain).into_bytes();
     let good = seal(b"learning rate");
     maker.accepted(place("a text of 13 bytes", &good));

@@ -12,10 +12,17 @@ use runcellar_sync::{Error, ErrorKind};
 use crate::loopback::servers::{KEYS, PASSWORD, USER, options, program, rclone_webdav, remote, remote_with};
 use crate::support::{TestClock, name, object, pack};
 
-/// A server that answers each request by its first line, and keeps these lines.
+/// Of a request its first line, and the sum that it announces.
+#[derive(Clone)]
+struct Seen {
+    line: String,
+    md5: Option<String>,
+}
+
+/// A server that answers each request by its first line, and keeps what it saw.
 struct Scripted {
     address: String,
-    seen: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -29,11 +36,11 @@ impl Scripted {
             for stream in listener.incoming() {
                 let stream = stream.expect("a connection");
                 match Self::request(&stream) {
-                    Some(line) if line.starts_with("STOP") => return,
-                    Some(line) => {
-                        lines.lock().expect("sound").push(line.clone());
+                    Some(seen) if seen.line.starts_with("STOP") => return,
+                    Some(seen) => {
+                        lines.lock().expect("sound").push(seen.clone());
                         // The client may have gone.
-                        let _ = (&stream).write_all(answer(&line).as_bytes());
+                        let _ = (&stream).write_all(answer(&seen.line).as_bytes());
                     }
                     None => {}
                 }
@@ -42,12 +49,12 @@ impl Scripted {
         Scripted { address, seen, thread: Some(thread) }
     }
 
-    /// Reads a request whole, and returns its first line.
-    fn request(stream: &TcpStream) -> Option<String> {
+    /// Reads a request whole.
+    fn request(stream: &TcpStream) -> Option<Seen> {
         let mut reader = BufReader::new(stream);
         let mut first = String::new();
         reader.read_line(&mut first).ok()?;
-        let mut len = 0;
+        let (mut len, mut md5) = (0, None);
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line).ok()? == 0 || line == "\r\n" {
@@ -56,9 +63,13 @@ impl Scripted {
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                 len = value.trim().parse().ok()?;
             }
+            if let Some((_, value)) = line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("content-md5"))
+            {
+                md5 = Some(value.trim().to_owned());
+            }
         }
         std::io::copy(&mut reader.take(len), &mut std::io::sink()).ok()?;
-        Some(first.trim().to_owned())
+        Some(Seen { line: first.trim().to_owned(), md5 })
     }
 
     fn s3(&self) -> Box<dyn Remote> {
@@ -70,7 +81,7 @@ impl Scripted {
     }
 
     fn seen(&self) -> Vec<String> {
-        self.seen.lock().expect("sound").clone()
+        self.seen.lock().expect("sound").iter().map(|seen| seen.line.clone()).collect()
     }
 }
 
@@ -167,6 +178,27 @@ fn what_refuses_is_told_apart() {
     let remote = server.s3();
     assert_eq!(remote.put(&name("a"), &object(1, 1)).unwrap_err().kind(), ErrorKind::ReadOnly);
     assert_eq!(remote.get(&name("a"), None).unwrap_err().kind(), ErrorKind::Refused);
+}
+
+/// So that a body which is changed on its way is refused, and a bucket with a default lock takes it.
+#[test]
+fn an_upload_to_s3_announces_the_sum_of_its_body() {
+    let server = Scripted::new(|_| answer("200 OK", "", ""));
+    let sent = pack(1);
+    server.s3().put(&name("a"), &sent).expect("stored");
+    let script =
+        "import base64, hashlib, sys; print(base64.b64encode(hashlib.md5(sys.stdin.buffer.read()).digest()).decode())";
+    let Some(python) = program("python") else { return };
+    let mut child = Command::new(python)
+        .args(["-c", script])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    child.stdin.take().expect("piped").write_all(&sent.read().expect("at hand")).expect("taken");
+    let expected = String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("UTF-8");
+    let seen = server.seen.lock().expect("sound");
+    assert_eq!(seen[0].md5.as_deref(), Some(expected.trim()));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use runcellar_sync::remote::{Location, Options, Remote, Retries, open};
 
-use crate::support::TestClock;
+use crate::support::{TestClock, not_tested};
 
 /// Keys that look as those of AWS do, as rclone wants them.
 pub(crate) const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -44,8 +44,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
         return Some(path);
     }
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{} is missing", path.display());
-    writeln!(std::io::stderr(), "\n!! NOT TESTED: {} is missing: sh tests/run.sh installs it", path.display())
-        .expect("standard error takes it");
+    not_tested(&format!("{} is missing: sh tests/run.sh installs it", path.display()));
     None
 }
 

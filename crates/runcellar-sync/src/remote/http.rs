@@ -80,7 +80,7 @@ impl Http {
                 let mut outgoing = Outgoing { source, failed: None };
                 let result = self.agent.run(Request::from_parts(parts, SendBody::from_reader(&mut outgoing)));
                 if let Some(cause) = outgoing.failed {
-                    return Err(Error::new(ErrorKind::Local, format!("the object's file: {cause}")).with_cause(cause));
+                    return Err(unreadable(cause));
                 }
                 result
             }
@@ -159,6 +159,8 @@ impl Http {
 }
 
 fn agent(tls: bool, proxy: Option<Proxy>, options: &Options) -> Result<Agent> {
+    // Under a limit of bandwidth as long as that lets an object take, and as long again.
+    let slow = options.bytes_per_second.map_or(0, |rate| 2 * OBJECT_BYTES_MAX / rate.max(1));
     let mut config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -167,7 +169,7 @@ fn agent(tls: bool, proxy: Option<Proxy>, options: &Options) -> Result<Agent> {
         .user_agent(USER_AGENT)
         .accept("*/*")
         .proxy(proxy)
-        .timeout_global(Some(REQUEST_TIMEOUT))
+        .timeout_global(Some(REQUEST_TIMEOUT + Duration::from_secs(slow)))
         .timeout_resolve(Some(ANSWER_TIMEOUT))
         .timeout_connect(Some(ANSWER_TIMEOUT))
         .timeout_per_read(Some(STALL_TIMEOUT))
@@ -316,6 +318,11 @@ fn kind_of(status: StatusCode, code: &str, message: &str, doing: Doing) -> Error
 /// Takes from a server's words what cannot do harm on a terminal.
 fn words(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(WORDS_MAX).collect()
+}
+
+/// The file of an object cannot be read here.
+pub(super) fn unreadable(cause: io::Error) -> Error {
+    Error::new(ErrorKind::Local, format!("the object's file: {cause}")).with_cause(cause)
 }
 
 /// A header or URL of ours that cannot be sent.

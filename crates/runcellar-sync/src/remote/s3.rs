@@ -1,23 +1,27 @@
 //! S3, and servers that speak it.
 //!
 //! An object is one PUT, so it appears whole or not at all; it is too small for parts. Requests are signed by `reqsign`, which also
-//! finds credentials where other programs of AWS do. The body is not part of the signature (TLS guards it, and whoever reads it
-//! back checks it), so it is read once.
+//! finds credentials where other programs of AWS do. The signature covers the MD5 of the body, by which the server notices what was
+//! changed on the way, and without which a bucket with a default lock takes nothing; every server knows it, which is
+//! not true of newer sums.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::IF_NONE_MATCH;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use md5::{Digest as _, Md5};
 use reqsign_aws_v4::{Credential, RequestSigner};
 use reqsign_core::Signer;
 use runcellar_format::object::SealedObject;
 
 use super::credentials;
-use super::http::{Answer, Body, Doing, Http, bug};
+use super::http::{Answer, Body, Doing, Http, bug, unreadable};
 use super::location::{Bucket, decode, encode};
+use super::pace::PIECE_BYTES;
 use super::{Entry, ObjectName, Options, Pace, Remote, xml};
 use crate::{Error, ErrorKind, Result};
 
@@ -27,6 +31,8 @@ const PAGE_BYTES_MAX: u64 = 8 << 20;
 const VERSION_PAGES_MAX: usize = 100;
 /// The region that servers expect which have none.
 const REGION_OF_OTHERS: &str = "us-east-1";
+
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// A bucket, or what stands below a prefix in it.
 pub(super) struct S3 {
@@ -97,8 +103,12 @@ impl S3 {
         Ok(answer)
     }
 
-    fn put_object(&self, name: &ObjectName, object: &SealedObject, headers: HeaderMap) -> Result<Answer<'_>> {
-        self.send(Method::PUT, &self.key(name), "", headers, Body::Object(object)).map_err(|error| self.of(error, name))
+    fn put_object(&self, name: &ObjectName, object: &SealedObject, mut headers: HeaderMap) -> Result<Answer<'_>> {
+        let put = || {
+            headers.insert(CONTENT_MD5, md5(object)?);
+            self.send(Method::PUT, &self.key(name), "", headers, Body::Object(object))
+        };
+        put().map_err(|error| self.of(error, name))
     }
 
     /// Asks for the bucket itself, once, where an answer leaves open whether only the object is missing.
@@ -285,6 +295,21 @@ impl S3 {
         let name = ObjectName::new(key.strip_prefix(&self.prefix)?).ok()?;
         Some(Entry { name, bytes: fields.get("Size")?.parse().ok()? })
     }
+}
+
+/// Returns the sum of a whole object, as HTTP writes it. Source: RFC 1864.
+fn md5(object: &SealedObject) -> Result<HeaderValue> {
+    let mut sum = Md5::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut offset = 0;
+    while offset < object.len() {
+        let len = usize::try_from(object.len() - offset).unwrap_or(usize::MAX).min(PIECE_BYTES);
+        let piece = piece.get_mut(..len).unwrap_or_default();
+        object.read_exact_at(piece, offset).map_err(unreadable)?;
+        sum.update(piece);
+        offset += len as u64;
+    }
+    HeaderValue::try_from(BASE64_STANDARD.encode(sum.finalize())).map_err(|error| bug(&error))
 }
 
 fn not_xml(cause: quick_xml::Error) -> Error {
