@@ -1,6 +1,7 @@
 //! Golden vectors: what each decoder takes and refuses, frozen. The files under tests/data/vectors are read here and
 //! written by `generate` on request; a vector that changes is a change of the format.
 
+use runcellar_format::backup::Mark;
 use runcellar_format::block::{GroupMain, Presence, Values};
 use runcellar_format::journal::{Found, FrameKey, Header, KeySource, Record, Records, Shapes, scan};
 use runcellar_format::keyslots::{
@@ -10,10 +11,12 @@ use runcellar_format::mirror::Mirror;
 use runcellar_format::overview::{GroupIdentity, GroupSummary, Overview, SummaryPoint};
 use runcellar_format::pair::{Pair, PublicHalf};
 use runcellar_format::record::{
-    Body, Change, Close, Event, GroupPage, Project, RootRow, RunHead, RunRecord, SeriesPage, Settings, Start, WriterRow,
+    Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, Change, Close, Event, GroupPage,
+    Project, PurgeRecord, RootRow, RunHead, RunRecord, SeriesPage, Settings, Start, WriterRow,
 };
 use runcellar_format::seal::{Envelope, Kind, OwnerKey, Place, lookup_tag};
 use runcellar_format::sum::{Sum, row_hash};
+use runcellar_format::tar::{Headers, Step};
 use runcellar_format::{DeviceId, FormatError, KeyId, ObjectId, Secret, WorkspaceId};
 
 use crate::support::{Vector, hex, outcome, read};
@@ -36,6 +39,9 @@ pub(crate) const FILES: &[(&str, Decoder)] = &[
     ("groups.txt", group),
     ("overviews.txt", overview),
     ("packs.txt", crate::packs::part),
+    ("carried.txt", carried),
+    ("tar.txt", tar),
+    ("backup_mark.txt", backup_mark),
 ];
 
 fn holds(file: &str) {
@@ -80,6 +86,9 @@ vectors_hold! {
     row_groups: "groups.txt",
     overviews: "overviews.txt",
     parts_of_packs: "packs.txt",
+    carried_records: "carried.txt",
+    archives: "tar.txt",
+    backup_marks: "backup_mark.txt",
 }
 
 fn overview(vector: &Vector) -> Result<String, FormatError> {
@@ -259,14 +268,59 @@ fn records(vector: &Vector) -> Result<String, FormatError> {
     Ok(format!("{all:?}"))
 }
 
-fn body(vector: &Vector) -> Result<String, FormatError> {
-    fn dump<T: Body + std::fmt::Debug>(bytes: &[u8]) -> Result<String, FormatError> {
-        let value = T::from_body(bytes)?;
-        // Packed or not, it is read back the same.
-        let again = T::from_body(&value.to_body()?)?;
-        assert_eq!(format!("{again:?}"), format!("{value:?}"));
-        Ok(format!("{value:?}"))
+fn dump<T: Body + std::fmt::Debug>(bytes: &[u8]) -> Result<String, FormatError> {
+    let value = T::from_body(bytes)?;
+    // Packed or not, it is read back the same.
+    let again = T::from_body(&value.to_body()?)?;
+    assert_eq!(format!("{again:?}"), format!("{value:?}"));
+    Ok(format!("{value:?}"))
+}
+
+fn carried(vector: &Vector) -> Result<String, FormatError> {
+    let bytes = vector.hex("bytes");
+    match vector.text("kind") {
+        "carried run" => dump::<CarriedRun>(&bytes),
+        "carried run record" => dump::<CarriedRecord>(&bytes),
+        "carried names" => dump::<CarriedNames>(&bytes),
+        "carried version" => dump::<CarriedVersion>(&bytes),
+        "purge record" => dump::<PurgeRecord>(&bytes),
+        "carried row group" => {
+            let group = CarriedGroup::decode(&bytes)?;
+            assert_eq!(group.encode()?, bytes);
+            Ok(format!("{group:?}"))
+        }
+        other => panic!("nothing that is carried is called {other}"),
     }
+}
+
+/// Reads an archive as a capsule's reader does; of content only the length counts.
+fn tar(vector: &Vector) -> Result<String, FormatError> {
+    let bytes = vector.hex("bytes");
+    let (mut headers, mut rest, mut found) = (Headers::default(), bytes.as_slice(), Vec::new());
+    let cut = FormatError::Truncated { what: "archive", needed: 1 };
+    loop {
+        let (block, after) = rest.split_first_chunk().ok_or(cut.clone())?;
+        rest = after;
+        match headers.take(block)? {
+            Step::More => {}
+            Step::Entry(entry) => {
+                let content = usize::try_from(entry.size()).map_err(|_| cut.clone())? + entry.padding();
+                rest = rest.get(content..).ok_or(cut.clone())?;
+                found.push(format!("{} {:?}", hex(&entry.path), entry.kind));
+            }
+            Step::End => return Ok(found.join("; ")),
+        }
+    }
+}
+
+fn backup_mark(vector: &Vector) -> Result<String, FormatError> {
+    let bytes = vector.hex("bytes");
+    let mark = Mark::decode(&bytes)?;
+    assert_eq!(mark.encode(), bytes);
+    Ok(format!("{:?} of workspace {} lineage {}", mark.kind, mark.workspace, mark.lineage))
+}
+
+fn body(vector: &Vector) -> Result<String, FormatError> {
     let bytes = vector.hex("bytes");
     match vector.text("kind") {
         "project" => dump::<Project>(&bytes),

@@ -18,8 +18,9 @@ use crate::mirror::Mirror;
 use crate::overview::Overview;
 use crate::pair::Pair;
 use crate::record::{
-    Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory, Change, Close,
-    Event, GroupPage, Project, RootRow, RunHead, RunRecord, SeriesPage, Settings, Start, WriterRow,
+    Artifact, Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory, Change,
+    Close, Event, GroupPage, Manifest, Project, PurgeRecord, RootRow, RunHead, RunRecord, SeriesPage, Settings, Start,
+    Tombstone, Version, WriterRow,
 };
 use crate::seal::{Envelope, Kind, OwnerKey, Place};
 use crate::secret::Secret;
@@ -318,7 +319,7 @@ pub fn change(data: &[u8]) {
 /// A body of a record; the first byte says which.
 pub fn bodies(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
-    let all: [Target; 17] = [
+    let all: [Target; 22] = [
         body::<Project>,
         body::<RunRecord>,
         body::<RunHead>,
@@ -336,6 +337,11 @@ pub fn bodies(data: &[u8]) {
         body::<CarriedRecord>,
         body::<CarriedNames>,
         body::<CarriedVersion>,
+        body::<PurgeRecord>,
+        body::<Tombstone>,
+        body::<Artifact>,
+        body::<Version>,
+        body::<Manifest>,
     ];
     if let Some(target) = all.get(usize::from(*which)) {
         target(data);

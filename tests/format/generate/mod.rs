@@ -3,6 +3,7 @@
 //! named here with its reason, so that a decoder which grows lenient is found out.
 
 mod bodies;
+mod carried;
 mod corpus;
 mod groups;
 mod journals;
@@ -62,6 +63,9 @@ fn vectors_are_written_on_request() {
             "groups.txt" => groups::groups(&mut maker),
             "overviews.txt" => overviews::overviews(&mut maker),
             "packs.txt" => packs::packs(&mut maker),
+            "carried.txt" => carried::carried(&mut maker),
+            "tar.txt" => carried::tar(&mut maker),
+            "backup_mark.txt" => carried::backup_mark(&mut maker),
             other => panic!("no generator for {other}"),
         };
         assert!(maker.wrong.is_empty(), "{file}: {:#?}", maker.wrong);
