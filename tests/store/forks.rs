@@ -22,7 +22,7 @@ const ALARM_SECS: u32 = 120;
 
 /// How a child ends.
 #[derive(Clone, Copy)]
-enum End {
+pub(crate) enum End {
     Exit,
     ExitAtOnce,
     Finish,
@@ -32,7 +32,7 @@ enum End {
 const ENDS: [End; 4] = [End::Exit, End::ExitAtOnce, End::Finish, End::Killed];
 
 /// Forks; the child runs `act` and ends. Returns the child's process id.
-fn fork(end: End, act: impl FnOnce()) -> libc::pid_t {
+pub(crate) fn fork(end: End, act: impl FnOnce()) -> libc::pid_t {
     // SAFETY: the child of this process with many threads uses the store, which is what is tested here, and the
     // allocator, which glibc keeps usable after a fork.
     let pid = unsafe { libc::fork() };
@@ -54,7 +54,7 @@ fn fork(end: End, act: impl FnOnce()) -> libc::pid_t {
 }
 
 #[track_caller]
-fn wait(pid: libc::pid_t, end: End) {
+pub(crate) fn wait(pid: libc::pid_t, end: End) {
     let mut status = 0;
     // SAFETY: waits for a child of this process.
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);

@@ -16,7 +16,7 @@ use crate::support::outsider::{Outsider, Row, contents, rows, wraps, wraps_anywh
 use crate::support::{Place, Rng, child, count_from, is_network, list};
 
 /// Returns the objects and wraps of a workspace with everything in it, and somebody who has the key file.
-fn opened(place: &Place) -> (Outsider, Vec<Row>) {
+pub(crate) fn opened(place: &Place) -> (Outsider, Vec<Row>) {
     everything::record(place, || {});
     let workspace = WorkspaceId::from_hex(&place.open().id()).expect("an id");
     let key_files = contents(&place.keys_dir()).into_iter().filter(|bytes| bytes.starts_with(b"rckeyfil"));

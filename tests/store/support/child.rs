@@ -42,6 +42,8 @@ const ROLES: &[(&str, Role)] = &[
     ("forks_while_held", crate::forks::forks_while_held),
     ("logs_media", crate::media::logs_media),
     ("forks_with_media", crate::media::forks_with_media),
+    ("forks_and_is_copied", crate::nonces::forks_and_is_copied),
+    ("goes_on_in_a_copy", crate::nonces::goes_on_in_a_copy),
     ("logs", crate::kills::logs),
     ("makes", crate::kills::makes),
     ("opens", crate::kills::opens),
