@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use runcellar_sync::remote::{Location, Options, Remote, Retries, open};
 use runcellar_sync::{Error, ErrorKind};
@@ -256,6 +257,26 @@ fn listings_that_never_end_or_are_no_listings_do_no_harm() {
 }
 
 #[test]
+fn a_folder_of_very_many_files_is_listed_as_it_comes() {
+    let server = Scripted::new(|_| {
+        let file = |n: usize| {
+            format!(
+                "<response><href>/dav/junk-{n}</href><propstat><prop><getcontentlength>1</getcontentlength></prop></propstat></response>"
+            )
+        };
+        let files: String = (0..50_000).map(file).collect();
+        answer("207 Multi-Status", "", &format!("<multistatus>{files}</multistatus>"))
+    });
+    let mut told = 0;
+    let mut each = |_| {
+        told += 1;
+        std::ops::ControlFlow::Continue(())
+    };
+    server.webdav().list(None, &mut each).expect("listed");
+    assert_eq!(told, 50_000);
+}
+
+#[test]
 fn a_listing_of_webdav_that_tells_of_other_places_is_not_believed() {
     let server = Scripted::new(|_| {
         let response = |href: &str, property: &str| {
@@ -300,6 +321,28 @@ fn a_host_that_is_not_there_is_unreachable_and_tried_again() {
     assert_eq!(clock.waits.lock().expect("sound").len(), 4);
 }
 
+/// One that takes the connection and says nothing, and one that stops in the middle.
+#[test]
+fn a_server_that_stands_still_is_given_up() {
+    for said in ["", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far"] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            stream.write_all(said.as_bytes()).expect("taken");
+            // The other end is dropped when the test has seen what it waits for.
+            let _ = ended.recv();
+        });
+        let options = Options { timeout: Duration::from_millis(100), ..options(&KEYS) };
+        let location: Location = format!("s3://bucket?endpoint=http://{address}").parse().expect("a URL");
+        let error = open(&location, &options).expect("opened").get(&name("a"), None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{said}: {error}");
+        drop(end);
+        server.join().expect("it ends");
+    }
+}
+
 #[test]
 fn a_limit_of_bandwidth_holds_for_servers() {
     let body = "x".repeat(1 << 20);
@@ -319,13 +362,13 @@ fn a_proxy_is_asked_for_what_is_not_here() {
     let proxy = Scripted::new(|_| answer("407 Proxy Authentication Required", "", ""));
     let url = format!("http://{}", proxy.address);
     let variables = [&KEYS[..], &[("HTTP_PROXY", url.as_str()), ("HTTPS_PROXY", url.as_str())]].concat();
-    for (scheme, port) in [("http", "9000"), ("https", "443")] {
-        let remote = remote_with(&format!("s3://bucket?endpoint={scheme}://far.invalid:{port}"), &variables);
+    for (scheme, port, more) in [("http", "9000", ""), ("https", "443", "&path_style=false")] {
+        let remote = remote_with(&format!("s3://bucket?endpoint={scheme}://far.invalid:{port}{more}"), &variables);
         let error = remote.get(&name("a"), None).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Refused | ErrorKind::Unreachable), "{error}");
     }
     let seen = proxy.seen();
-    assert!(seen.len() == 2 && seen.iter().all(|line| line.contains("far.invalid")), "{seen:?}");
+    assert_eq!(seen, ["CONNECT far.invalid:9000 HTTP/1.1", "CONNECT bucket.far.invalid:443 HTTP/1.1"]);
 }
 
 /// Makes an authority and a certificate for a name, as PEM files.

@@ -22,10 +22,6 @@ use super::pace::PIECE_BYTES;
 use super::{Clock, Options, Pace, xml};
 use crate::{Error, ErrorKind, Result};
 
-/// How long a server, a name or a connection may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a transfer may stand still.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a whole request may take: 64 MiB at 18 KiB/s. Without it a server that sends a byte now and then holds us for ever.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3600);
 /// The most bytes of an answer that says what is wrong.
@@ -170,10 +166,10 @@ fn agent(tls: bool, proxy: Option<Proxy>, options: &Options) -> Result<Agent> {
         .accept("*/*")
         .proxy(proxy)
         .timeout_global(Some(REQUEST_TIMEOUT + Duration::from_secs(slow)))
-        .timeout_resolve(Some(ANSWER_TIMEOUT))
-        .timeout_connect(Some(ANSWER_TIMEOUT))
-        .timeout_per_read(Some(STALL_TIMEOUT))
-        .timeout_per_write(Some(STALL_TIMEOUT));
+        .timeout_resolve(Some(options.timeout))
+        .timeout_connect(Some(options.timeout))
+        .timeout_per_read(Some(options.timeout))
+        .timeout_per_write(Some(options.timeout));
     if tls {
         config = config.tls_config(TlsConfig::builder().root_certs(roots(options)?).build());
     }
@@ -331,11 +327,22 @@ pub(super) fn bug(error: &dyn std::fmt::Display) -> Error {
 }
 
 fn cut_off(cause: io::Error) -> Error {
-    let kind = match cause.kind() {
-        Io::TimedOut => ErrorKind::Unreachable,
+    let kind = if is_timeout(&cause) { ErrorKind::Unreachable } else { ErrorKind::Damaged };
+    Error::new(kind, format!("the answer breaks off: {cause}")).with_cause(cause)
+}
+
+/// A listing that is no document, or breaks off.
+pub(super) fn no_listing(cause: quick_xml::Error) -> Error {
+    let kind = match &cause {
+        quick_xml::Error::Io(cause) if is_timeout(cause) => ErrorKind::Unreachable,
         _ => ErrorKind::Damaged,
     };
-    Error::new(kind, format!("the answer breaks off: {cause}")).with_cause(cause)
+    Error::new(kind, format!("a listing that cannot be read: {cause}"))
+}
+
+fn is_timeout(cause: &io::Error) -> bool {
+    let inner = cause.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    cause.kind() == Io::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
 }
 
 /// A body on its way out.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::s3::S3;
 use super::webdav::WebDav;
@@ -16,6 +17,8 @@ type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 pub struct Options {
     /// The most bytes per second, both ways together; none for as fast as it goes.
     pub bytes_per_second: Option<u64>,
+    /// How long a server, a name, a connection may take to answer, and a transfer stand still.
+    pub timeout: Duration,
     /// What is done again.
     pub retries: Retries,
     /// The time by which is waited.
@@ -34,6 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             bytes_per_second: None,
+            timeout: Duration::from_secs(60),
             retries: Retries::default(),
             clock: Arc::new(SystemClock::default()),
             variables: Arc::new(|name| std::env::var(name).ok()),
@@ -43,8 +47,10 @@ impl Default for Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { bytes_per_second, retries, .. } = self;
-        f.debug_struct("Options").field("bytes_per_second", bytes_per_second).field("retries", retries).finish()
+        let Options { bytes_per_second, timeout, retries, .. } = self;
+        let mut debug = f.debug_struct("Options");
+        debug.field("bytes_per_second", bytes_per_second).field("timeout", timeout).field("retries", retries);
+        debug.finish_non_exhaustive()
     }
 }
 

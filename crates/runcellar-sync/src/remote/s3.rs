@@ -19,7 +19,7 @@ use reqsign_core::Signer;
 use runcellar_format::object::SealedObject;
 
 use super::credentials;
-use super::http::{Answer, Body, Doing, Http, bug, unreadable};
+use super::http::{Answer, Body, Doing, Http, bug, no_listing, unreadable};
 use super::location::{Bucket, decode, encode};
 use super::pace::PIECE_BYTES;
 use super::{Entry, ObjectName, Options, Pace, Remote, xml};
@@ -146,7 +146,8 @@ impl S3 {
                 }
                 ControlFlow::Continue(())
             };
-            let rest = xml::records(answer.xml(PAGE_BYTES_MAX), &["Version", "DeleteMarker"], each).map_err(not_xml)?;
+            let rest =
+                xml::records(answer.xml(PAGE_BYTES_MAX), &["Version", "DeleteMarker"], each).map_err(no_listing)?;
             let rest = rest.unwrap_or_default();
             for version in versions {
                 if let Err(error) = self.delete_version(&key, &version) {
@@ -241,7 +242,7 @@ impl Remote for S3 {
                     Some(entry) => each(entry),
                     None => ControlFlow::Continue(()),
                 };
-                xml::records(answer.xml(PAGE_BYTES_MAX), &["Contents"], tell).map_err(not_xml)
+                xml::records(answer.xml(PAGE_BYTES_MAX), &["Contents"], tell).map_err(no_listing)
             })();
             let Some(rest) = page.map_err(|error| error.at(&self.label))? else { return Ok(()) };
             match rest.get("NextContinuationToken").filter(|_| rest.get("IsTruncated") == Some("true")) {
@@ -310,10 +311,6 @@ fn md5(object: &SealedObject) -> Result<HeaderValue> {
         offset += len as u64;
     }
     HeaderValue::try_from(BASE64_STANDARD.encode(sum.finalize())).map_err(|error| bug(&error))
-}
-
-fn not_xml(cause: quick_xml::Error) -> Error {
-    Error::new(ErrorKind::Damaged, format!("a listing that cannot be read: {cause}"))
 }
 
 /// Of two versions that may not be deleted, the one that has to be waited for longer.

@@ -14,15 +14,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use runcellar_format::object::SealedObject;
 use zeroize::Zeroizing;
 
-use super::http::{Answer, Body, Doing, Http, bug};
+use super::http::{Answer, Body, Doing, Http, bug, no_listing};
 use super::location::{Collection, decode, encode, host_of};
 use super::{Entry, NAME_SEGMENTS_MAX, ObjectName, Options, Pace, Remote, credentials, xml};
 use crate::{Error, ErrorKind, Result};
 
 /// Where objects are before they have their name; none can be called so.
 const TEMPORARY: &str = ".runcellar-tmp";
-/// The most bytes of the listing of one folder: of 65,536 files it has about 40 MB.
-const LISTING_BYTES_MAX: u64 = 64 << 20;
+/// The most bytes of the listing of one folder, which is read as it comes: a million files have about half of it.
+const LISTING_BYTES_MAX: u64 = 1 << 30;
 /// The most folders of one folder.
 const FOLDERS_MAX: usize = 65_536;
 const DEPTH: HeaderName = HeaderName::from_static("depth");
@@ -191,9 +191,7 @@ impl WebDav {
             Some(found) => each(found),
             None => ControlFlow::Continue(()),
         };
-        let read = xml::records(answer.xml(LISTING_BYTES_MAX), &["response"], tell);
-        let whole =
-            read.map_err(|cause| Error::new(ErrorKind::Damaged, format!("a listing that cannot be read: {cause}")))?;
+        let whole = xml::records(answer.xml(LISTING_BYTES_MAX), &["response"], tell).map_err(no_listing)?;
         Ok(whole.is_some())
     }
 

@@ -1,13 +1,17 @@
 //! Answers in XML, read as flat records: listings of S3 and WebDAV, and what servers say of errors.
 
-use std::io::BufRead;
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
 /// The most bytes of one text; a name has fewer.
 const TEXT_BYTES_MAX: usize = 8 << 10;
+/// The most bytes between two tags, or of a tag: the parser holds as many.
+const EVENT_BYTES_MAX: usize = 1 << 20;
 /// The most texts of one record.
 const FIELDS_MAX: usize = 64;
 
@@ -30,7 +34,7 @@ impl Fields {
 
 /// Reads a document of records, tells each as soon as it is read, and returns what stands outside of all; none if told to stop.
 ///
-/// Memory is bounded by one record.
+/// Memory is bounded by one record, however long the document is.
 ///
 /// # Errors
 /// What is wrong with the document, or failed while it was read.
@@ -39,11 +43,13 @@ pub(super) fn records(
     names: &[&str],
     mut each: impl FnMut(Fields) -> ControlFlow<()>,
 ) -> Result<Option<Fields>, quick_xml::Error> {
-    let mut reader = Reader::from_reader(from);
+    let held = Rc::new(Cell::new(0));
+    let mut reader = Reader::from_reader(Metered { inner: from, held: held.clone() });
     let (mut outside, mut record): (Fields, Option<(String, Fields)>) = Default::default();
     let (mut buffer, mut text, mut depth) = (Vec::new(), String::new(), 0_u32);
     loop {
         buffer.clear();
+        held.set(0);
         let mut add = |more: &str| {
             let room = TEXT_BYTES_MAX.saturating_sub(text.len());
             text.push_str(more.get(..more.len().min(room)).unwrap_or_default());
@@ -84,10 +90,39 @@ pub(super) fn records(
             }
             Event::Eof if depth == 0 => return Ok(Some(outside)),
             Event::Eof => {
-                return Err(quick_xml::Error::Io(std::sync::Arc::new(std::io::ErrorKind::UnexpectedEof.into())));
+                return Err(quick_xml::Error::Io(std::sync::Arc::new(io::ErrorKind::UnexpectedEof.into())));
             }
             _ => {}
         }
+    }
+}
+
+/// A document that may not go on for ever without a tag.
+struct Metered<R> {
+    inner: R,
+    /// Bytes since the last tag.
+    held: Rc<Cell<usize>>,
+}
+
+impl<R: BufRead> Read for Metered<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(out)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Metered<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.held.get() > EVENT_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a megabyte without a tag"));
+        }
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.held.set(self.held.get().saturating_add(bytes));
+        self.inner.consume(bytes);
     }
 }
 
@@ -118,7 +153,11 @@ mod tests {
         for bad in ["<a><b></a>", "<a>", "<a", "<a><Item><Key>x"] {
             assert!(records(bad.as_bytes(), &["Item"], |_| ControlFlow::Continue(())).is_err(), "{bad}");
         }
-        let huge = format!("<a><Item><Key>{}</Key>{}</Item></a>", "x".repeat(1 << 20), "<b>1</b>".repeat(10_000));
+        for endless in ["<a>", "<a ", "<!--", "<a><![CDATA[", "&"] {
+            let endless = io::BufReader::new(endless.as_bytes().chain(io::repeat(b'x')));
+            assert!(records(endless, &["Item"], |_| ControlFlow::Continue(())).is_err());
+        }
+        let huge = format!("<a><Item><Key>{}</Key>{}</Item></a>", "x".repeat(1 << 19), "<b>1</b>".repeat(100_000));
         let result = records(huge.as_bytes(), &["Item"], |fields| {
             assert_eq!(fields.get("Key").map(str::len), Some(TEXT_BYTES_MAX));
             assert_eq!(fields.0.len(), FIELDS_MAX);
