@@ -212,6 +212,40 @@ fn a_flipped_bit_of_the_database_or_a_pack_is_refused_named_or_harmless() {
     assert_eq!(tally.refused, 1, "the first byte tells that it is a database");
 }
 
+/// What is looked up by an index is not found if the index is damaged, though the row is whole.
+#[test]
+fn a_damaged_index_is_named_and_made_anew() {
+    if is_network() {
+        return;
+    }
+    let subject = Subject::new(false);
+    let database = subject.place.database();
+    let bytes = subject.content(&database).to_vec();
+    let tag: Vec<u8> = {
+        let connection = Connection::open(&database).expect("opens");
+        let sql = "SELECT tag FROM object WHERE kind = 3";
+        connection.query_row(sql, [], |row| row.get(0)).expect("a run")
+    };
+    // The tag stands in the row, and in the index.
+    let places: Vec<usize> = memchr::memmem::find_iter(&bytes, &tag).collect();
+    assert_eq!(places.len(), 2, "{places:?}");
+    let found = places.into_iter().find(|at| {
+        let mut changed = bytes.clone();
+        changed[at + 3] ^= 1;
+        subject.put_back();
+        fs::write(&database, changed).expect("writes");
+        let workspace = subject.place.open();
+        let report = workspace.check(CheckOptions::default()).expect("checks");
+        assert!(!report.is_ok(), "byte {at} is changed, and nothing said so");
+        report.problems.iter().all(|problem| problem.repairable)
+    });
+    assert!(found.is_some(), "the one of the index can be repaired");
+    let workspace = subject.place.open();
+    let report = workspace.repair(&runcellar::Repair::default()).expect("repairs");
+    assert_eq!(report.done.iter().map(|done| done.file.as_str()).collect::<Vec<_>>(), ["cellar.db"]);
+    assert!(reads(&workspace, "whole") && workspace.check(CheckOptions::default()).expect("checks").is_ok());
+}
+
 #[test]
 fn a_flipped_bit_of_any_kind_of_sealed_object_is_refused() {
     let place = Place::new();

@@ -155,9 +155,11 @@ impl Workspace {
     pub fn check(&self, options: CheckOptions) -> Result<CheckReport> {
         let inner = &self.inner;
         let mut report = CheckReport::default();
-        for line in inner.structure_problems()? {
-            report
-                .add(Problem::error(ProblemKind::Damaged, format!("cellar.db: {line}")).of_file(crate::db::FILE_NAME));
+        let lines = inner.structure_problems()?;
+        let repairable = lines.iter().all(|line| crate::db::is_of_index(line)) && !inner.is_network();
+        for line in lines {
+            let problem = Problem::error(ProblemKind::Damaged, format!("cellar.db: {line}"));
+            report.add(Problem { repairable, ..problem.of_file(crate::db::FILE_NAME) });
         }
         if let Some(problem) = inner.mirror_problem()? {
             report.add(

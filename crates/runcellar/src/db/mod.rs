@@ -160,14 +160,26 @@ impl Db {
         outcome
     }
 
-    /// Asks SQLite whether the file's structure is whole; returns what it says is not.
+    /// Asks SQLite whether the file's structure is whole, and each index what its table says; returns what it says is not.
     pub(crate) fn structure_problems(&self) -> Result<Vec<String>> {
         let connection = self.lock()?;
-        let mut statement = connection.prepare("PRAGMA quick_check(20)")?;
+        let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
         let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
         let all: Vec<String> = rows.collect::<rusqlite::Result<_>>()?;
         Ok(all.into_iter().filter(|line| line != "ok").collect())
     }
+
+    /// Makes all indexes anew, from the tables.
+    pub(crate) fn rebuild_indexes(&self) -> Result<()> {
+        Ok(self.lock()?.execute_batch("REINDEX")?)
+    }
+}
+
+/// Returns true if a line of SQLite's says that an index is not what its table says, and nothing else.
+pub(crate) fn is_of_index(line: &str) -> bool {
+    ["missing from index ", "wrong # of entries in index ", "non-unique entry in index "]
+        .iter()
+        .any(|said| line.contains(said))
 }
 
 impl Drop for Db {

@@ -3,6 +3,7 @@
 //! Nothing that was acknowledged is thrown away: a journal goes when its rows stand in the database. What opening does by
 //! itself is done here, too, and said. Each kind of thing to mend has a module of its own, which adds to the report.
 
+mod indexes;
 mod journals;
 mod packs;
 mod temporary;
@@ -40,7 +41,8 @@ pub enum RepairAction {
     Claimed,
     /// The file was of no use to anybody and was removed.
     Removed,
-    /// What the database knew of the pack was lost or damaged, and was taken from the pack again.
+    /// What the database knew of the pack was lost or damaged, and was taken from the pack again; of cellar.db itself, its
+    /// indexes were made anew.
     Rebuilt,
     /// What stands around the chunks of the pack was damaged, and was written again.
     Rewritten,
@@ -145,6 +147,7 @@ impl Workspace {
             return Err(Error::new(ErrorKind::ReadOnly, "the workspace cannot be written"));
         }
         let mut report = RepairReport::default();
+        indexes::repair(inner, &mut report)?;
         journals::repair(inner, &repair.claim, &mut report)?;
         packs::repair(inner, &mut report)?;
         temporary::repair(inner, &mut report)?;

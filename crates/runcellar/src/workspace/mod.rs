@@ -297,6 +297,10 @@ impl Inner {
         self.state()?.db.structure_problems()
     }
 
+    pub(crate) fn rebuild_indexes(&self) -> Result<()> {
+        self.state()?.db.rebuild_indexes()
+    }
+
     /// Writes the mirror beside the key file now, whatever the time since the last.
     pub(crate) fn flush_mirror(&self) {
         if let Some(state) = self.state.own() {
