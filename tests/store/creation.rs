@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use runcellar::{CheckOptions, ErrorKind, Keys, RunState, Selection, Value, Workspace};
+use runcellar_format::keyslots::Keyslots;
+use runcellar_format::seal::checksum;
 
 use crate::support::child::Counter;
 use crate::support::io::{Call, Fate, Faults, Hooked};
@@ -269,9 +271,51 @@ fn a_newer_format_is_named_and_left_alone() {
     place.open_silently();
     // A table of somebody else's, which could carry a trigger.
     let connection = rusqlite::Connection::open(place.database()).expect("opens");
-    connection.execute_batch("CREATE TABLE stranger (x)").expect("creates");
+    for (made, undone) in [
+        ("CREATE TABLE stranger (x)", "DROP TABLE stranger"),
+        ("CREATE TRIGGER stranger AFTER INSERT ON key BEGIN DELETE FROM block; END", "DROP TRIGGER stranger"),
+        ("CREATE VIEW stranger AS SELECT * FROM key", "DROP VIEW stranger"),
+        ("CREATE INDEX stranger ON block (length(body))", "DROP INDEX stranger"),
+    ] {
+        connection.execute_batch(made).expect("creates");
+        assert_refused(&place, place.keys(), ErrorKind::Damaged, "its schema is not that of a runcellar workspace");
+        connection.execute_batch(undone).expect("drops");
+    }
     connection.close().expect("closes");
-    assert_refused(&place, place.keys(), ErrorKind::Damaged, "its schema is not that of a runcellar workspace");
+    place.open_silently();
+}
+
+/// A slot that would take a terabyte to try is refused before any memory is taken, whichever key is at hand.
+#[test]
+fn a_hostile_slot_is_refused_before_its_memory_is_taken() {
+    let place = made();
+    place.open().add_passphrase(&"a passphrase".to_owned().into(), "mine").expect("adds");
+    let path = place.workspace().join("keyslots");
+    let whole = std::fs::read(&path).expect("reads");
+    let slots = Keyslots::decode(&whole).expect("keyslots");
+    let cost = slots.slots.iter().find_map(|slot| slot.argon2).expect("a passphrase");
+    let numbers = [cost.memory_kib, cost.passes, cost.lanes].map(u32::to_le_bytes).concat();
+    let at = whole.windows(12).position(|bytes| bytes == numbers).expect("stands there");
+    // Length, id, kind, suite, length of the parameters, salt: docs/FORMAT.md, "keyslots".
+    let slot = at - 38;
+    let len = u32::from_le_bytes(whole[slot - 4..slot].try_into().expect("four bytes")) as usize;
+    for (field, value) in [(at, 1_u32 << 30), (at, u32::MAX), (at + 4, u32::MAX), (at + 8, u32::MAX), (at, 8)] {
+        let mut bytes = whole.clone();
+        bytes[field..field + 4].copy_from_slice(&value.to_le_bytes());
+        let sum = checksum(&bytes[slot..slot + len - 8]);
+        bytes[slot + len - 8..slot + len].copy_from_slice(&sum[..8]);
+        let end = bytes.len() - 32;
+        let sum = checksum(&bytes[..end]);
+        bytes[end..].copy_from_slice(&sum);
+        std::fs::write(&path, &bytes).expect("writes");
+        let typed = Keys { passphrase: Some("a passphrase".to_owned().into()), ..Keys::default() };
+        for keys in [place.keys(), typed] {
+            let refused = Workspace::open(place.workspace(), keys).expect_err("hostile");
+            assert_eq!(refused.kind(), ErrorKind::Damaged, "{refused}");
+        }
+    }
+    std::fs::write(&path, &whole).expect("writes");
+    place.open_silently();
 }
 
 /// A copy goes on by itself, beside the original, in one process and while a run of the original is live.

@@ -11,7 +11,7 @@ use runcellar::{
     CheckOptions, ErrorKind, Keys, NewMedia, PurgeOptions, Purged, Receipt, Resume, Selection, Target, Workspace, json,
 };
 
-use crate::support::io::{Call, Fate, Hooked};
+use crate::support::io::{Call, Fate, Faults, Hooked};
 use crate::support::{Heard, Place, Rng, child, copy_dir, is_network};
 
 fn record(workspace: &Workspace, project: &str, id: &str) {
@@ -406,6 +406,82 @@ fn killed_at_any_write_a_purge_has_not_happened_or_is_completed_by_the_next_open
         assert_whole(&workspace);
     }
     assert!(olds > 5 && news > 3, "{olds} {news}");
+}
+
+#[test]
+fn a_failure_at_any_write_of_a_purge_changes_nothing_or_is_finished_by_the_next_opener() {
+    let (mut olds, mut news) = (0, 0);
+    for at in 1.. {
+        let place = Place::new();
+        let faults = Faults::new(changes, at, at + 1, Fate::Fails(libc::ENOSPC));
+        let io = Hooked::shared(faults.clone());
+        let workspace = place.open_with(io, Arc::new(Heard::default())).expect("opens");
+        ["goes", "stays"].into_iter().for_each(|id| record(&workspace, "p", id));
+        put(&workspace, "goes", &[1]);
+        faults.arm(true);
+        let purged = workspace.purge(&targets(&["goes", "artifact:goes"]), PurgeOptions::default());
+        faults.arm(false);
+        let was_hit = faults.seen() >= at;
+        drop(workspace);
+        let workspace = place.open();
+        assert_run(&workspace, "stays");
+        match workspace.find_run("goes") {
+            Ok(_) => {
+                assert_run(&workspace, "goes");
+                let error = purged.expect_err("it says so");
+                assert_eq!(error.kind(), ErrorKind::ReadOnly, "failure {at}: {error}");
+                assert_eq!(workspace.receipts().expect("lists"), [], "failure {at}");
+                olds += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NotFound, "failure {at}: {error}");
+                assert_receipt_is_complete(&workspace);
+                news += 1;
+            }
+        }
+        assert_whole(&workspace);
+        if !was_hit {
+            break;
+        }
+    }
+    assert!(olds > 3 && news > 3, "{olds} {news}");
+}
+
+/// Reads the database until its parent ends it.
+pub(crate) fn reads_on(place: &Place, _: &str) {
+    let connection = rusqlite::Connection::open(place.database()).expect("opens");
+    connection.execute_batch("BEGIN; SELECT count(*) FROM key").expect("reads");
+    std::fs::write(place.root().join("reading"), b"").expect("says so");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_purge_beside_a_reader_says_who_reads_and_is_complete_once_that_ends() {
+    if is_network() {
+        // Readers have a copy of their own there.
+        return;
+    }
+    let place = Place::new();
+    let heard = Arc::new(Heard::default());
+    let workspace = place.open_with(Hooked::new(|_: Call, _: &Path| Fate::Done), heard.clone()).expect("opens");
+    ["goes", "stays"].into_iter().for_each(|id| record(&workspace, "p", id));
+    let reader = child::start("reads_on", &place, "");
+    while !place.root().join("reading").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let purged = workspace.purge(&targets(&["goes"]), PurgeOptions::default()).expect("purges");
+    assert!(!purged.receipt.is_complete(), "{}", purged.receipt.to_json());
+    purged.receipt.verify().expect("is signed, and says what is left");
+    let said = heard.warnings().join("; ");
+    assert!(said.contains(&format!("process {} ", reader.id())) && said.contains("reads the database"), "{said}");
+    assert_gone(workspace.find_run("goes"));
+    drop(workspace);
+    child::kill(reader);
+    let workspace = place.open();
+    assert_receipt_is_complete(&workspace);
+    assert_whole(&workspace);
 }
 
 #[test]

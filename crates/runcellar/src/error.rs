@@ -95,6 +95,14 @@ impl Error {
         Error::new(kind, format!("{noun}: {cause}")).with_cause(cause)
     }
 
+    /// As [`Error::format`], of a file that was read: a number over its limit is nobody's argument, but damage.
+    pub(crate) fn unreadable(noun: impl fmt::Display, cause: FormatError) -> Self {
+        match cause {
+            FormatError::Limit { .. } => Error::damaged(format!("{noun}: {cause}")).with_cause(cause),
+            cause => Error::format(noun, cause),
+        }
+    }
+
     /// Names the thing that an error is about, before its message.
     pub(crate) fn of(mut self, noun: impl fmt::Display) -> Self {
         self.0.message = format!("{noun}: {}", self.0.message);

@@ -61,6 +61,7 @@ const ROLES: &[(&str, Role)] = &[
     ("dies_after_rows", crate::values::dies_after_rows),
     ("dies_on_a_network", crate::network::dies_on_a_network),
     ("dies_purging", crate::purge::dies_purging),
+    ("reads_on", crate::purge::reads_on),
     ("logs_while_it_is_purged", crate::purge::logs_while_it_is_purged),
     ("dies_rotating", crate::rotation::dies_rotating),
     ("dies_ingesting", crate::network::dies_ingesting),

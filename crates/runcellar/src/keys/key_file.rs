@@ -43,7 +43,9 @@ pub(super) fn read(io: &dyn Io, path: &Path) -> Result<Option<KeyFile>> {
         let message = format!("key file {path}: others can read it (mode {:03o}): chmod 600 {path}", mode & 0o777);
         return Err(Error::new(ErrorKind::Locked, message));
     }
-    KeyFile::decode(&bytes).map(Some).map_err(|cause| Error::format(format_args!("key file {}", path.display()), cause))
+    KeyFile::decode(&bytes)
+        .map(Some)
+        .map_err(|cause| Error::unreadable(format_args!("key file {}", path.display()), cause))
 }
 
 /// Adds an entry to a key file, making file and directory if they are missing.

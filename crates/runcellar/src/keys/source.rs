@@ -51,7 +51,7 @@ impl Source {
     pub(crate) fn read(&self) -> Result<EpochKeys> {
         let bytes = self.io.read(&self.keyslots, FILE_BYTES_MAX as u64);
         let bytes = bytes.map_err(|cause| Error::io("read", &self.keyslots, cause))?;
-        let keyslots = Keyslots::decode(&bytes).map_err(|cause| Error::format("keyslots", cause))?;
+        let keyslots = Keyslots::decode(&bytes).map_err(|cause| Error::unreadable("keyslots", cause))?;
         // A passphrase or recovery code opens the new epoch, too; a key file was written anew.
         let opened = self.opened();
         if let Some(slot) = keyslots.slots.iter().find(|slot| slot.id == opened.slot)

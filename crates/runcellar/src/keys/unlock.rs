@@ -332,5 +332,5 @@ fn read_descriptor(descriptor: i32) -> Result<KeyFile> {
     std::fs::File::open(&path).and_then(|file| file.take(key_file::FILE_BYTES_MAX).read_to_end(&mut bytes)).map_err(
         |cause| Error::new(ErrorKind::Locked, format!("key descriptor {descriptor}: {cause}")).with_cause(cause),
     )?;
-    KeyFile::decode(&bytes).map_err(|cause| Error::format("key descriptor", cause))
+    KeyFile::decode(&bytes).map_err(|cause| Error::unreadable("key descriptor", cause))
 }

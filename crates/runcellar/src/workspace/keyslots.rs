@@ -31,7 +31,7 @@ impl KeyslotsFile {
     pub(super) fn read(io: &dyn Io, workspace: &Path) -> Result<Self> {
         let path = workspace.join(KEYSLOTS);
         let bytes = io.read(&path, FILE_BYTES_MAX as u64).map_err(|cause| Error::io("read", &path, cause))?;
-        let named = |cause| Error::format(format_args!("workspace {}", workspace.display()), cause);
+        let named = |cause| Error::unreadable(format_args!("workspace {}", workspace.display()), cause);
         Ok(KeyslotsFile { keyslots: Keyslots::decode(&bytes).map_err(named)?, bytes })
     }
 
