@@ -38,7 +38,7 @@ fn cpu() -> f64 {
 }
 
 /// One durable commit of a small row.
-fn commit_ms(directory: &std::path::Path) -> f64 {
+fn commit_ms(directory: &Path) -> f64 {
     let connection = rusqlite::Connection::open(directory.join("reference.db")).expect("opens");
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE t (v BLOB)")
