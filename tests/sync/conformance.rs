@@ -26,6 +26,7 @@ pub(crate) fn conforms(remote: &dyn Remote, kind: Kind) {
     what_is_put_is_read_back(remote);
     a_new_object_replaces_nothing(remote, kind);
     objects_are_replaced_as_a_whole(remote, kind);
+    many_at_once_do_not_get_in_each_others_way(remote);
     listings_tell_what_is_below(remote);
     deleting_is_done_once_and_again(remote);
     everything(remote).into_keys().for_each(|name| remote.delete(&name).expect("deleted"));
@@ -119,6 +120,25 @@ fn objects_are_replaced_as_a_whole(remote: &dyn Remote, kind: Kind) {
         }
     });
     assert!(remote.get(&head, None).expect("an answer").expect("there") == versions[3]);
+}
+
+/// Into folders that nobody has made yet.
+fn many_at_once_do_not_get_in_each_others_way(remote: &dyn Remote) {
+    let folder = name("many/at/once");
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let (folder, object) = (&folder, object(thread, 5000));
+            scope.spawn(move || {
+                for n in 0..5 {
+                    let name = folder.join(&format!("{n}/{thread}")).expect("a name");
+                    // Whether it says new is another matter: an answer may have been lost.
+                    remote.put_new(&name, &object).expect("stored");
+                    assert_eq!(remote.get(&name, None).expect("an answer"), Some(object.read().expect("at hand")));
+                }
+            });
+        }
+    });
+    assert_eq!(listed(remote, Some(&folder)).len(), 20);
 }
 
 fn listings_tell_what_is_below(remote: &dyn Remote) {

@@ -130,6 +130,15 @@ fn a_redirect_to_another_host_is_not_followed() {
 }
 
 #[test]
+fn a_bucket_of_another_region_says_which() {
+    let server = Scripted::new(|_| answer("301 Moved Permanently", "x-amz-bucket-region: eu-central-1\r\n", ""));
+    for error in every_call(&*server.s3()) {
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(error.to_string().contains("the bucket is in the region eu-central-1"), "{error}");
+    }
+}
+
+#[test]
 fn a_body_that_is_cut_off_or_too_long_is_damage_and_asked_for_again() {
     for (length, body) in [("100", "too short"), ("99999999999", ""), ("99999999999", "x")] {
         let server = Scripted::new(move |_| {

@@ -11,7 +11,7 @@ use crate::support::{name, object};
 fn rclone_conforms() {
     let Some(server) = rclone_webdav(&[]) else { return };
     conforms(
-        &*remote(&format!("webdav://{USER}@{}/cellar", server.address)),
+        &*patient(&format!("webdav://{USER}@{}/cellar", server.address)),
         Kind { conditional: true, atomic: false },
     );
     conforms(&*patient(&format!("webdav://{USER}@{}", server.address)), Kind { conditional: true, atomic: false });

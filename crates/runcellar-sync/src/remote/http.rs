@@ -83,15 +83,11 @@ impl Http {
         };
         let answer = result.map_err(|error| self.unreachable(error))?;
         let (parts, body) = answer.into_parts();
-        if parts.status.is_redirection() && parts.status != StatusCode::NOT_MODIFIED {
-            let to = parts.headers.get(LOCATION).and_then(|to| to.to_str().ok()).and_then(|to| to.parse::<Uri>().ok());
-            let to = to.as_ref().and_then(Uri::host).map_or_else(|| "elsewhere".into(), words);
-            return Err(Error::new(
-                ErrorKind::Refused,
-                format!("{} sends us to {to}, which is not followed", self.host),
-            ));
+        let answer = Answer { http: self, status: parts.status, headers: parts.headers, body };
+        if answer.status.is_redirection() && answer.status != StatusCode::NOT_MODIFIED {
+            return Err(answer.redirect());
         }
-        Ok(Answer { http: self, status: parts.status, headers: parts.headers, body })
+        Ok(answer)
     }
 
     /// Asks for an object, or a range of it; none if it is not there.
@@ -190,6 +186,20 @@ pub(super) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
+    /// Makes the error of an answer that leads elsewhere.
+    fn redirect(&self) -> Error {
+        let host = &self.http.host;
+        let message = match (self.header("x-amz-bucket-region"), self.header(LOCATION.as_str())) {
+            (Some(region), _) => format!("the bucket is in the region {}", words(region)),
+            (None, Some(to)) => {
+                let to = to.parse::<Uri>().ok().and_then(|to| to.host().map(words));
+                format!("{host} sends us to {}, which is not followed", to.as_deref().unwrap_or("another path"))
+            }
+            (None, None) => format!("{host} sends us elsewhere, which is not followed"),
+        };
+        Error::new(ErrorKind::Refused, message)
+    }
+
     /// Returns a header as text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -212,7 +222,8 @@ impl<'a> Answer<'a> {
         if announced.is_some_and(|announced| announced > limit) {
             return Err(Error::new(ErrorKind::Damaged, "longer than was asked for"));
         }
-        let mut out = Vec::new();
+        let room = announced.and_then(|announced| usize::try_from(announced).ok()).unwrap_or_default();
+        let mut out = Vec::with_capacity(room);
         let read = self.reader(limit.saturating_add(1)).read_to_end(&mut out);
         read.map_err(cut_off)?;
         if out.len() as u64 > limit {

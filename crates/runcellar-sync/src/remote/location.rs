@@ -74,7 +74,8 @@ impl FromStr for Location {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`], without a word of what could be a password.
     fn from_str(url: &str) -> Result<Self> {
-        let Some((scheme, rest)) = url.split_once("://") else {
+        let is_scheme = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else {
             return if url.is_empty() { Err(invalid("an empty URL")) } else { Ok(Location::Folder(url.into())) };
         };
         match scheme {
@@ -276,6 +277,7 @@ mod tests {
             ("/mnt/disk/cellar", "/mnt/disk/cellar"),
             ("relative/folder", "relative/folder"),
             ("file:///mnt/my%20disk", "/mnt/my disk"),
+            ("/mnt/odd://name", "/mnt/odd://name"),
             ("s3://bucket", "s3://bucket"),
             ("s3://bucket/", "s3://bucket"),
             ("s3://my-bucket.1/a/b/?region=eu-west-1", "s3://my-bucket.1/a/b?region=eu-west-1"),
@@ -354,6 +356,16 @@ mod tests {
             ("webdav://localhost.example/x", true),
         ] {
             assert_eq!(parsed(url).is_exposed(), exposed, "{url}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_is_written_and_read_again(url in "(/|file:///|s3://|webdavs?://)[a-zA-Z0-9@:/?&=.%\\[\\] _~+-]{0,40}(\\?endpoint=https?://[a-z0-9.:]{1,12})?") {
+            if let Ok(location) = url.parse::<Location>() {
+                let form = location.to_string();
+                proptest::prop_assert_eq!(form.parse::<Location>().ok(), Some(location), "{}", form);
+            }
         }
     }
 }

@@ -165,4 +165,12 @@ mod tests {
         });
         assert!(result.expect("well formed").is_none());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(pieces in proptest::collection::vec("(<[a-z:/!?]{0,4}>|&[a-z#0-9]{0,6};|<Item>|</Item>|\\PC{0,8})", 0..24)) {
+            // Whatever comes of it.
+            let _ = records(pieces.concat().as_bytes(), &["Item"], |_| ControlFlow::Continue(()));
+        }
+    }
 }
