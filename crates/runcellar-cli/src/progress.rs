@@ -14,13 +14,17 @@ use crate::render::visible;
 
 /// Work that ends sooner shows no spinner: a flicker says nothing.
 const SHOWN_AFTER: Duration = Duration::from_millis(400);
-/// A spinner or bar stands on the terminal.
-static IS_SHOWN: AtomicBool = AtomicBool::new(false);
+/// The spinner or bar that stands on the terminal.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 const TICK: Duration = Duration::from_millis(100);
 
 const PLAIN: &str = "{spinner} {msg}";
 const BYTES: &str = "{spinner} {msg}  {bytes}  {bytes_per_sec}";
 const BYTES_OF_TOTAL: &str = "{spinner} {msg}  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+
+fn shown() -> MutexGuard<'static, Option<ProgressBar>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
@@ -80,7 +84,7 @@ impl Talker {
                 let waited = shared.ended.wait_timeout_while(guard, SHOWN_AFTER, |at_work| *at_work);
                 let (at_work, _) = waited.unwrap_or_else(PoisonError::into_inner);
                 if *at_work {
-                    IS_SHOWN.store(true, Ordering::SeqCst);
+                    *shown() = Some(shared.bar.clone());
                     shared.bar.set_draw_target(ProgressDrawTarget::stderr());
                     shared.bar.enable_steady_tick(TICK);
                 }
@@ -95,13 +99,15 @@ impl Talker {
         self.shared.ended.notify_all();
         self.shared.bar.finish_and_clear();
         self.shared.bar.set_draw_target(ProgressDrawTarget::hidden());
-        IS_SHOWN.store(false, Ordering::SeqCst);
+        *shown() = None;
     }
 }
 
 /// Takes what is shown off its line, where the process ends in the middle of its work.
 pub(crate) fn clear_line() {
-    if IS_SHOWN.load(Ordering::SeqCst) {
+    if let Some(bar) = shown().take() {
+        // Its thread goes on until the process has ended, and draws no more from here on.
+        bar.set_draw_target(ProgressDrawTarget::hidden());
         // Nobody is left to be told if it fails.
         let _ = std::io::stderr().write_all(b"\r\x1b[2K");
     }
