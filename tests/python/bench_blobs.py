@@ -4,7 +4,7 @@ Run ``python tests/python/bench_blobs.py [--megabytes N] [--files N]`` in an env
 the package and its command. restic and borg are used if they are installed (Debian: ``restic``,
 ``borgbackup``). The content is random bytes, then float32 weights (normal, standard deviation
 0.02), then many files of 4 KiB beside tar. CPU is user and system time of the whole process tree;
-ratios are within the run.
+ratios are within the run, of medians where a command is run several times.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 COPIES = 5
+REPEATS = 3
 
 
 @dataclass
@@ -46,6 +47,11 @@ def run(arguments: list[str], environment: dict[str, str]) -> Cost:
     return Cost(cpu, wall)
 
 
+def median(costs: list[Cost]) -> Cost:
+    """Return the median of what the same command took several times."""
+    return Cost(statistics.median(c.cpu for c in costs), statistics.median(c.wall for c in costs))
+
+
 def bytes_below(path: Path) -> int:
     """Return the sizes of all files below a directory."""
     return sum(found.stat().st_size for found in path.rglob("*") if found.is_file())
@@ -57,8 +63,7 @@ def measure(
     """Measure one file and print a line for each program."""
     copy, store, repository, archive = root / "copy", root / "w", root / "restic", root / "borg"
     script = f"cp {content} {copy} && sync {copy}"
-    copies = [run(["sh", "-c", script], environment) for _ in range(COPIES)]
-    cp = Cost(statistics.median(c.cpu for c in copies), statistics.median(c.wall for c in copies))
+    cp = median([run(["sh", "-c", script], environment) for _ in range(COPIES)])
     size = content.stat().st_size
 
     def say(what: str, cost: Cost, stored: int | None = None) -> None:
@@ -66,21 +71,25 @@ def measure(
         ratios = f"{cost.cpu / cp.cpu:6.2f}x {cost.wall / cp.wall:6.2f}x"
         print(f"{name:8} {what:22} cpu {cost.cpu:6.2f} s  wall {cost.wall:6.2f} s  {ratios}{kept}")
 
-    print(f"{name}: {size >> 20} MiB; ratios to cp and sync, median of {COPIES}")
+    print(f"{name}: {size >> 20} MiB; ratios to cp and sync, medians")
     say("cp, sync", cp)
-    for what, more in (("runcellar put", []), ("runcellar put --compress", ["--compress"])):
+
+    def put_anew(more: list[str]) -> Cost:
         shutil.rmtree(store, ignore_errors=True)
         run([command, "init", str(store)], environment)
-        say(
-            what,
-            run([command, "artifact", "put", name, str(content), *more], environment),
-            bytes_below(store),
-        )
-    say("runcellar verify", run([command, "artifact", "verify", name], environment))
-    say(
-        "runcellar get",
-        run([command, "artifact", "get", name, "-o", str(root / "got")], environment),
-    )
+        return run([command, "artifact", "put", name, str(content), *more], environment)
+
+    def get_anew() -> Cost:
+        shutil.rmtree(root / "got", ignore_errors=True)
+        fetch = [command, "artifact", "get", name, "-o", str(root / "got")]
+        return run(fetch, environment)
+
+    for what, more in (("runcellar put", []), ("runcellar put --compress", ["--compress"])):
+        cost = median([put_anew(more) for _ in range(REPEATS)])
+        say(what, cost, bytes_below(store))
+    verify = [command, "artifact", "verify", name]
+    say("runcellar verify", median([run(verify, environment) for _ in range(REPEATS)]))
+    say("runcellar get", median([get_anew() for _ in range(REPEATS)]))
     if shutil.which("restic"):
         for mode in ("auto", "max"):
             shutil.rmtree(repository, ignore_errors=True)

@@ -1,7 +1,7 @@
 //! What putting, getting and verifying artifacts costs, as ratios to `cp` and `sync` of the same files in the same run.
 //!
 //! `cargo blobs`; `RUNCELLAR_BENCH_MB` sets the size of the large file (256). CPU is user and system time of all threads.
-//! Other programs that keep versions (restic, borg) are measured by hand: see docs/BENCHMARKS.md.
+//! Other programs that keep versions (restic, borg) are measured by `tests/python/bench_blobs.py`.
 #![allow(clippy::print_stdout, missing_docs, unsafe_code, reason = "a benchmark")]
 
 use std::fs;
