@@ -532,3 +532,42 @@ fn looking_through_the_files_after_a_purge_drops_no_lock_of_the_database() {
     assert!(is_network() || before == 1, "SQLite keeps one on the file: {before}");
     assert!(is_network() || locks() == before);
 }
+
+/// Somebody records into a project, and puts a version, after the plan was made and before the lock is taken.
+#[test]
+fn what_is_added_between_plan_and_purge_goes_with_the_rest() {
+    let place = Place::new();
+    let workspace = place.open();
+    record(&workspace, "p", "planned");
+    record(&workspace, "q", "stays");
+    let name = put(&workspace, "data", &[1]);
+    drop(workspace);
+    for target in ["artifact:data", "project:p"] {
+        let (keyslots, reads) = (place.workspace().join("keyslots"), AtomicU64::new(0));
+        let (root, is_project) = (place.root().to_owned(), target == "project:p");
+        let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (is_armed, version) = (armed.clone(), name.clone());
+        let io = Hooked::new(move |call: Call, path: &Path| {
+            // The keys are looked at when all has been planned.
+            let is_it = call == Call::Read && path == keyslots && is_armed.load(Ordering::SeqCst);
+            if is_it && reads.fetch_add(1, Ordering::SeqCst) == 0 {
+                let other = Place::at(&root).open();
+                match is_project {
+                    true => record(&other, "p", "added"),
+                    false => assert_ne!(put(&other, "data", &[2]), version),
+                }
+            }
+            Fate::Done
+        });
+        let workspace = place.open_with(io, Arc::new(Heard::default())).expect("opens");
+        armed.store(true, Ordering::SeqCst);
+        let purged = purge(&workspace, &[target]);
+        let kinds: Vec<&str> = purged.receipt.targets().iter().filter_map(|target| target["kind"].as_str()).collect();
+        assert_eq!(kinds.len(), 1, "{kinds:?}");
+        assert_gone(workspace.find_run("added"));
+        assert_whole(&workspace);
+    }
+    let workspace = place.open();
+    assert_eq!(ids(&workspace), ["stays".to_owned()].into());
+    assert_gone(workspace.artifact("data"));
+}

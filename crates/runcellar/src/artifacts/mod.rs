@@ -28,7 +28,7 @@ pub use diff::{Changed, VersionDiff};
 pub use download::{Download, DownloadOptions};
 pub use draft::{ArtifactDraft, Links};
 pub use entries::{Entry, EntryKind};
-pub(crate) use find::{listed, project_names};
+pub(crate) use find::{Listed, listed, project_names};
 pub use graph::{ArtifactGraph, GraphEdge, GraphNode, GraphStart};
 pub use label::{AliasChange, VersionText};
 pub use link::REGISTRY;

@@ -7,13 +7,16 @@ use serde_json::json;
 use super::conclude::{self, put_record};
 use super::plan::Found;
 use super::receipt::Receipt;
-use super::rows::{Erased, erase};
+use super::rows::{Erased, erase, is_all};
 use super::target::Target;
 use crate::blob::{Collected, remove_files};
 use crate::db::WriteTx;
 use crate::keys::Purpose;
 use crate::workspace::{device_signs, new_ingest_pair, replace_root_key};
 use crate::{Error, ErrorKind, KeySlot, Result, Workspace, io, rfc3339};
+
+/// How often a purge is planned anew because something was added to a project or artifact that goes.
+const PLANS_MAX: usize = 5;
 
 /// How to purge.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,6 +55,19 @@ impl Workspace {
         }
         // What dead writers left is erased with their runs, and is of the old ingest pair otherwise.
         crate::ingest::recover(inner)?;
+        for _ in 0..PLANS_MAX {
+            if let Some(purged) = self.purge_planned(targets, options)? {
+                return Ok(purged);
+            }
+        }
+        let message =
+            "purge: runs or versions are being added to what goes, all the time: try again when that has ended";
+        Err(Error::new(ErrorKind::Busy, message))
+    }
+
+    /// Plans and purges; none if what was planned is not all of it any more.
+    fn purge_planned(&self, targets: &[Target], options: PurgeOptions) -> Result<Option<Purged>> {
+        let inner = &*self.inner;
         let found = self.find_targets(targets)?;
         if found.scope.is_empty() {
             return Err(Error::new(
@@ -70,7 +86,12 @@ impl Workspace {
             return Err(Error::new(ErrorKind::State, message));
         }
         let recovery: Vec<SlotId> = slots.iter().filter(|slot| slot.kind == "recovery").filter_map(slot_id).collect();
+        let mut has_grown = false;
         let erased = replace_root_key(inner, &recovery, |tx, keyslots| {
+            has_grown = !is_all(tx, tx.keyring, &found.scope)?;
+            if has_grown {
+                return Err(Error::new(ErrorKind::Busy, "purge: something was added to what goes"));
+            }
             let erased = erase(tx, &found.scope)?;
             let id = ObjectId(io::random(tx.io)?);
             let record = PurgeRecord {
@@ -83,6 +104,9 @@ impl Workspace {
             put_record(tx, id, &record)?;
             Ok((erased, id))
         });
+        if has_grown {
+            return Ok(None);
+        }
         let (Erased { packs }, id) = erased?;
         remove_files(inner, &packs, &mut Collected::default());
         let recovery_code = match options.new_recovery_code && !recovery.is_empty() {
@@ -93,7 +117,7 @@ impl Workspace {
             let message = format!("it was purged, and its receipt could not be made: the next opener does it: {cause}");
             Error::new(cause.kind(), message).with_cause(cause)
         })?;
-        Ok(Purged { receipt, recovery_code })
+        Ok(Some(Purged { receipt, recovery_code }))
     }
 
     /// Makes the receipt of a purge, before anything was looked at.

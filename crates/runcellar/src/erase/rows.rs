@@ -6,10 +6,11 @@ use runcellar_format::ObjectId;
 use runcellar_format::seal::Kind;
 
 use super::scope::Scope;
-use crate::artifacts::{erase_artifact, erase_version};
+use crate::artifacts::{Listed, erase_artifact, erase_version, listed};
 use crate::blob::{Class, Pool, chunks_of, drop_chunks, owners_in, remove_manifest, remove_rows};
 use crate::catalogue::forget_runs;
 use crate::db::{ObjectKey, ReadTx, WriteTx};
+use crate::ingest::data::RunData;
 use crate::keys::Keyring;
 use crate::{Error, Result};
 
@@ -83,6 +84,30 @@ pub(super) fn pools_in_scope(
         }
     }
     Ok(found)
+}
+
+/// Returns whether all that is in the projects and artifacts in scope is in scope itself: something may have been added since it
+/// was planned.
+pub(super) fn is_all(tx: &ReadTx<'_>, keyring: &Keyring, scope: &Scope) -> Result<bool> {
+    if !scope.projects.is_empty() {
+        for row in tx.objects(Kind::Run, None)? {
+            // What cannot be read says nothing of its project; if that goes, the keys of it do.
+            let Ok(run) = RunData::without_series(tx, keyring, &row) else { continue };
+            if scope.projects.contains(&ObjectId(run.record.project)) && !scope.runs.contains(&row.key.id) {
+                return Ok(false);
+            }
+        }
+    }
+    if scope.projects.is_empty() && scope.artifacts.is_empty() {
+        return Ok(true);
+    }
+    let is_planned = |known: &Listed| {
+        let goes = scope.projects.contains(&known.project) || scope.artifacts.contains(&known.artifact);
+        !goes
+            || (scope.artifacts.contains(&known.artifact)
+                && known.versions.iter().all(|version| scope.versions.contains_key(version)))
+    };
+    Ok(listed(tx, keyring)?.iter().all(is_planned))
 }
 
 fn erase_run(tx: &mut WriteTx<'_>, run: ObjectId) -> Result<()> {
