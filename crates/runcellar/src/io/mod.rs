@@ -11,6 +11,9 @@ use std::io::Result;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Bytes that are copied at once.
+const COPY_BYTES: usize = 1 << 20;
+
 /// What tells one file from another on this machine: device and inode.
 pub type FileIdentity = (u64, u64);
 
@@ -33,6 +36,28 @@ pub trait Io: Send + Sync + 'static {
     /// # Errors
     /// `AlreadyExists`, or what the system says.
     fn create_new(&self, path: &Path) -> Result<Arc<dyn IoFile>>;
+
+    /// Copies a file to a new one of mode 0600, which must not exist and is not synced; returns that and its length. `told` is
+    /// given the bytes of each piece.
+    ///
+    /// The system may have a faster way than to read and to write, which this does piece by piece.
+    ///
+    /// # Errors
+    /// As [`Io::open`] and [`Io::create_new`]. A file that was begun stays.
+    fn copy_new(&self, from: &Path, to: &Path, told: &mut dyn FnMut(u64)) -> Result<(Arc<dyn IoFile>, u64)> {
+        let from = self.open(from)?;
+        let to = self.create_new(to)?;
+        let (mut buffer, mut bytes) = (vec![0; COPY_BYTES], 0);
+        loop {
+            let read = read_into(&*from, bytes, &mut buffer)?;
+            write_all(&*to, buffer.get(..read).unwrap_or_default())?;
+            bytes += read as u64;
+            told(read as u64);
+            if read < COPY_BYTES {
+                return Ok((to, bytes));
+            }
+        }
+    }
 
     /// Opens a file for reading and, for its lock, writing.
     ///

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{FileIdentity, Io, IoFile};
+use super::{COPY_BYTES, FileIdentity, Io, IoFile};
 use crate::os;
 
 /// Files, clocks and random bytes of the operating system.
@@ -35,6 +35,21 @@ impl Io for SystemIo {
     fn create_new(&self, path: &Path) -> Result<Arc<dyn IoFile>> {
         let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)?;
         Ok(Arc::new(SystemFile(file)))
+    }
+
+    fn copy_new(&self, from: &Path, to: &Path, told: &mut dyn FnMut(u64)) -> Result<(Arc<dyn IoFile>, u64)> {
+        // Linux copies within the kernel, but not to a file that is open for appending.
+        let from = File::open(from)?;
+        let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        let mut bytes = 0;
+        loop {
+            let copied = std::io::copy(&mut (&from).take(COPY_BYTES as u64), &mut &to)?;
+            bytes += copied;
+            told(copied);
+            if copied < COPY_BYTES as u64 {
+                return Ok((Arc::new(SystemFile(to)), bytes));
+            }
+        }
     }
 
     fn open(&self, path: &Path) -> Result<Arc<dyn IoFile>> {
