@@ -78,7 +78,8 @@ on_loopback remotes cargo test --workspace --offline --test sync -- loopback::
 # journals there.
 say "Rust, as on a network file system"
 traced network env RUNCELLAR_TEST_FILE_SYSTEM=network RUNCELLAR_KILLS=12 cargo test --workspace --offline --test store -- \
-    artifacts:: as_of:: following:: forks:: kills:: lineage:: liveness:: mishaps:: network:: own:: purge:: ranks:: usage:: writers::
+    artifacts:: as_of:: backup:: following:: forks:: kills:: lineage:: liveness:: merge:: mishaps:: network:: own:: purge:: ranks:: \
+    rotation:: stays_erased:: usage:: writers::
 
 say "Python"
 traced python .venv/bin/python -m pytest tests/python

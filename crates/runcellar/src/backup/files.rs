@@ -1,8 +1,10 @@
 //! Copying files: copied here, synced and named by other threads.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 
 use super::stage::{Stage, remove};
 use crate::io::{self, Io, IoFile};
@@ -109,7 +111,9 @@ pub(super) fn copy_all(io: &dyn Io, stage: &Stage<'_>, jobs: Vec<Job>, told: &mu
         });
         drop(sender);
         // A panic there is a bug, and goes on here.
-        let joined = syncers.into_iter().map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        joined.fold(Ok(()), |all: Result<()>, one| all.and(one)).and(outcome).map(|()| done)
+        let join = |one: ScopedJoinHandle<'_, Result<()>>| one.join().unwrap_or_else(|panic| resume_unwind(panic));
+        // All of them, also if one failed.
+        let joined: Vec<Result<()>> = syncers.into_iter().map(join).collect();
+        joined.into_iter().collect::<Result<()>>().and(outcome).map(|()| done)
     })
 }

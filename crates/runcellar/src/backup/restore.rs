@@ -7,6 +7,7 @@ use runcellar_format::backup::MarkKind;
 
 use super::{BackupReport, make, mark};
 use crate::ingest::{self, Claims};
+use crate::workspace::forget_claim;
 use crate::{CheckOptions, CheckReport, Error, ErrorKind, OpenOptions, Result, Workspace};
 
 /// How long this waits for the turn to write on a network file system.
@@ -39,6 +40,7 @@ pub fn restore_from(backup: &Path, dir: &Path, options: OpenOptions) -> Result<R
     }
     let mode = options.file_system;
     let source = OpenOptions { create: false, recovery_code: false, recover: false, ..options }.open(backup)?;
+    forget_cut_off(&source, dir)?;
     let (copied, hold) = make::copy(&source.inner, dir, MarkKind::Restoring)?;
     let check = source.inner.copy_at(dir, true, mode)?.check(CheckOptions { read_data: true })?;
     let workspace = source.inner.copy_at(dir, false, mode)?;
@@ -46,6 +48,18 @@ pub fn restore_from(backup: &Path, dir: &Path, options: OpenOptions) -> Result<R
     inner.settle_restored()?;
     ingest::recover_claiming(inner, &Claims { all: true, ..Claims::default() }, RECOVER_WAIT)?;
     hold.unmark(&*inner.io, dir)?;
+    forget_claim(&*inner.io, dir, inner.id, None, &[])?;
     inner.flush_mirror();
     Ok(Restored { workspace, copied, check })
+}
+
+/// Removes the key that a restore which was cut off in this folder had made for it: nothing but that copy knew it.
+fn forget_cut_off(source: &Workspace, dir: &Path) -> Result<()> {
+    let inner = &source.inner;
+    match mark::read(&*inner.io, dir)?.map(|mark| (mark.kind, mark.workspace)) {
+        Some((MarkKind::Restoring, workspace)) if workspace == inner.id => {
+            forget_claim(&*inner.io, dir, inner.id, inner.key_file(), &[])
+        }
+        _ => Ok(()),
+    }
 }

@@ -27,6 +27,7 @@ pub(crate) use pairs::{device_key, device_signs, drop_old_ingest_pairs, new_inge
 pub(crate) use quota::Occasion;
 pub use quota::QuotaUse;
 pub use settings::{SETTINGS, SettingInfo, setting};
+pub(crate) use settle::forget_claim;
 pub use slots::{KeySlot, KeysReplaced, RecoveryCode};
 pub use usage::{DiskUsage, ProjectUsage, RunUsage, Usage, UsageKind};
 

@@ -4,16 +4,16 @@
 //! replaces the secret in a key file would lock the other out. So a copy that was opened by a key file takes a new slot
 //! instead of that one, with a secret beside it, before anything else is written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use runcellar_format::keyslots::{Device, Keyslots, SlotSecret};
 use runcellar_format::record::RootRow;
-use runcellar_format::{DeviceId, Secret, SlotId};
+use runcellar_format::{DeviceId, Secret, SlotId, WorkspaceId};
 
 use super::keyslots::{read_to_change, rewrite};
-use super::{Inner, epoch, settings};
+use super::{Inner, TMP, epoch, settings};
 use crate::db::{self, FILE_NAME, WriteTx};
-use crate::io;
+use crate::io::{self, Io};
 use crate::keys::{self, NewEntry, Opened};
 use crate::{Error, Result};
 
@@ -40,7 +40,7 @@ pub(super) fn settle(inner: &Inner, keyslots: &Keyslots, root: &RootRow) -> Resu
         // A copy that was settled before, and is opened now by the key file of what it was copied from.
         if !read_only && is_of_another(keyslots, inner.source.opened().slot, root.device) {
             let own = inner.write(None, |tx| take_own_slot(inner, tx))?;
-            own.into_iter().for_each(|own| inner.source.take_over(own));
+            take_over(inner, own)?;
         }
         return Ok(());
     }
@@ -58,11 +58,18 @@ pub(super) fn settle(inner: &Inner, keyslots: &Keyslots, root: &RootRow) -> Resu
         }
         go_on_apart(inner, tx, inode)
     })?;
-    own.into_iter().for_each(|own| inner.source.take_over(own));
-    Ok(())
+    take_over(inner, own)
 }
 
-/// Settles a workspace that was made of a backup, however its file is told.
+/// Goes on with the slot that was taken.
+fn take_over(inner: &Inner, own: Option<Opened>) -> Result<()> {
+    let Some(own) = own else { return Ok(()) };
+    let taken = [own.slot];
+    inner.source.take_over(own);
+    forget_claim(&*inner.io, &inner.path, inner.id, None, &taken)
+}
+
+/// Settles a workspace that was made of a backup, however its file is told. The note of its slot stays until it is a workspace.
 pub(super) fn settle_restored(inner: &Inner) -> Result<()> {
     let database = inner.path.join(FILE_NAME);
     let (_, inode) = inner.io.identity(&database).map_err(|cause| Error::io("open", &database, cause))?;
@@ -84,6 +91,54 @@ fn is_of_another(keyslots: &Keyslots, slot: SlotId, device: [u8; 16]) -> bool {
     keyslots.devices.iter().any(|known| known.slot == slot && known.id.0 != device)
 }
 
+/// Name of the file in `tmp/` that says which slot a copy is about to take.
+const CLAIM: &str = "own.slot";
+
+fn claim_of(folder: &Path) -> PathBuf {
+    folder.join(TMP).join(CLAIM)
+}
+
+/// Notes which slot is about to be taken: the key file of one that is cut off then has something that speaks of it.
+fn claim(io: &dyn Io, folder: &Path, slot: SlotId) -> Result<()> {
+    let (path, part) = (claim_of(folder), claim_of(folder).with_extension("part"));
+    // Left by a killed process, if there is one.
+    let _ = io.remove(&part);
+    io::replace(io, &path, &part, slot.to_string().as_bytes()).map_err(|cause| Error::io("write", &path, cause))
+}
+
+/// Removes the secret of a slot that a copy was about to take when it was cut off, unless it is one of `kept`, and the note
+/// of it. The key files are looked for where `key_file` is.
+pub(crate) fn forget_claim(
+    io: &dyn Io,
+    folder: &Path,
+    workspace: WorkspaceId,
+    key_file: Option<&Path>,
+    kept: &[SlotId],
+) -> Result<()> {
+    let path = claim_of(folder);
+    let bytes = match io.read(&path, 64) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        bytes => bytes.map_err(|cause| Error::io("read", &path, cause))?,
+    };
+    let slot = std::str::from_utf8(&bytes).ok().and_then(SlotId::from_hex);
+    if let (Some(slot), Some(file)) = (slot.filter(|slot| !kept.contains(slot)), key_file) {
+        let own = file.with_file_name(keys::key_file_name(workspace, slot));
+        for file in [own.as_path(), file] {
+            if io.identity(file).is_ok() {
+                keys::change(io, file, |entries| {
+                    let before = entries.len();
+                    entries.retain(|entry| entry.slot != slot);
+                    Ok(entries.len() < before)
+                })?;
+            }
+        }
+    }
+    match io.remove(&path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path, cause)),
+        _ => Ok(()),
+    }
+}
+
 /// Takes a new slot with a new secret in the place of the one that opened the copy, if that has a key file.
 ///
 /// The key files themselves stay as they are, even if the copy was made while keys were replaced: their entries belong
@@ -101,6 +156,9 @@ fn take_own_slot(inner: &Inner, tx: &mut WriteTx<'_>) -> Result<Option<Opened>> 
                 None => SlotSecret::key_file(key.duplicate()),
             };
             let kind = keyslots.slots[at].kind;
+            let known: Vec<SlotId> = keyslots.slots.iter().map(|slot| slot.id).collect();
+            forget_claim(tx.io, &inner.path, inner.id, Some(file), &known)?;
+            claim(tx.io, &inner.path, id)?;
             let slot = tx.keyring.new_slot(live, id, kind, &secret, io::random(tx.io)?)?;
             // In the directory of key files each has its own; a file that the user named has entries of many.
             let of_slot = file.file_name().is_some_and(|name| *name == *keys::key_file_name(inner.id, opened.slot));
@@ -112,6 +170,7 @@ fn take_own_slot(inner: &Inner, tx: &mut WriteTx<'_>) -> Result<Option<Opened>> 
                     Some((id, path, secret))
                 }
                 Err(error) => {
+                    forget_claim(tx.io, &inner.path, inner.id, None, &known)?;
                     inner.monitor.note(&format!(
                         "workspace {}: it has no key of its own yet, as none can be kept: {error}",
                         inner.path.display()
