@@ -40,6 +40,7 @@ mod purge;
 mod quotas;
 mod ranks;
 mod reading;
+mod remotes;
 mod replay;
 mod rotation;
 mod secrets;

@@ -31,6 +31,7 @@ pub mod seal;
 mod secret;
 pub mod sign;
 pub mod sum;
+pub mod sync;
 pub mod tar;
 pub mod value;
 mod zframe;

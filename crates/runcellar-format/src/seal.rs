@@ -60,9 +60,9 @@ pub enum Kind {
     Manifest = 13,
     /// A bucket: the keys of a pack's chunks.
     Bucket = 14,
-    /// Reserved: a remote's changeset segment.
+    /// A segment that a device publishes.
     Segment = 15,
-    /// Reserved: a device's signed head.
+    /// How far a device has published: its signed head.
     DeviceHead = 16,
     /// A block of the catalogue, since format 2.
     Catalogue = 17,
@@ -72,7 +72,7 @@ pub enum Kind {
     Media = 19,
     /// An artifact: its name, versions and aliases; since format 3.
     Artifact = 20,
-    /// Reserved: a consent receipt, remote record or ledger entry.
+    /// How far a replica is; later also a ledger entry.
     Remote = 21,
     /// Summaries of many row groups of a run, by which a chart is drawn without reading them; since format 2.
     Overview = 22,
@@ -196,6 +196,15 @@ impl OwnerKey {
         Sealed(out)
     }
 
+    /// Takes bytes that were kept for what they were when they were sealed, if they open.
+    ///
+    /// # Errors
+    /// As [`OwnerKey::open`].
+    pub fn checked(&self, place: &Place, sealed: Vec<u8>) -> Result<Sealed> {
+        self.open(place, &sealed)?;
+        Ok(Sealed(sealed))
+    }
+
     /// Opens an object that belongs at `place`.
     ///
     /// # Errors
@@ -217,11 +226,17 @@ impl OwnerKey {
     }
 }
 
-/// Ciphertext in its envelope. Only [`OwnerKey::seal`] makes one; a remote accepts nothing else.
+/// Ciphertext that may leave this machine; a remote accepts nothing else. [`OwnerKey::seal`] makes it, and
+/// [`crate::sync::Welcome`], which is wraps and public halves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed(Vec<u8>);
 
 impl Sealed {
+    /// Takes what is ciphertext already.
+    pub(crate) fn of_ciphertext(bytes: Vec<u8>) -> Sealed {
+        Sealed(bytes)
+    }
+
     /// Returns the bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

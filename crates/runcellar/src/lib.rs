@@ -45,6 +45,7 @@ mod monitor;
 mod os;
 mod own;
 pub mod query;
+pub mod remotes;
 mod repair;
 pub mod run;
 pub mod secrets;

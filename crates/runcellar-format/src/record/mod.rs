@@ -15,6 +15,7 @@ mod process;
 mod receipt;
 mod run;
 mod secrets;
+mod sync;
 mod tombstone;
 
 pub use artifact::{
@@ -36,6 +37,10 @@ pub use receipt::PurgeRecord;
 pub use run::{
     Close, Event, MetricDefinition, Project, RunRecord, RunState, Session, Settings, SlotInfo, Stamped, Start, Tag,
     Tokens,
+};
+pub use sync::{
+    Cited, Consent, DeviceHead, REMOTES_FIELD, RemoteRecord, RemoteState, Remotes, ReplicaCursor, Segment, SegmentEntry,
+    SegmentObject,
 };
 pub use tombstone::Tombstone;
 

@@ -53,7 +53,7 @@ impl<'a> WriteTx<'a> {
         Self::with_root(read, keyring, io, root)
     }
 
-    fn with_root(read: ReadTx<'a>, keyring: &'a Keyring, io: &'a dyn Io, root: RootRow) -> Result<Self> {
+    pub(super) fn with_root(read: ReadTx<'a>, keyring: &'a Keyring, io: &'a dyn Io, root: RootRow) -> Result<Self> {
         let integrity = read.integrity_key(keyring)?;
         let sum = Sum(root.sum);
         Ok(WriteTx { read, keyring, io, root, sum, integrity })
@@ -100,6 +100,10 @@ impl<'a> WriteTx<'a> {
 
     pub(super) fn integrity(&self) -> &Arc<OwnerKey> {
         &self.integrity
+    }
+
+    pub(super) fn sum_so_far(&self) -> [u8; 32] {
+        self.sum.0
     }
 
     pub(super) fn add_to_sum(&mut self, row: &[u8; 32]) {
@@ -306,7 +310,7 @@ impl<'a> WriteTx<'a> {
         Ok(row)
     }
 
-    fn replace(&self, row: &ObjectRow) -> Result<()> {
+    pub(super) fn replace(&self, row: &ObjectRow) -> Result<()> {
         let sql = "INSERT INTO object (kind, id, position, device, seq, tag, body) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (kind, id, position) DO UPDATE SET \
                    device = excluded.device, seq = excluded.seq, tag = excluded.tag, body = excluded.body";

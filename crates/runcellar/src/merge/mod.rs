@@ -18,8 +18,10 @@ use runcellar_format::ObjectId;
 use runcellar_format::seal::Kind;
 
 use crate::blob::Class;
+use crate::db::ReadTx;
 use crate::ingest::data::RunData;
 use crate::ingest::{overviews, store};
+use crate::keys::Keyring;
 use crate::query::tail::OpenJournals;
 use crate::{Error, ErrorKind, Result, Workspace, artifacts};
 use files::Brought;
@@ -80,6 +82,18 @@ impl MergeReport {
         self.left_out.push(LeftOut { what, why, damaged: false });
     }
 
+    /// Counts what another merge did, too.
+    pub(crate) fn add(&mut self, more: MergeReport) {
+        self.new_runs += more.new_runs;
+        self.updated_runs += more.updated_runs;
+        self.unchanged_runs += more.unchanged_runs;
+        self.new_versions += more.new_versions;
+        self.updated_artifacts += more.updated_artifacts;
+        self.new_files += more.new_files;
+        self.renamed.extend(more.renamed);
+        self.left_out.extend(more.left_out);
+    }
+
     pub(crate) fn leave_out(&mut self, what: String, error: &Error) {
         let damaged = error.kind() == ErrorKind::Damaged;
         self.left_out.push(LeftOut { what, why: error.to_string(), damaged });
@@ -99,6 +113,35 @@ impl Workspace {
     pub fn merge(&self, other: &Workspace, options: &MergeOptions) -> Result<MergeReport> {
         merge(self, other, options)
     }
+}
+
+/// What one workspace has of a run that another lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// Nothing.
+    None,
+    /// What is said of it: fields, tags, how it ended.
+    Description,
+    /// Rows, or all of it.
+    Rows,
+    /// The other erased it.
+    Erased,
+}
+
+/// Returns what `to` lacks of a run as `from` has it.
+pub(crate) fn difference(
+    to: &ReadTx<'_>,
+    keys: &Keyring,
+    (from, from_keys): (&ReadTx<'_>, &Keyring),
+    run: &RunData,
+) -> Result<Difference> {
+    let standing = run::Bring { from, from_keys, theirs: run, project: "" }.compare(to, keys)?;
+    Ok(match standing {
+        run::Standing::Erased => Difference::Erased,
+        run::Standing::Same => Difference::None,
+        run::Standing::Described => Difference::Description,
+        run::Standing::New | run::Standing::Ahead(_) => Difference::Rows,
+    })
 }
 
 /// Whether a run was made or changed.

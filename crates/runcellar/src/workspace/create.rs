@@ -15,10 +15,11 @@ use runcellar_format::seal::{Kind, checksum};
 use runcellar_format::{DeviceId, EpochId, Secret, SlotId, WorkspaceId};
 use zeroize::Zeroizing;
 
-use super::{JOURNALS, KEYSLOTS, PACKS, TMP};
+use super::network::Place;
+use super::{JOURNALS, KEYSLOTS, OpenOptions, PACKS, TMP};
 use crate::db::{self, Access, Cover, EpochRow, ObjectKey, WORKSPACE_OWNER, WriteTx};
 use crate::io::{self, Io};
-use crate::keys::{self, Keyring, Keys, NewEntry, Purpose};
+use crate::keys::{self, Keyring, Keys, NewEntry, Purpose, Search};
 use crate::os::{self, FileSystem};
 use crate::{Error, ErrorKind, Result};
 
@@ -86,6 +87,46 @@ pub(super) fn create(
 
 fn directories(path: &Path) -> [PathBuf; 3] {
     [JOURNALS, PACKS, TMP].map(|name| path.join(name))
+}
+
+/// What another device gives to a new one: the ways to unlock the workspace.
+pub(crate) struct Foundation<'a> {
+    /// The file `keyslots`.
+    pub(crate) keyslots: &'a Keyslots,
+    /// Its bytes.
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Foundation<'_> {
+    /// Makes a workspace at `path` whose database `fill` makes. It is there when this returns, and not before.
+    pub(crate) fn lay(
+        &self,
+        path: &Path,
+        options: &OpenOptions,
+        fill: impl FnOnce(&Keyring, &rusqlite::Transaction<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (io, workspace) = (&*options.io, self.keyslots.workspace);
+        let access = Place::find(path, options.file_system).access();
+        let (_, epochs) = Search::new(io, &options.keys).unlock(self.keyslots, self.bytes)?;
+        for directory in [path.to_owned()].into_iter().chain(directories(path)) {
+            io::create_dir_durable(io, &directory).map_err(|cause| Error::io("create workspace", &directory, cause))?;
+        }
+        let (database, temporary) = (temporary_db(path, workspace), path.join(TMP).join(format!("{workspace}.{KEYSLOTS}")));
+        for left in [&database, &temporary] {
+            // Of one that was cut off.
+            let _ = io.remove(left);
+        }
+        io.create_new(&database).map_err(|cause| Error::io("create", &database, cause))?;
+        let keyring = Keyring::new(workspace, epochs, None);
+        db::create(&database, access, |transaction| fill(&keyring, transaction))?;
+        let failed = |cause| Error::io("write keyslots in", path, cause);
+        io::write_new(io, &temporary, self.bytes).map_err(failed)?;
+        if !link_or_rename(io, &temporary, &path.join(KEYSLOTS), self.bytes).map_err(failed)? {
+            return Err(Error::new(ErrorKind::Exists, format!("{}: something is there already", path.display())));
+        }
+        io.sync_dir(path).map_err(|cause| Error::io("sync", path, cause))?;
+        finish(io, path, workspace, access)
+    }
 }
 
 /// Makes directories that are missing: some tools that copy and restore leave empty ones out.

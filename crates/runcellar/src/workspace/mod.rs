@@ -18,12 +18,13 @@ mod usage;
 pub(crate) use turn::{SILENCE_US, file_system_now_us};
 
 pub use create::Creation;
+pub(crate) use create::Foundation;
 pub use diagnose::{Diagnosis, FORMAT_VERSION, FileFacts, FileSystemUse, MirrorFacts};
 pub(crate) use epoch::{is_root_key_alone, old_secrets_are_gone, replace as replace_root_key};
 pub use network::FileSystemMode;
 pub(crate) use network::Writing;
 pub use open::OpenOptions;
-pub(crate) use pairs::{device_key, device_signs, drop_old_ingest_pairs, new_ingest_pair};
+pub(crate) use pairs::{device_key, device_signs, drop_old_ingest_pairs, known_device_key, new_ingest_pair};
 pub(crate) use quota::Occasion;
 pub use quota::QuotaUse;
 pub use settings::{SETTINGS, SettingInfo, setting};
@@ -235,6 +236,12 @@ impl Inner {
         let file = keyslots::KeyslotsFile::read_verified(&*self.io, &self.path, keyring)?;
         let fits = self.read_copy(copy, |tx, keyring| file.fits(tx.epoch(), || tx.root(keyring)))?;
         Ok((file.bytes().to_vec(), fits))
+    }
+
+    /// Returns the bytes of `keyslots` as they are now.
+    pub(crate) fn present_keyslots(&self) -> Result<Vec<u8>> {
+        let file = keyslots::KeyslotsFile::read_verified(&*self.io, &self.path, &self.state()?.keyring)?;
+        Ok(file.bytes().to_vec())
     }
 
     /// Returns the public half to which a journal is sealed whose run the database does not know yet, as it stands now: a

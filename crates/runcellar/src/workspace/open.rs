@@ -175,6 +175,32 @@ impl Inner {
         Ok(Workspace { inner: Arc::new(inner) })
     }
 
+    /// Returns a handle to a database of rows of this workspace, opened with the keys of this one: it has no keyslots, no
+    /// mirror and no writers of its own.
+    pub(crate) fn replica_at(&self, path: &Path) -> Result<Workspace> {
+        let place = Place::find(path, FileSystemMode::Local);
+        let keyring = self.state()?.keyring.for_copy(self.source.clone());
+        let db = Db::open(&path.join(FILE_NAME), place.access())?;
+        let mirror = Mirror::new(None, self.id);
+        let caches = (Cache::default(), ReadCache::default());
+        let state = State { db, mirror, keyring, catalogue: caches.0, read_cache: caches.1, owed: Mutex::default() };
+        let inner = Inner {
+            io: self.io.clone(),
+            monitor: self.monitor.clone(),
+            path: path.to_owned(),
+            id: self.id,
+            source: self.source.clone(),
+            creation: None,
+            keyslots: self.keyslots.clone(),
+            may_write: false,
+            place,
+            as_of: None,
+            quotas: Mutex::default(),
+            state: Forkable::new(state),
+        };
+        Ok(Workspace { inner: Arc::new(inner) })
+    }
+
     /// Has a restored copy go on under a device id, a lineage and a key of its own.
     pub(crate) fn settle_restored(&self) -> Result<()> {
         create::restore_directories(&*self.io, &self.path);

@@ -9,7 +9,7 @@ use super::Inner;
 use super::keyslots::KeyslotsFile;
 use crate::db::{ReadTx, WORKSPACE_OWNER, WriteTx};
 use crate::ingest::{self, journal_files};
-use crate::keys::{KeyRow, Purpose};
+use crate::keys::{KeyRow, Keyring, Purpose};
 use crate::{Error, Result};
 
 /// Draws a new ingest pair, whose public half `keyslots` has from then on; returns its generation. The private halves of
@@ -70,6 +70,12 @@ pub(crate) fn device_signs(inner: &Inner, tx: &mut WriteTx<'_>, keyslots: &mut K
         None => keyslots.devices.push(Device { id: device, slot: inner.source.opened().slot, signing }),
     }
     Ok(())
+}
+
+/// Returns what this device signs with, if it has signed before.
+pub(crate) fn known_device_key(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Option<SigningKey>> {
+    let owner = ObjectId(tx.root(keyring)?.device);
+    Ok(tx.owner_key(keyring, owner, Purpose::Signing)?.map(|seed| SigningKey::new(seed.secret())))
 }
 
 /// Returns what this device signs with; a copy of a workspace is a new device, and draws its own.

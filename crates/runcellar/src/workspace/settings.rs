@@ -302,6 +302,22 @@ fn update(tx: &mut WriteTx<'_>, fields: Vec<FieldChange>, edit: impl FnOnce(&mut
     let mut settings = load(tx, tx.keyring)?;
     let clock = tx.next_clock();
     edit(&mut settings, clock);
+    store(tx, &settings, clock, fields)
+}
+
+/// Changes what stands in `Settings.extra`, of which no change record tells.
+pub(crate) fn update_extra<T>(
+    tx: &mut WriteTx<'_>,
+    edit: impl FnOnce(&mut WriteTx<'_>, &mut Settings, u64) -> Result<T>,
+) -> Result<T> {
+    let mut settings = load(tx, tx.keyring)?;
+    let clock = tx.next_clock();
+    let value = edit(tx, &mut settings, clock)?;
+    store(tx, &settings, clock, Vec::new())?;
+    Ok(value)
+}
+
+fn store(tx: &mut WriteTx<'_>, settings: &Settings, clock: u64, fields: Vec<FieldChange>) -> Result<()> {
     let key = tx.workspace_key(tx.keyring, Purpose::Settings)?;
     let object = WORKSPACE_OWNER.0;
     tx.change(&key, &Change { clock, kind: ChangeKind::SetSettings, object, fields, extra: Vec::new() })?;

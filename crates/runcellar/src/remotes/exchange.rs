@@ -1,0 +1,151 @@
+//! A workspace and one of its remotes.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use runcellar_format::record::{Cited, RemoteRecord};
+use runcellar_format::{ObjectId, WorkspaceId};
+
+use super::record::{RemoteInfo, find, load, update};
+use super::replica::{Replica, folder};
+use crate::io::{self, IoFile};
+use crate::{Error, ErrorKind, Result, Workspace};
+
+/// File in the folder of a remote whose lock is held by who exchanges with it.
+const LOCK: &str = "lock";
+
+/// Folders of remotes that this process exchanges with: a record lock does not keep its own threads apart.
+static OPEN: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
+
+/// What this workspace publishes on a remote, and what it knows of the devices that publish there.
+///
+/// One process at a time has one for a remote.
+pub struct Exchange {
+    pub(super) workspace: Workspace,
+    pub(super) remote: RemoteRecord,
+    pub(super) own: Replica,
+    /// Held as long as this lives.
+    _lock: Arc<dyn IoFile>,
+    _only: Only,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("remote", &self.remote.name).finish_non_exhaustive()
+    }
+}
+
+/// A device that is known to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Where it publishes: the first part of the names of its objects.
+    pub prefix: String,
+    /// The last segment that was taken in and found whole.
+    pub number: u64,
+}
+
+/// Keeps other threads of this process out.
+struct Only(PathBuf);
+
+impl Only {
+    fn take(path: PathBuf) -> Option<Only> {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get_or_insert_default().insert(path.clone()).then_some(Only(path))
+    }
+}
+
+impl Drop for Only {
+    fn drop(&mut self) {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get_or_insert_default().remove(&self.0);
+    }
+}
+
+impl Workspace {
+    /// Begins an exchange with a remote, whatever its status: who sends looks at that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such remote, [`ErrorKind::Busy`] while another process exchanges with it,
+    /// [`ErrorKind::State`] on a network file system.
+    pub fn exchange(&self, name: &str) -> Result<Exchange> {
+        let inner = &*self.inner;
+        inner.refuse_if_only_read()?;
+        if inner.is_network() {
+            let message = format!("remote {name}: a workspace on a network file system is not synced yet");
+            return Err(Error::new(ErrorKind::State, message));
+        }
+        let remotes = inner.read(load)?;
+        let remote = remotes.all[find(&remotes, name)?].clone();
+        let id = ObjectId(remote.id);
+        let directory = folder(inner, id);
+        let busy = || Error::new(ErrorKind::Busy, format!("remote {name}: another process is at work with it"));
+        let only = Only::take(directory.clone()).ok_or_else(busy)?;
+        for directory in directory.parent().into_iter().chain([directory.as_path()]) {
+            io::create_dir_durable(&*inner.io, directory).map_err(|cause| Error::io("create", directory, cause))?;
+        }
+        let path = directory.join(LOCK);
+        let lock = match inner.io.create_new(&path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => inner.io.open(&path),
+            made => made,
+        };
+        let lock = lock.map_err(|cause| Error::io("open", &path, cause))?;
+        if !lock.try_lock().map_err(|cause| Error::io("lock", &path, cause))? {
+            return Err(busy());
+        }
+        // A copy of a workspace is another device, and publishes elsewhere.
+        let device = inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
+        let remote = if remote.device == device { remote } else { self.publish_elsewhere(name)? };
+        let own = Replica::open_or_make(inner, id, ObjectId(remote.prefix), device)?;
+        Ok(Exchange { workspace: self.clone(), remote, own, _lock: lock, _only: only })
+    }
+
+    /// Draws a new place on a remote for what this device publishes.
+    pub(super) fn publish_elsewhere(&self, name: &str) -> Result<RemoteRecord> {
+        self.inner.write(None, |tx| {
+            update(tx, |tx, remotes, _| {
+                let at = find(remotes, name)?;
+                let remote = &mut remotes.all[at];
+                (remote.device, remote.prefix) = (tx.root().device, io::random(tx.io)?);
+                Ok(remote.clone())
+            })
+        })
+    }
+}
+
+impl Exchange {
+    /// Returns the remote.
+    #[must_use]
+    pub fn remote(&self) -> RemoteInfo {
+        RemoteInfo::of(&self.remote)
+    }
+
+    /// Returns where this device publishes: the first part of the names of its objects.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        self.own.prefix.to_string()
+    }
+
+    /// Lists the other devices that are known to publish there.
+    ///
+    /// # Errors
+    /// If a replica cannot be read.
+    pub fn known(&self) -> Result<Vec<Known>> {
+        let known = |other: &Replica| Ok(Known { prefix: other.prefix.to_string(), number: other.cursor()?.headed });
+        self.others()?.iter().map(known).collect()
+    }
+
+    pub(super) fn others(&self) -> Result<Vec<Replica>> {
+        Replica::others(&self.workspace.inner, ObjectId(self.remote.id), self.own.prefix)
+    }
+
+    pub(super) fn workspace_id(&self) -> WorkspaceId {
+        self.workspace.inner.id
+    }
+}
+
+/// Returns how a replica is cited.
+pub(super) fn cited(replica: &Replica) -> Result<Cited> {
+    let at = replica.cursor()?;
+    Ok(Cited { prefix: replica.prefix.0, number: at.number, segment: at.segment })
+}

@@ -1,0 +1,136 @@
+//! What other devices published: into their replicas, and from there into cellar.db.
+
+use std::sync::Arc;
+
+use runcellar_format::ObjectId;
+use runcellar_format::record::{DeviceHead, ReplicaCursor, Segment};
+use runcellar_format::seal::OwnerKey;
+use runcellar_format::sync::segment_hash;
+
+use super::apply::{Blocks, apply};
+use super::exchange::Exchange;
+use super::replica::{Replica, cursor, put_cursor};
+use crate::keys::Purpose;
+use crate::{Error, MergeOptions, MergeReport, Result};
+
+/// What a head says, beside what is known of its device.
+#[derive(Debug, Clone)]
+pub struct Advance {
+    /// Where the device publishes.
+    pub prefix: String,
+    /// The first segment that is to be fetched.
+    pub from: u64,
+    /// The last; below `from` if nothing is new.
+    pub to: u64,
+    /// Heads that the device has seen: where they stand, and their last segments.
+    pub cites: Vec<(String, u64)>,
+    head: DeviceHead,
+    object: ObjectId,
+}
+
+impl Exchange {
+    /// Looks at the head that was fetched from under a prefix.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Damaged`] if it is not what a device of this workspace wrote there, if it went back in time, or
+    /// tells of another past than was seen before.
+    pub fn advance(&self, prefix: &str, sealed: &[u8]) -> Result<Advance> {
+        let named = || format!("head of device {prefix}");
+        let object = ObjectId::from_hex(prefix).ok_or_else(|| Error::damaged(format!("{}: no name", named())))?;
+        let key = self.control_key()?;
+        let head = DeviceHead::open(&key, self.workspace_id(), object, sealed)
+            .map_err(|cause| Error::damaged(format!("{}: {cause}", named())).with_cause(cause))?;
+        let at = match Replica::open(&self.workspace.inner, ObjectId(self.remote.id), object)? {
+            Some(replica) => replica.cursor()?,
+            None => ReplicaCursor { device: head.device, ..ReplicaCursor::default() },
+        };
+        if at.device != head.device || (at.public != [0; 32] && at.public != head.public) {
+            return Err(Error::damaged(format!("{}: another device writes there now", named())));
+        }
+        if head.number < at.headed {
+            let message = format!(
+                "{}: it went back from segment {} to {}: the remote was rolled back, or lost what it had",
+                named(),
+                at.headed,
+                head.number
+            );
+            return Err(Error::damaged(message));
+        }
+        if head.number == at.number && head.segment != at.segment {
+            return Err(Error::damaged(format!("{}: it tells of another past than before: it forked", named())));
+        }
+        let cites = head.cites.iter().map(|cited| (ObjectId(cited.prefix).to_string(), cited.number)).collect();
+        Ok(Advance { prefix: prefix.to_owned(), from: at.number + 1, to: head.number, cites, head, object })
+    }
+
+    /// Takes in a segment that was fetched. They come in order.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Damaged`] if it is not the one that its device published there.
+    pub fn take_segment(&self, advance: &Advance, number: u64, sealed: &[u8]) -> Result<()> {
+        let named = || format!("segment {number} of device {}", advance.prefix);
+        let key = self.control_key()?;
+        let segment = Segment::open(&key, self.workspace_id(), advance.object, number, sealed)
+            .map_err(|cause| Error::damaged(format!("{}: {cause}", named())).with_cause(cause))?;
+        let replica = self.replica_of(advance)?;
+        replica.inner().write(None, |tx| {
+            let mut at = cursor(tx, tx.keyring, replica.prefix)?;
+            if number <= at.number {
+                return Ok(());
+            }
+            if number != at.number + 1 || segment.previous != at.segment || segment.device != at.device {
+                return Err(Error::damaged(format!("{}: it does not go on where the one before ended", named())));
+            }
+            apply(tx, &segment.entries, Blocks::Stored)?;
+            (at.number, at.segment) = (number, segment_hash(sealed));
+            put_cursor(tx, replica.prefix, &at)
+        })
+    }
+
+    /// Compares what was taken in with what the head says of it: nothing is missing, and nothing too many.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Damaged`] if it is something else.
+    pub fn settle(&self, advance: &Advance) -> Result<()> {
+        let replica = self.replica_of(advance)?;
+        replica.inner().write(None, |tx| {
+            let at = cursor(tx, tx.keyring, replica.prefix)?;
+            let head = &advance.head;
+            if at.number != head.number || at.segment != head.segment || tx.present_sum() != head.sum {
+                let message = format!("device {}: what it published is not what its head says", advance.prefix);
+                return Err(Error::damaged(message));
+            }
+            put_cursor(tx, replica.prefix, &ReplicaCursor { headed: head.number, public: head.public, ..at })
+        })
+    }
+
+    /// Merges what other devices published since the last time.
+    ///
+    /// # Errors
+    /// As [`crate::Workspace::merge`].
+    pub fn merge(&self) -> Result<MergeReport> {
+        let mut all = MergeReport::default();
+        for replica in self.others()? {
+            let at = replica.cursor()?;
+            // What was taken in only in part waits for the rest.
+            if at.number != at.headed || at.counter == at.headed {
+                continue;
+            }
+            all.add(self.workspace.merge(&replica.workspace, &MergeOptions::default())?);
+            replica.inner().write(None, |tx| {
+                let now = cursor(tx, tx.keyring, replica.prefix)?;
+                put_cursor(tx, replica.prefix, &ReplicaCursor { counter: at.headed, ..now })
+            })?;
+        }
+        Ok(all)
+    }
+
+    fn replica_of(&self, advance: &Advance) -> Result<Replica> {
+        let remote = ObjectId(self.remote.id);
+        Replica::open_or_make(&self.workspace.inner, remote, advance.object, advance.head.device)
+    }
+
+    fn control_key(&self) -> Result<Arc<OwnerKey>> {
+        self.workspace.inner.read(|tx, keyring| tx.workspace_key(keyring, Purpose::Control))
+    }
+}

@@ -1,0 +1,25 @@
+//! What this workspace publishes on remotes, and what it takes in from there: all of sync but the transport.
+//!
+//! Nothing here knows a network. [`Exchange`] gives objects to store and takes objects that were fetched; whoever calls
+//! it moves them. docs/ARCHITECTURE.md, "Sync".
+//!
+//! ```text
+//! cellar.db --compare--> own replica --segments, head--> remote --> replica of another device --merge--> its cellar.db
+//! ```
+//!
+//! A **replica** is what one device has published on one remote: a database with the same tables, whose rows are taken as
+//! they are. One's own says what is still to be published; those of others are merged as any other workspace is.
+
+mod apply;
+mod exchange;
+mod incoming;
+mod outgoing;
+mod record;
+mod replica;
+mod welcome;
+
+pub use exchange::{Exchange, Known};
+pub use incoming::Advance;
+pub use outgoing::{Head, Prepared};
+pub use record::{RemoteClass, RemoteInfo, RemoteStatus};
+pub use welcome::clone_from;

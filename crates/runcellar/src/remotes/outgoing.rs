@@ -1,0 +1,336 @@
+//! What is to be published: the rows in which cellar.db differs from one's own replica.
+
+use std::collections::HashSet;
+
+use runcellar_format::record::{DeviceHead, GroupEntry, ReplicaCursor, Segment, SegmentEntry};
+use runcellar_format::seal::{Kind, Sealed};
+use runcellar_format::sync::segment_hash;
+use runcellar_format::{DeviceId, ObjectId, WriterId};
+
+use super::apply::{Blocks, apply, block_entry, key_entry, object_entry, object_gone, weight};
+use super::exchange::{Exchange, cited};
+use super::replica::{Replica, cursor, put_cursor};
+use crate::db::{GroupKey, OF_RUN, ObjectKey, ObjectRow, ReadTx, WriteTx};
+use crate::ingest::data::RunData;
+use crate::keys::{KeyRow, Keyring, Purpose};
+use crate::merge::Difference;
+use crate::workspace::{device_key, known_device_key};
+use crate::{Error, Result, io};
+
+/// Bytes that one segment gathers before the next begins.
+const SEGMENT_BYTES: usize = 4 << 20;
+
+/// What [`Exchange::prepare`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Prepared {
+    /// Segments that were made.
+    pub segments: u64,
+    /// Runs of which they tell.
+    pub runs: u64,
+    /// Bytes of these segments, sealed.
+    pub bytes: u64,
+}
+
+/// A head to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The last segment that it speaks of.
+    pub number: u64,
+    /// What is published.
+    pub sealed: Sealed,
+}
+
+impl Exchange {
+    /// Looks for what is new in the workspace, and makes segments of it, which wait in the own replica until they are sent.
+    ///
+    /// # Errors
+    /// If cellar.db or the replica cannot be read or written.
+    pub fn prepare(&self) -> Result<Prepared> {
+        let others = self.others()?;
+        let own = &self.own;
+        self.workspace.inner.read(|tx, keyring| {
+            let counter = tx.root(keyring)?.counter;
+            own.inner().write(None, |out| {
+                let at = cursor(out, out.keyring, own.prefix)?;
+                if at.counter == counter {
+                    return Ok(Prepared::default());
+                }
+                let mut log = Log { exchange: self, at, entries: Vec::new(), bytes: 0, done: Prepared::default() };
+                let look = Look { exchange: self, tx, keyring, others: &others };
+                look.all(out, &mut log)?;
+                log.flush(out)?;
+                log.at.counter = counter;
+                put_cursor(out, own.prefix, &log.at)?;
+                Ok(log.done)
+            })
+        })
+    }
+
+    /// Lists the segments that wait to be sent, in order.
+    ///
+    /// # Errors
+    /// If the own replica cannot be read.
+    pub fn outbox(&self) -> Result<Vec<u64>> {
+        let mut numbers = self.own.inner().read(|tx, _| tx.positions(Kind::Segment, self.own.prefix))?;
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Returns a segment that waits to be sent. It has the same bytes each time.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Damaged`] if it is not there, or not what was prepared.
+    pub fn segment(&self, number: u64) -> Result<Sealed> {
+        self.own.inner().read(|tx, keyring| {
+            let missing = || Error::damaged(format!("segment {number}: it does not wait to be sent"));
+            let row = tx.object(ObjectKey::new(Kind::Segment, self.own.prefix, number))?.ok_or_else(missing)?;
+            let key = tx.workspace_key(keyring, Purpose::Control)?;
+            let place = runcellar_format::sync::segment_place(keyring.workspace(), self.own.prefix, number);
+            key.checked(&place, row.body).map_err(|cause| Error::format(format_args!("segment {number}"), cause))
+        })
+    }
+
+    /// Returns the head that tells of all segments there are; none if the last that was sent says so already.
+    ///
+    /// # Errors
+    /// If the own replica cannot be read.
+    pub fn head(&self) -> Result<Option<Head>> {
+        let at = self.own.cursor()?;
+        if at.number == at.headed {
+            return Ok(None);
+        }
+        let cites = self.others()?.iter().map(cited).collect::<Result<Vec<_>>>()?;
+        let inner = &self.workspace.inner;
+        let clock = inner.read(|tx, keyring| Ok(tx.root(keyring)?.clock))?;
+        let signing = match inner.read(known_device_key)? {
+            Some(known) => known,
+            None => inner.write(None, device_key)?,
+        };
+        self.own.inner().read(|tx, keyring| {
+            let (at, epoch) = (cursor(tx, keyring, self.own.prefix)?, tx.epoch());
+            let head = DeviceHead {
+                device: at.device,
+                number: at.number,
+                segment: at.segment,
+                sum: tx.root(keyring)?.sum,
+                epoch: epoch.number,
+                epoch_id: epoch.id.0,
+                cites,
+                clock,
+                ..DeviceHead::default()
+            };
+            let key = tx.workspace_key(keyring, Purpose::Control)?;
+            let salt = io::random(&*self.workspace.inner.io)?;
+            let sealed = head.seal(&signing, &key, salt, keyring.workspace(), self.own.prefix);
+            let sealed = sealed.map_err(|cause| Error::format("head", cause))?;
+            Ok(Some(Head { number: at.number, sealed }))
+        })
+    }
+
+    /// Says that a head was stored: the segments that it speaks of need not wait any longer.
+    ///
+    /// # Errors
+    /// If the own replica cannot be written.
+    pub fn sent(&self, head: &Head) -> Result<()> {
+        let own = &self.own;
+        own.inner().write(None, |tx| {
+            let at = cursor(tx, tx.keyring, own.prefix)?;
+            tx.take_up_to(ObjectKey::new(Kind::Segment, own.prefix, head.number))?;
+            put_cursor(tx, own.prefix, &ReplicaCursor { headed: head.number.max(at.headed), ..at })
+        })
+    }
+}
+
+/// Segments in the making.
+struct Log<'a> {
+    exchange: &'a Exchange,
+    at: ReplicaCursor,
+    entries: Vec<SegmentEntry>,
+    bytes: usize,
+    done: Prepared,
+}
+
+impl Log<'_> {
+    fn push(&mut self, out: &mut WriteTx<'_>, entry: SegmentEntry) -> Result<()> {
+        self.bytes += weight(&entry);
+        self.entries.push(entry);
+        if self.bytes >= SEGMENT_BYTES { self.flush(out) } else { Ok(()) }
+    }
+
+    /// Seals what was gathered, has it wait to be sent, and counts it among what is published.
+    fn flush(&mut self, out: &mut WriteTx<'_>) -> Result<()> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        let prefix = self.exchange.own.prefix;
+        let number = self.at.number + 1;
+        let (device, previous) = (self.at.device, self.at.segment);
+        let segment =
+            Segment { device, number, previous, entries: std::mem::take(&mut self.entries), extra: Vec::new() };
+        let key = out.workspace_key(out.keyring, Purpose::Control)?;
+        let sealed = segment.seal(&key, io::random(out.io)?, out.keyring.workspace(), prefix);
+        let sealed = sealed.map_err(|cause| Error::format(format_args!("segment {number}"), cause))?;
+        apply(out, &segment.entries, Blocks::LeftOut)?;
+        (self.at.number, self.at.segment) = (number, segment_hash(sealed.as_bytes()));
+        self.done.segments += 1;
+        self.done.bytes += sealed.as_bytes().len() as u64;
+        self.bytes = 0;
+        let key = ObjectKey::new(Kind::Segment, prefix, number);
+        out.place_object(&ObjectRow { key, device: DeviceId::NIL, seq: 0, tag: None, body: sealed.into_bytes() })
+    }
+}
+
+/// A comparison of cellar.db with the own replica.
+struct Look<'a, 'tx> {
+    exchange: &'a Exchange,
+    tx: &'a ReadTx<'tx>,
+    keyring: &'a Keyring,
+    others: &'a [Replica],
+}
+
+impl Look<'_, '_> {
+    fn all(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>) -> Result<()> {
+        let projects = crate::artifacts::project_names(self.tx, self.keyring)?;
+        let wanted = &self.exchange.remote.projects;
+        let mut named = HashSet::new();
+        let here = self.tx.object_ids(Kind::Run)?;
+        for run in &here {
+            let row = self.tx.object(ObjectKey::new(Kind::Run, *run, 0))?;
+            let Some(row) = row.filter(|_| self.is_changed(out, *run)) else { continue };
+            let data = RunData::without_series(self.tx, self.keyring, &row)?;
+            let project = ObjectId(data.record.project);
+            let name = projects.get(&project).map(String::as_str).unwrap_or_default();
+            if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
+                continue;
+            }
+            let Some(blocks) = self.is_news(&data)? else { continue };
+            if named.insert(project) {
+                self.owner(out, log, project, &[Kind::Project])?;
+            }
+            self.run(out, log, &data, blocks)?;
+            log.done.runs += 1;
+        }
+        self.gone(out, log, &here)?;
+        for owner in self.tx.object_ids(Kind::Tombstone)? {
+            self.rows(out, log, owner, &[Kind::Tombstone])?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether a run differs from what is published of it: every change of its rows changes its record or head.
+    fn is_changed(&self, out: &ReadTx<'_>, run: ObjectId) -> bool {
+        let same = |kind| {
+            let key = ObjectKey::new(kind, run, 0);
+            matches!((self.tx.object(key), out.object(key)), (Ok(Some(mine)), Ok(Some(published))) if mine == published)
+        };
+        !(same(Kind::Run) && same(Kind::Head) && self.keys_are_published(out, run))
+    }
+
+    fn keys_are_published(&self, out: &ReadTx<'_>, owner: ObjectId) -> bool {
+        let sorted = |tx: &ReadTx<'_>| tx.keys_of(owner).map(|mut keys| {
+            keys.sort_by_key(|row| row.id);
+            keys
+        });
+        matches!((sorted(self.tx), sorted(out)), (Ok(mine), Ok(published)) if published.iter().all(|row| mine.contains(row)))
+    }
+
+    /// Compares a run with what other devices published: none if they have all of it, and whether they lack rows.
+    fn is_news(&self, data: &RunData) -> Result<Option<Blocks>> {
+        let mut blocks = Blocks::Stored;
+        for other in self.others {
+            let difference = other.inner().read(|tx, keyring| {
+                crate::merge::difference(tx, keyring, (self.tx, self.keyring), data)
+            })?;
+            match difference {
+                Difference::None | Difference::Erased => return Ok(None),
+                Difference::Description => blocks = Blocks::LeftOut,
+                Difference::Rows => {}
+            }
+        }
+        Ok(Some(blocks))
+    }
+
+    /// Publishes a run: keys, writers, records and pages that changed, and row groups that are new.
+    fn run(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, data: &RunData, blocks: Blocks) -> Result<()> {
+        let published = match out.object(ObjectKey::new(Kind::Run, data.object, 0))? {
+            Some(row) => RunData::without_series(out, out.keyring, &row)?.all_groups(out, out.keyring)?,
+            None => Vec::new(),
+        };
+        let known: HashSet<([u8; 16], u32)> = published.iter().map(|entry| (entry.writer, entry.number)).collect();
+        self.keys(out, log, data.object, &[Purpose::Metrics])?;
+        if blocks == Blocks::Stored {
+            for entry in data.all_groups(self.tx, self.keyring)? {
+                if !known.contains(&(entry.writer, entry.number)) {
+                    self.group(out, log, data.object, &entry)?;
+                }
+            }
+        }
+        for session in &data.record.sessions {
+            self.rows(out, log, ObjectId(session.writer), &[Kind::Writer])?;
+        }
+        self.rows(out, log, data.object, &OF_RUN)
+    }
+
+    fn group(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, run: ObjectId, entry: &GroupEntry) -> Result<()> {
+        let group = GroupKey { run, writer: WriterId(entry.writer), number: entry.number };
+        for part in 0..entry.parts {
+            let block = self.tx.block(group, part)?;
+            let missing = || Error::damaged(format!("run {run}: part {part} of row group {} is missing", entry.number));
+            log.push(out, block_entry(block.ok_or_else(missing)?))?;
+        }
+        Ok(())
+    }
+
+    /// Publishes records of an owner with its keys.
+    fn owner(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, owner: ObjectId, kinds: &[Kind]) -> Result<()> {
+        self.keys(out, log, owner, &[Purpose::ProjectRecord, Purpose::ProjectEpoch])?;
+        self.rows(out, log, owner, kinds)
+    }
+
+    fn keys(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, owner: ObjectId, purposes: &[Purpose]) -> Result<()> {
+        let mut mine: Vec<KeyRow> = self.tx.keys_of(owner)?;
+        mine.retain(|row| purposes.iter().any(|purpose| row.purpose == *purpose as u8));
+        let published = out.keys_of(owner)?;
+        for row in published.iter().filter(|row| mine.iter().all(|mine| mine.id != row.id)) {
+            log.push(out, SegmentEntry::KeyGone(row.id.0))?;
+        }
+        for row in mine.iter().filter(|row| !published.contains(row)) {
+            log.push(out, key_entry(row))?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the records of some kinds that changed, came or went.
+    fn rows(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, owner: ObjectId, kinds: &[Kind]) -> Result<()> {
+        for kind in kinds {
+            let (mine, published) = (self.tx.objects(*kind, Some(owner))?, out.objects(*kind, Some(owner))?);
+            for row in published.iter().filter(|row| mine.iter().all(|mine| mine.key != row.key)) {
+                log.push(out, object_gone(row.key))?;
+            }
+            // Both are in order of position.
+            let mut published = published.iter().peekable();
+            for row in &mine {
+                while published.next_if(|known| known.key.position < row.key.position).is_some() {}
+                if published.peek().is_none_or(|known| *known != row) {
+                    log.push(out, object_entry(row))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what is no longer here: runs that were erased, with their keys.
+    fn gone(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, here: &[ObjectId]) -> Result<()> {
+        let here: HashSet<&ObjectId> = here.iter().collect();
+        for run in out.object_ids(Kind::Run)?.iter().filter(|run| !here.contains(run)) {
+            if let Some(row) = out.object(ObjectKey::new(Kind::Run, *run, 0))? {
+                for session in RunData::without_series(out, out.keyring, &row)?.record.sessions {
+                    self.rows(out, log, ObjectId(session.writer), &[Kind::Writer])?;
+                }
+            }
+            self.keys(out, log, *run, &[])?;
+            self.rows(out, log, *run, &OF_RUN)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! The welcome: what a new device needs to begin, beside a secret; and a workspace made of it.
+
+use std::path::Path;
+
+use runcellar_format::keyslots::{Epoch, Keyslots};
+use runcellar_format::record::{ReplicaCursor, RootRow, Settings};
+use runcellar_format::seal::{Kind, Sealed, checksum};
+use runcellar_format::sync::{Welcome, WelcomeKey};
+use runcellar_format::{DeviceId, KeyId};
+
+use super::exchange::Exchange;
+use super::replica::{Base, cursor, put_cursor};
+use crate::db::{Cover, EpochRow, ObjectKey, WORKSPACE_OWNER, WriteTx};
+use crate::keys::{KeyRow, Keyring, Purpose};
+use crate::workspace::Foundation;
+use crate::{Error, ErrorKind, OpenOptions, Result, Workspace, io};
+
+/// `ReplicaCursor.extra` of the own replica: BLAKE3 of the welcome that was stored last.
+const WELCOME_FIELD: u16 = 1;
+
+impl Exchange {
+    /// Returns the welcome, if it is not stored on the remote as it is now.
+    ///
+    /// # Errors
+    /// If the workspace cannot be read.
+    pub fn welcome(&self) -> Result<Option<Sealed>> {
+        let inner = &self.workspace.inner;
+        let (base, device) = inner.read(|tx, keyring| Ok((Base::read(tx)?, tx.root(keyring)?.device)))?;
+        let key = |row: KeyRow| WelcomeKey { id: row.id, purpose: row.purpose, epoch: row.epoch, wrap: row.wrap };
+        let epoch = |row: EpochRow| Epoch { number: row.number, id: row.id, parent: row.parent };
+        let welcome = Welcome {
+            workspace: inner.id,
+            device: DeviceId(device),
+            keyslots: inner.present_keyslots()?,
+            epochs: base.epochs.into_iter().map(epoch).collect(),
+            keys: base.keys.into_iter().map(key).collect(),
+        };
+        let sealed = welcome.encode().map_err(|cause| Error::format("welcome", cause))?;
+        let stored = self.own.cursor()?.extra.into_iter().find(|(field, _)| *field == WELCOME_FIELD);
+        Ok(stored.is_none_or(|(_, hash)| hash != checksum(sealed.as_bytes())).then_some(sealed))
+    }
+
+    /// Says that a welcome was stored.
+    ///
+    /// # Errors
+    /// If the own replica cannot be written.
+    pub fn welcomed(&self, welcome: &Sealed) -> Result<()> {
+        let own = &self.own;
+        own.inner().write(None, |tx| {
+            let at = cursor(tx, tx.keyring, own.prefix)?;
+            let extra = vec![(WELCOME_FIELD, checksum(welcome.as_bytes()).to_vec())];
+            put_cursor(tx, own.prefix, &ReplicaCursor { extra, ..at })
+        })
+    }
+}
+
+/// Makes a workspace at `dir`, which is a folder to be or an empty one, that is another device of the one that a welcome
+/// is of. It has nothing yet; what other devices published comes in through an [`Exchange`].
+///
+/// # Errors
+/// [`ErrorKind::Damaged`] if it is no welcome, [`ErrorKind::Exists`] if something is at `dir`, [`ErrorKind::Locked`] if no key
+/// opens it, [`ErrorKind::ReadOnly`] if `dir` cannot be written.
+pub fn clone_from(welcome: &[u8], dir: &Path, options: OpenOptions) -> Result<Workspace> {
+    let refused = |cause: runcellar_format::FormatError| {
+        if cause.is_newer() { Error::format("welcome", cause) } else { Error::damaged(cause.to_string()) }
+    };
+    let welcome = Welcome::decode(welcome).map_err(refused)?;
+    let keyslots = Keyslots::decode(&welcome.keyslots).map_err(refused)?;
+    if keyslots.workspace != welcome.workspace {
+        return Err(Error::damaged("welcome: its keyslots are those of another workspace"));
+    }
+    if dir.is_dir() && std::fs::read_dir(dir).map_err(|cause| Error::io("list", dir, cause))?.next().is_some() {
+        return Err(Error::new(ErrorKind::Exists, format!("{}: something is there already", dir.display())));
+    }
+    let io = options.io.clone();
+    let fill = |keyring: &Keyring, transaction: &rusqlite::Transaction<'_>| {
+        let epochs = welcome.epochs.iter().map(|row| EpochRow { number: row.number, id: row.id, parent: row.parent });
+        let epochs: Vec<EpochRow> = epochs.collect();
+        let keys = welcome.keys.iter().map(|key| KeyRow {
+            id: KeyId(key.id.0),
+            owner: WORKSPACE_OWNER,
+            purpose: key.purpose,
+            epoch: key.epoch,
+            wrap: key.wrap.clone(),
+        });
+        let keys: Vec<KeyRow> = keys.collect();
+        let root = RootRow {
+            lineage: io::random(&*io)?,
+            device: io::random(&*io)?,
+            next_device_seq: 1,
+            keyslots_version: keyslots.version,
+            keyslots_hash: checksum(&welcome.keyslots),
+            ..RootRow::default()
+        };
+        let mut tx = WriteTx::begin_copy(transaction, keyring, &*io, (&epochs, &keys), root)?;
+        let key = tx.workspace_key(keyring, Purpose::Settings)?;
+        let body = runcellar_format::record::Body::to_body(&Settings::default())
+            .map_err(|cause| Error::format("settings", cause))?;
+        tx.put(ObjectKey::new(Kind::Settings, WORKSPACE_OWNER, 0), None, &key, &body, Cover::Root)?;
+        tx.finish().map(drop)
+    };
+    Foundation { keyslots: &keyslots, bytes: &welcome.keyslots }.lay(dir, &options, fill)?;
+    let workspace = OpenOptions { create: false, ..options }.open(dir)?;
+    workspace.inner.settle_restored()?;
+    workspace.inner.flush_mirror();
+    Ok(workspace)
+}

@@ -1,0 +1,139 @@
+//! What goes to a remote and comes from it, without a transport: objects in a map.
+
+use std::collections::BTreeMap;
+
+use runcellar::remotes::{Exchange, RemoteClass, RemoteStatus, clone_from};
+use runcellar::{CheckOptions, ErrorKind, MergeReport, RunInfo, Selection, Severity, Value, Workspace, json};
+
+use crate::support::{Place, is_network, rows};
+
+/// A remote in memory: objects by name.
+type Objects = BTreeMap<String, Vec<u8>>;
+
+fn add(workspace: &Workspace) {
+    workspace.add_remote("origin", "memory", &RemoteClass::ALL, &[]).expect("is added");
+    workspace.enable_remote("origin", "yes").expect("is enabled");
+}
+
+fn exchange(workspace: &Workspace) -> Exchange {
+    workspace.exchange("origin").expect("begins")
+}
+
+/// Stores all that is new, as an engine does; returns how many segments.
+fn push(workspace: &Workspace, remote: &mut Objects) -> u64 {
+    let exchange = exchange(workspace);
+    let prepared = exchange.prepare().expect("prepares");
+    for number in exchange.outbox().expect("lists") {
+        let sealed = exchange.segment(number).expect("waits");
+        remote.insert(format!("{}/{number}", exchange.prefix()), sealed.into_bytes());
+    }
+    if let Some(welcome) = exchange.welcome().expect("makes") {
+        remote.insert(format!("{}/welcome", exchange.prefix()), welcome.as_bytes().to_vec());
+        exchange.welcomed(&welcome).expect("notes");
+    }
+    if let Some(head) = exchange.head().expect("makes") {
+        remote.insert(format!("{}/head", exchange.prefix()), head.sealed.as_bytes().to_vec());
+        exchange.sent(&head).expect("notes");
+    }
+    prepared.segments
+}
+
+fn try_fetch(exchange: &Exchange, remote: &Objects) -> runcellar::Result<()> {
+    let heads = remote.iter().filter_map(|(name, body)| Some((name.strip_suffix("/head")?, body)));
+    for (prefix, head) in heads.filter(|(prefix, _)| *prefix != exchange.prefix()) {
+        let advance = exchange.advance(prefix, head)?;
+        for number in advance.from..=advance.to {
+            exchange.take_segment(&advance, number, &remote[&format!("{prefix}/{number}")])?;
+        }
+        exchange.settle(&advance)?;
+    }
+    Ok(())
+}
+
+/// Takes in all that others have.
+fn pull(workspace: &Workspace, remote: &Objects) -> MergeReport {
+    let exchange = exchange(workspace);
+    try_fetch(&exchange, remote).expect("is whole");
+    exchange.merge().expect("merges")
+}
+
+/// Another device: a workspace that was made of a welcome, with the keys of the first.
+fn another(place: &Place, remote: &Objects) -> (Place, Workspace) {
+    let other = Place::new();
+    let (_, welcome) = remote.iter().find(|(name, _)| name.ends_with("/welcome")).expect("is there");
+    let options = runcellar::OpenOptions { keys: place.keys(), create: false, ..other.options() };
+    let workspace = clone_from(welcome, &other.workspace(), options).expect("is made");
+    add(&workspace);
+    (other, workspace)
+}
+
+fn record(workspace: &Workspace, id: &str, rows: u64) {
+    let run = workspace.run("p").id(id).config(json!({"lr": 0.1})).start().expect("starts");
+    (0..rows).for_each(|i| rows::log(&run, i));
+    run.finish().expect("finishes");
+}
+
+#[track_caller]
+fn is_whole(workspace: &Workspace) {
+    let report = workspace.check(CheckOptions { read_data: true }).expect("is checked");
+    let errors: Vec<_> = report.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+/// What a listing shows of all runs.
+fn listed(workspace: &Workspace) -> Vec<RunInfo> {
+    let mut runs = workspace.runs(&Selection::default()).expect("lists");
+    runs.sort_by(|one, two| one.id.cmp(&two.id));
+    runs
+}
+
+#[track_caller]
+fn assert_alike(one: &Workspace, two: &Workspace) {
+    let (here, there) = (listed(one), listed(two));
+    let ids = |runs: &[RunInfo]| runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&here), ids(&there));
+    for (left, right) in here.iter().zip(&there) {
+        assert_eq!((&left.name, &left.notes, &left.tags, left.state), (&right.name, &right.notes, &right.tags, right.state));
+        assert_eq!((&left.config, &left.summary), (&right.config, &right.summary), "{}", left.id);
+        assert_eq!(rows::verify(one, left), rows::verify(two, right), "{}", left.id);
+    }
+}
+
+#[test]
+fn what_one_device_publishes_another_has() {
+    if is_network() {
+        return;
+    }
+    let (place, mut remote) = (Place::new(), Objects::new());
+    let here = place.open();
+    record(&here, "first", 5_000);
+    add(&here);
+    assert_eq!(push(&here, &mut remote), 1);
+    let (_other, there) = another(&place, &remote);
+    assert_eq!(pull(&there, &remote).new_runs, 1);
+    assert_alike(&here, &there);
+    // Each goes on.
+    record(&here, "second", 20);
+    record(&there, "third", 10);
+    let run = there.find_run("first").expect("is there");
+    there.tag_run(&run, &["seen".to_owned()], &[]).expect("is tagged");
+    push(&here, &mut remote);
+    push(&there, &mut remote);
+    assert_eq!(pull(&there, &remote).new_runs, 1);
+    let report = pull(&here, &remote);
+    assert_eq!((report.new_runs, report.updated_runs, report.left_out), (1, 1, vec![]));
+    assert_alike(&here, &there);
+    is_whole(&here);
+    is_whole(&there);
+    // Then there is nothing to say, on either side: what came in is not sent back.
+    for _ in 0..2 {
+        for workspace in [&here, &there] {
+            push(workspace, &mut remote);
+            assert!(pull(workspace, &remote).is_empty());
+        }
+    }
+    let before = remote.len();
+    assert_eq!((push(&here, &mut remote), push(&there, &mut remote)), (0, 0));
+    assert_eq!(remote.len(), before);
+    assert!(remote.values().all(|body| body.len() % 4096 == 0), "sizes are of the grid");
+}
