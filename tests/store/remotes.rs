@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use runcellar::remotes::{Exchange, RemoteClass, RemoteStatus, clone_from};
-use runcellar::{CheckOptions, ErrorKind, MergeReport, RunInfo, Selection, Severity, Value, Workspace, json};
+use runcellar::remotes::{Exchange, RemoteClass, clone_from};
+use runcellar::{CheckOptions, ErrorKind, MergeReport, RunInfo, Selection, Severity, Workspace, json};
 
 use crate::support::{Place, is_network, rows};
 
@@ -25,14 +25,14 @@ fn push(workspace: &Workspace, remote: &mut Objects) -> u64 {
     let prepared = exchange.prepare().expect("prepares");
     for number in exchange.outbox().expect("lists") {
         let sealed = exchange.segment(number).expect("waits");
-        remote.insert(format!("{}/{number}", exchange.prefix()), sealed.into_bytes());
+        remote.insert(format!("{}/{number}", exchange.prefix()), sealed.read().expect("reads"));
     }
     if let Some(welcome) = exchange.welcome().expect("makes") {
-        remote.insert(format!("{}/welcome", exchange.prefix()), welcome.as_bytes().to_vec());
+        remote.insert(format!("{}/welcome", exchange.prefix()), welcome.read().expect("reads"));
         exchange.welcomed(&welcome).expect("notes");
     }
     if let Some(head) = exchange.head().expect("makes") {
-        remote.insert(format!("{}/head", exchange.prefix()), head.sealed.as_bytes().to_vec());
+        remote.insert(format!("{}/head", exchange.prefix()), head.object.read().expect("reads"));
         exchange.sent(&head).expect("notes");
     }
     prepared.segments

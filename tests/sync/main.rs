@@ -1,6 +1,8 @@
 //! Remotes: every kind of them against one suite, and under faults. One file a topic.
 
 mod conformance;
+mod devices;
+mod engine;
 mod fake;
 mod folder;
 mod loopback;

@@ -69,6 +69,15 @@ impl OwnerKey {
         Ok(SealedObject { body: Body::Bytes(self.seal(salt, place, &padded).into_bytes().into()), len })
     }
 
+    /// Takes an object that was kept since it was sealed for `place`, if it opens.
+    ///
+    /// # Errors
+    /// Those of [`OwnerKey::open_object`].
+    pub fn kept_object(&self, place: &Place, object: Vec<u8>) -> Result<SealedObject> {
+        self.open_object(place, &object)?;
+        Ok(SealedObject { len: object.len() as u64, body: Body::Bytes(object.into()) })
+    }
+
     /// Opens what [`OwnerKey::seal_object`] has sealed for `place`.
     ///
     /// # Errors
@@ -88,6 +97,14 @@ impl OwnerKey {
 }
 
 impl SealedObject {
+    /// Makes an object of bytes that are ciphertext already, such as wraps and public halves, filled up to the size grid.
+    pub(crate) fn of_ciphertext(mut bytes: Vec<u8>) -> SealedObject {
+        bytes.push(END);
+        let len = grid(bytes.len() as u64);
+        bytes.resize(len as usize, 0);
+        SealedObject { body: Body::Bytes(bytes.into()), len }
+    }
+
     /// Makes an object of a whole pack, after a look at what tells that it is one: header, trailer, and the directory,
     /// which only `key` opens, and which says how long the file is.
     ///

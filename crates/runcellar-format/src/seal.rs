@@ -196,15 +196,6 @@ impl OwnerKey {
         Sealed(out)
     }
 
-    /// Takes bytes that were kept for what they were when they were sealed, if they open.
-    ///
-    /// # Errors
-    /// As [`OwnerKey::open`].
-    pub fn checked(&self, place: &Place, sealed: Vec<u8>) -> Result<Sealed> {
-        self.open(place, &sealed)?;
-        Ok(Sealed(sealed))
-    }
-
     /// Opens an object that belongs at `place`.
     ///
     /// # Errors
@@ -232,11 +223,6 @@ impl OwnerKey {
 pub struct Sealed(Vec<u8>);
 
 impl Sealed {
-    /// Takes what is ciphertext already.
-    pub(crate) fn of_ciphertext(bytes: Vec<u8>) -> Sealed {
-        Sealed(bytes)
-    }
-
     /// Returns the bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

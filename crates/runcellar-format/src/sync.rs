@@ -6,21 +6,21 @@
 //! <prefix>/head          how far the device has published, signed
 //! ```
 
-use crate::blob::grid;
 use crate::codec::{Reader, Writer};
 use crate::error::{FormatError, Result};
 use crate::id::{DeviceId, EpochId, KeyId, ObjectId, WorkspaceId};
 use crate::keyslots::{self, Epoch};
+use crate::object::{SealedObject, grid};
 use crate::record::{Body, DeviceHead, Segment};
-use crate::seal::{Kind, OVERHEAD_BYTES, OwnerKey, Place, SALT_BYTES, Sealed, checksum};
+use crate::seal::{Kind, OwnerKey, Place, SALT_BYTES, checksum};
 use crate::sign::{self, SigningKey};
 
 /// The longest segment, sealed: what a reader takes into memory.
-pub const SEGMENT_BYTES_MAX: usize = 32 << 20;
+pub const SEGMENT_BYTES_MAX: u64 = 32 << 20;
 /// The longest head, sealed.
-pub const HEAD_BYTES_MAX: usize = 1 << 20;
+pub const HEAD_BYTES_MAX: u64 = 1 << 20;
 /// The longest welcome.
-pub const WELCOME_BYTES_MAX: usize = 2 << 20;
+pub const WELCOME_BYTES_MAX: u64 = 2 << 20;
 /// What a device signs of its head.
 const HEAD_LABEL: &str = "runcellar 1 device head";
 /// Epochs and keys that a welcome tells of at most.
@@ -28,7 +28,8 @@ const ROWS_MAX: u32 = 65_536;
 const WRAP_BYTES_MAX: u32 = 4096;
 const MAGIC: [u8; 8] = *b"rcwelcom";
 const VERSION: u16 = 1;
-const PADDING_START: u8 = 0x80;
+/// Ends a welcome, before the zeros that fill up to the grid.
+const END: u8 = 0x80;
 
 /// Returns the hash by which a sealed segment is cited.
 #[must_use]
@@ -42,20 +43,8 @@ pub fn segment_place(workspace: WorkspaceId, prefix: ObjectId, number: u64) -> P
     Place::of(workspace, Kind::Segment, prefix).at(number, 0)
 }
 
-/// Pads a body so that it ends on the size grid once it is sealed.
-fn padded(mut body: Vec<u8>) -> Vec<u8> {
-    body.push(PADDING_START);
-    let whole = grid((body.len() + OVERHEAD_BYTES) as u64);
-    body.resize(usize::try_from(whole).unwrap_or(usize::MAX) - OVERHEAD_BYTES, 0);
-    body
-}
-
-fn unpadded<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8]> {
-    let malformed = FormatError::Malformed { what, reason: "padding" };
-    let end = bytes.iter().rposition(|byte| *byte != 0).filter(|at| bytes.get(*at) == Some(&PADDING_START));
-    let fits = |end: usize| grid((end + 1 + OVERHEAD_BYTES) as u64) == (bytes.len() + OVERHEAD_BYTES) as u64;
-    let end = end.filter(|end| fits(*end)).ok_or(malformed.clone())?;
-    bytes.get(..end).ok_or(malformed)
+fn head_place(workspace: WorkspaceId, prefix: ObjectId) -> Place {
+    Place::of(workspace, Kind::DeviceHead, prefix)
 }
 
 impl Segment {
@@ -69,10 +58,10 @@ impl Segment {
         salt: [u8; SALT_BYTES],
         workspace: WorkspaceId,
         prefix: ObjectId,
-    ) -> Result<Sealed> {
-        let sealed = key.seal(salt, &segment_place(workspace, prefix, self.number), &padded(self.to_body()?));
-        within(Self::NAME, sealed.as_bytes().len(), SEGMENT_BYTES_MAX)?;
-        Ok(sealed)
+    ) -> Result<SealedObject> {
+        let object = key.seal_object(salt, &segment_place(workspace, prefix, self.number), &self.to_body()?)?;
+        within(Self::NAME, object.len(), SEGMENT_BYTES_MAX)?;
+        Ok(object)
     }
 
     /// Opens the segment that belongs under a prefix and number.
@@ -80,9 +69,8 @@ impl Segment {
     /// # Errors
     /// As [`OwnerKey::open`] and [`Body::from_body`]; [`FormatError::Malformed`] if it says another number.
     pub fn open(key: &OwnerKey, workspace: WorkspaceId, prefix: ObjectId, number: u64, sealed: &[u8]) -> Result<Segment> {
-        within(Self::NAME, sealed.len(), SEGMENT_BYTES_MAX)?;
-        let text = key.open(&segment_place(workspace, prefix, number), sealed)?;
-        let segment = Segment::from_body(unpadded(Self::NAME, &text)?)?;
+        within(Self::NAME, sealed.len() as u64, SEGMENT_BYTES_MAX)?;
+        let segment = Segment::from_body(&key.open_object(&segment_place(workspace, prefix, number), sealed)?)?;
         if segment.number != number {
             return Err(FormatError::Malformed { what: Self::NAME, reason: "it says another number" });
         }
@@ -102,13 +90,13 @@ impl DeviceHead {
         salt: [u8; SALT_BYTES],
         workspace: WorkspaceId,
         prefix: ObjectId,
-    ) -> Result<Sealed> {
+    ) -> Result<SealedObject> {
         self.public = signing.public();
         self.signature = Vec::new();
         self.signature = signing.sign(HEAD_LABEL, &self.signed(prefix)?).to_vec();
-        let sealed = key.seal(salt, &Place::of(workspace, Kind::DeviceHead, prefix), &padded(self.to_body()?));
-        within(Self::NAME, sealed.as_bytes().len(), HEAD_BYTES_MAX)?;
-        Ok(sealed)
+        let object = key.seal_object(salt, &head_place(workspace, prefix), &self.to_body()?)?;
+        within(Self::NAME, object.len(), HEAD_BYTES_MAX)?;
+        Ok(object)
     }
 
     /// Opens the head that belongs under a prefix, and checks its signature, by the key that it names itself.
@@ -116,9 +104,8 @@ impl DeviceHead {
     /// # Errors
     /// As [`OwnerKey::open`] and [`Body::from_body`]; [`FormatError::Damaged`] if the signature does not fit.
     pub fn open(key: &OwnerKey, workspace: WorkspaceId, prefix: ObjectId, sealed: &[u8]) -> Result<DeviceHead> {
-        within(Self::NAME, sealed.len(), HEAD_BYTES_MAX)?;
-        let text = key.open(&Place::of(workspace, Kind::DeviceHead, prefix), sealed)?;
-        let head = DeviceHead::from_body(unpadded(Self::NAME, &text)?)?;
+        within(Self::NAME, sealed.len() as u64, HEAD_BYTES_MAX)?;
+        let head = DeviceHead::from_body(&key.open_object(&head_place(workspace, prefix), sealed)?)?;
         let signature: [u8; 64] = head
             .signature
             .as_slice()
@@ -134,10 +121,10 @@ impl DeviceHead {
     }
 }
 
-fn within(what: &'static str, found: usize, limit: usize) -> Result<()> {
+fn within(what: &'static str, found: u64, limit: u64) -> Result<()> {
     match found <= limit {
         true => Ok(()),
-        false => Err(FormatError::Limit { what, found: found as u64, limit: limit as u64 }),
+        false => Err(FormatError::Limit { what, found, limit }),
     }
 }
 
@@ -179,7 +166,7 @@ impl Welcome {
     ///
     /// # Errors
     /// [`FormatError::Limit`] if something is longer than a reader takes.
-    pub fn encode(&self) -> Result<Sealed> {
+    pub fn encode(&self) -> Result<SealedObject> {
         let mut out = Writer::with_capacity(8192);
         out.raw(&MAGIC).u16(VERSION).u16(0).raw(&self.workspace.0).raw(&self.device.0);
         out.bytes(Self::NAME, &self.keyslots, keyslots::FILE_BYTES_MAX as u32)?;
@@ -193,11 +180,9 @@ impl Welcome {
         }
         let sum = checksum(out.as_slice());
         out.raw(&sum);
-        let mut bytes = out.into_vec();
-        bytes.push(PADDING_START);
-        bytes.resize(usize::try_from(grid(bytes.len() as u64)).unwrap_or(usize::MAX), 0);
-        within(Self::NAME, bytes.len(), WELCOME_BYTES_MAX)?;
-        Ok(Sealed::of_ciphertext(bytes))
+        let object = SealedObject::of_ciphertext(out.into_vec());
+        within(Self::NAME, object.len(), WELCOME_BYTES_MAX)?;
+        Ok(object)
     }
 
     /// Reads one.
@@ -213,9 +198,9 @@ impl Welcome {
         }
         let version = reader.u16()?;
         reader.version(version.into(), VERSION.into())?;
-        within(what, bytes.len(), WELCOME_BYTES_MAX)?;
+        within(what, bytes.len() as u64, WELCOME_BYTES_MAX)?;
         let malformed = FormatError::Malformed { what, reason: "padding" };
-        let end = bytes.iter().rposition(|byte| *byte != 0).filter(|at| bytes.get(*at) == Some(&PADDING_START));
+        let end = bytes.iter().rposition(|byte| *byte != 0).filter(|at| bytes.get(*at) == Some(&END));
         let end = end.filter(|end| grid(*end as u64 + 1) == bytes.len() as u64).ok_or(malformed)?;
         let whole = bytes.get(..end).and_then(|whole| whole.split_at_checked(end.saturating_sub(32)));
         let (body, sum) = whole.ok_or(FormatError::Truncated { what, needed: 32 })?;
@@ -257,6 +242,10 @@ mod tests {
         OwnerKey::new(KeyId([3; 16]), Secret::new([4; 32]))
     }
 
+    fn bytes(object: &SealedObject) -> Vec<u8> {
+        object.read().expect("in memory")
+    }
+
     fn segment(number: u64, bytes: usize) -> Segment {
         let block =
             SegmentEntry::Block { run: [5; 16], writer: [6; 16], number: 7, part: 8, body: vec![0x80; bytes] };
@@ -268,7 +257,8 @@ mod tests {
         for bytes in [0, 1, 3_700, 3_900, 4_000, 8_000, 100_000] {
             let whole = segment(3, bytes);
             let sealed = whole.seal(&key(), [7; SALT_BYTES], WORKSPACE, PREFIX).expect("seals");
-            let sealed = sealed.as_bytes();
+            let sealed = sealed.read().expect("in memory");
+            let sealed = sealed.as_slice();
             assert_eq!(sealed.len() as u64, grid(sealed.len() as u64), "{bytes}");
             assert_eq!(Segment::open(&key(), WORKSPACE, PREFIX, 3, sealed), Ok(whole));
             assert!(Segment::open(&key(), WORKSPACE, PREFIX, 4, sealed).is_err(), "another number");
@@ -279,9 +269,9 @@ mod tests {
 
     #[test]
     fn a_segment_that_says_another_number_than_its_place_is_refused() {
-        let body = padded(segment(5, 10).to_body().expect("encodes"));
-        let sealed = key().seal([7; SALT_BYTES], &segment_place(WORKSPACE, PREFIX, 4), &body);
-        let opened = Segment::open(&key(), WORKSPACE, PREFIX, 4, sealed.as_bytes());
+        let body = segment(5, 10).to_body().expect("encodes");
+        let sealed = key().seal_object([7; SALT_BYTES], &segment_place(WORKSPACE, PREFIX, 4), &body).expect("seals");
+        let opened = Segment::open(&key(), WORKSPACE, PREFIX, 4, &bytes(&sealed));
         assert!(matches!(opened, Err(FormatError::Malformed { .. })), "{opened:?}");
     }
 
@@ -290,16 +280,16 @@ mod tests {
         let signing = SigningKey::new(&Secret::new([5; 32]));
         let head = DeviceHead { number: 4, sum: [1; 32], clock: 9, ..DeviceHead::default() };
         let sealed = head.clone().seal(&signing, &key(), [7; SALT_BYTES], WORKSPACE, PREFIX).expect("seals");
-        let opened = DeviceHead::open(&key(), WORKSPACE, PREFIX, sealed.as_bytes()).expect("opens");
+        let opened = DeviceHead::open(&key(), WORKSPACE, PREFIX, &bytes(&sealed)).expect("opens");
         assert_eq!((opened.number, opened.sum, opened.public), (4, [1; 32], signing.public()));
         for forged in [
             DeviceHead { number: 5, ..opened.clone() },
             DeviceHead { public: SigningKey::new(&Secret::new([6; 32])).public(), ..opened.clone() },
             DeviceHead { signature: vec![0; 63], ..opened.clone() },
         ] {
-            let place = Place::of(WORKSPACE, Kind::DeviceHead, PREFIX);
-            let sealed = key().seal([7; SALT_BYTES], &place, &padded(forged.to_body().expect("encodes")));
-            assert!(DeviceHead::open(&key(), WORKSPACE, PREFIX, sealed.as_bytes()).is_err(), "{forged:?}");
+            let body = forged.to_body().expect("encodes");
+            let sealed = key().seal_object([7; SALT_BYTES], &head_place(WORKSPACE, PREFIX), &body).expect("seals");
+            assert!(DeviceHead::open(&key(), WORKSPACE, PREFIX, &bytes(&sealed)).is_err(), "{forged:?}");
         }
     }
 
@@ -310,7 +300,7 @@ mod tests {
         for bytes in [0, 100, 3_700, 5_000] {
             let (keyslots, epochs, keys) = (vec![7; bytes], vec![epoch], vec![key.clone()]);
             let welcome = Welcome { workspace: WORKSPACE, device: DeviceId([8; 16]), keyslots, epochs, keys };
-            let sealed = welcome.encode().expect("encodes").into_bytes();
+            let sealed = welcome.encode().expect("encodes").read().expect("in memory");
             assert_eq!(sealed.len() % 4096, 0);
             assert_eq!(Welcome::decode(&sealed), Ok(welcome));
             for at in 0..sealed.len() {

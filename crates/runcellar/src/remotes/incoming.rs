@@ -28,7 +28,62 @@ pub struct Advance {
     object: ObjectId,
 }
 
+/// What the remote has of this device, beside what it knows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnHead {
+    /// What was sent last.
+    Fits,
+    /// More than this copy of the workspace ever published: it is an older copy, or another went on under its name.
+    Ahead,
+}
+
 impl Exchange {
+    /// Compares the head of this device, as it was fetched, with what it has sent.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Damaged`] if the remote does not have it any more, or an older one.
+    pub fn own_head(&self, sealed: Option<&[u8]>) -> Result<OwnHead> {
+        let at = self.own.cursor()?;
+        let lost = |what: String| {
+            let message = format!("{what}: the remote was rolled back, emptied, or is another; if that is meant, remove it with \
+                                   remote rm and add it again");
+            Error::damaged(message)
+        };
+        let Some(sealed) = sealed else {
+            return match at.headed {
+                0 => Ok(OwnHead::Fits),
+                sent => Err(lost(format!("what this device published up to segment {sent} is not there"))),
+            };
+        };
+        let head = DeviceHead::open(&*self.control_key()?, self.workspace_id(), self.own.prefix, sealed)
+            .map_err(|cause| Error::damaged(format!("head of this device: {cause}")).with_cause(cause))?;
+        if head.number < at.headed {
+            return Err(lost(format!("this device published up to segment {}, and {} is there", at.headed, head.number)));
+        }
+        if head.number > at.headed && self.outbox()?.contains(&head.number) {
+            // It was stored, and the answer did not arrive.
+            let sent = self.segment(head.number)?.read().map_err(|cause| Error::damaged(cause.to_string()))?;
+            if segment_hash(&sent) == head.segment {
+                self.sent_up_to(head.number)?;
+                return Ok(OwnHead::Fits);
+            }
+        }
+        let same = head.number == at.headed && (at.number != at.headed || head.segment == at.segment);
+        Ok(if same { OwnHead::Fits } else { OwnHead::Ahead })
+    }
+
+    /// Goes on as another device, which publishes elsewhere: this copy of the workspace is older than what it published, or
+    /// another goes on in its place. What was published before comes in as any other device's.
+    ///
+    /// # Errors
+    /// If the workspace cannot be written.
+    pub fn go_on_apart(self) -> Result<Exchange> {
+        let (workspace, name) = (self.workspace.clone(), self.remote.name.clone());
+        workspace.inner.settle_restored()?;
+        drop(self);
+        workspace.exchange(&name)
+    }
+
     /// Looks at the head that was fetched from under a prefix.
     ///
     /// # Errors

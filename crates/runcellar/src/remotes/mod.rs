@@ -19,7 +19,7 @@ mod replica;
 mod welcome;
 
 pub use exchange::{Exchange, Known};
-pub use incoming::Advance;
+pub use incoming::{Advance, OwnHead};
 pub use outgoing::{Head, Prepared};
 pub use record::{RemoteClass, RemoteInfo, RemoteStatus};
 pub use welcome::clone_from;

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use runcellar_format::object::SealedObject;
 use runcellar_format::record::{DeviceHead, GroupEntry, ReplicaCursor, Segment, SegmentEntry};
-use runcellar_format::seal::{Kind, Sealed};
+use runcellar_format::seal::Kind;
 use runcellar_format::sync::segment_hash;
 use runcellar_format::{DeviceId, ObjectId, WriterId};
 
@@ -32,12 +33,12 @@ pub struct Prepared {
 }
 
 /// A head to publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Head {
     /// The last segment that it speaks of.
     pub number: u64,
     /// What is published.
-    pub sealed: Sealed,
+    pub object: SealedObject,
 }
 
 impl Exchange {
@@ -80,13 +81,13 @@ impl Exchange {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Damaged`] if it is not there, or not what was prepared.
-    pub fn segment(&self, number: u64) -> Result<Sealed> {
+    pub fn segment(&self, number: u64) -> Result<SealedObject> {
         self.own.inner().read(|tx, keyring| {
             let missing = || Error::damaged(format!("segment {number}: it does not wait to be sent"));
             let row = tx.object(ObjectKey::new(Kind::Segment, self.own.prefix, number))?.ok_or_else(missing)?;
             let key = tx.workspace_key(keyring, Purpose::Control)?;
             let place = runcellar_format::sync::segment_place(keyring.workspace(), self.own.prefix, number);
-            key.checked(&place, row.body).map_err(|cause| Error::format(format_args!("segment {number}"), cause))
+            key.kept_object(&place, row.body).map_err(|cause| Error::format(format_args!("segment {number}"), cause))
         })
     }
 
@@ -121,9 +122,8 @@ impl Exchange {
             };
             let key = tx.workspace_key(keyring, Purpose::Control)?;
             let salt = io::random(&*self.workspace.inner.io)?;
-            let sealed = head.seal(&signing, &key, salt, keyring.workspace(), self.own.prefix);
-            let sealed = sealed.map_err(|cause| Error::format("head", cause))?;
-            Ok(Some(Head { number: at.number, sealed }))
+            let object = head.seal(&signing, &key, salt, keyring.workspace(), self.own.prefix);
+            Ok(Some(Head { number: at.number, object: object.map_err(|cause| Error::format("head", cause))? }))
         })
     }
 
@@ -132,11 +132,15 @@ impl Exchange {
     /// # Errors
     /// If the own replica cannot be written.
     pub fn sent(&self, head: &Head) -> Result<()> {
+        self.sent_up_to(head.number)
+    }
+
+    pub(super) fn sent_up_to(&self, number: u64) -> Result<()> {
         let own = &self.own;
         own.inner().write(None, |tx| {
             let at = cursor(tx, tx.keyring, own.prefix)?;
-            tx.take_up_to(ObjectKey::new(Kind::Segment, own.prefix, head.number))?;
-            put_cursor(tx, own.prefix, &ReplicaCursor { headed: head.number.max(at.headed), ..at })
+            tx.take_up_to(ObjectKey::new(Kind::Segment, own.prefix, number))?;
+            put_cursor(tx, own.prefix, &ReplicaCursor { headed: number.max(at.headed), ..at })
         })
     }
 }
@@ -168,15 +172,16 @@ impl Log<'_> {
         let segment =
             Segment { device, number, previous, entries: std::mem::take(&mut self.entries), extra: Vec::new() };
         let key = out.workspace_key(out.keyring, Purpose::Control)?;
-        let sealed = segment.seal(&key, io::random(out.io)?, out.keyring.workspace(), prefix);
-        let sealed = sealed.map_err(|cause| Error::format(format_args!("segment {number}"), cause))?;
+        let object = segment.seal(&key, io::random(out.io)?, out.keyring.workspace(), prefix);
+        let object = object.map_err(|cause| Error::format(format_args!("segment {number}"), cause))?;
+        let body = object.read().map_err(|cause| Error::new(crate::ErrorKind::Io, cause.to_string()))?;
         apply(out, &segment.entries, Blocks::LeftOut)?;
-        (self.at.number, self.at.segment) = (number, segment_hash(sealed.as_bytes()));
+        (self.at.number, self.at.segment) = (number, segment_hash(&body));
         self.done.segments += 1;
-        self.done.bytes += sealed.as_bytes().len() as u64;
+        self.done.bytes += body.len() as u64;
         self.bytes = 0;
         let key = ObjectKey::new(Kind::Segment, prefix, number);
-        out.place_object(&ObjectRow { key, device: DeviceId::NIL, seq: 0, tag: None, body: sealed.into_bytes() })
+        out.place_object(&ObjectRow { key, device: DeviceId::NIL, seq: 0, tag: None, body })
     }
 }
 

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use runcellar_format::keyslots::{Epoch, Keyslots};
+use runcellar_format::object::SealedObject;
 use runcellar_format::record::{ReplicaCursor, RootRow, Settings};
-use runcellar_format::seal::{Kind, Sealed, checksum};
+use runcellar_format::seal::{Kind, checksum};
 use runcellar_format::sync::{Welcome, WelcomeKey};
 use runcellar_format::{DeviceId, KeyId};
 
@@ -23,7 +24,7 @@ impl Exchange {
     ///
     /// # Errors
     /// If the workspace cannot be read.
-    pub fn welcome(&self) -> Result<Option<Sealed>> {
+    pub fn welcome(&self) -> Result<Option<SealedObject>> {
         let inner = &self.workspace.inner;
         let (base, device) = inner.read(|tx, keyring| Ok((Base::read(tx)?, tx.root(keyring)?.device)))?;
         let key = |row: KeyRow| WelcomeKey { id: row.id, purpose: row.purpose, epoch: row.epoch, wrap: row.wrap };
@@ -35,23 +36,29 @@ impl Exchange {
             epochs: base.epochs.into_iter().map(epoch).collect(),
             keys: base.keys.into_iter().map(key).collect(),
         };
-        let sealed = welcome.encode().map_err(|cause| Error::format("welcome", cause))?;
+        let object = welcome.encode().map_err(|cause| Error::format("welcome", cause))?;
+        let known = hash_of(&object)?;
         let stored = self.own.cursor()?.extra.into_iter().find(|(field, _)| *field == WELCOME_FIELD);
-        Ok(stored.is_none_or(|(_, hash)| hash != checksum(sealed.as_bytes())).then_some(sealed))
+        Ok(stored.is_none_or(|(_, hash)| hash != known).then_some(object))
     }
 
     /// Says that a welcome was stored.
     ///
     /// # Errors
     /// If the own replica cannot be written.
-    pub fn welcomed(&self, welcome: &Sealed) -> Result<()> {
+    pub fn welcomed(&self, welcome: &SealedObject) -> Result<()> {
         let own = &self.own;
         own.inner().write(None, |tx| {
             let at = cursor(tx, tx.keyring, own.prefix)?;
-            let extra = vec![(WELCOME_FIELD, checksum(welcome.as_bytes()).to_vec())];
+            let extra = vec![(WELCOME_FIELD, hash_of(welcome)?.to_vec())];
             put_cursor(tx, own.prefix, &ReplicaCursor { extra, ..at })
         })
     }
+}
+
+fn hash_of(object: &SealedObject) -> Result<[u8; 32]> {
+    let bytes = object.read().map_err(|cause| Error::new(ErrorKind::Io, cause.to_string()))?;
+    Ok(checksum(&bytes))
 }
 
 /// Makes a workspace at `dir`, which is a folder to be or an empty one, that is another device of the one that a welcome

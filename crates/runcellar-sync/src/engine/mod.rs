@@ -1,0 +1,129 @@
+//! The order in which objects go to a remote and come from it.
+//!
+//! ```text
+//! devices/<prefix>      what a new device needs, beside a secret; where a device publishes is found by listing these
+//! <prefix>/<number>     segments: written once, in order
+//! <prefix>/head         how far the device has published: replaced by itself alone
+//! ```
+//!
+//! Push: segments, then the head. Pull: heads, then the segments that they tell of. Each device writes below its own prefix
+//! alone, and every call can be made again, so a process that dies at any request loses nothing and shows nothing half
+//! done. A listing is only a hint: devices are also told by the heads of others.
+//!
+//! What must never be here: keys, plaintext, SQL. What an object means is known to [`runcellar::remotes`] alone.
+
+mod names;
+mod pull;
+mod push;
+
+use std::fmt;
+
+use runcellar::remotes::{Exchange, OwnHead};
+use runcellar::{MergeReport, Workspace};
+
+use crate::remote::Remote;
+use names::head_of;
+
+/// Why a sync did not come to its end.
+#[derive(Debug)]
+pub enum Failure {
+    /// The remote.
+    Remote(crate::Error),
+    /// The workspace, or what came from the remote.
+    Store(runcellar::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Remote(error) => error.fmt(f),
+            Failure::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Failure::Remote(error) => error.source(),
+            Failure::Store(error) => error.source(),
+        }
+    }
+}
+
+impl From<crate::Error> for Failure {
+    fn from(error: crate::Error) -> Self {
+        Failure::Remote(error)
+    }
+}
+
+impl From<runcellar::Error> for Failure {
+    fn from(error: runcellar::Error) -> Self {
+        Failure::Store(error)
+    }
+}
+
+/// A result of the engine.
+pub type Outcome<T> = Result<T, Failure>;
+
+/// What a sync did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Segments that were sent.
+    pub sent: u64,
+    /// Bytes of these.
+    pub sent_bytes: u64,
+    /// Runs of which they tell.
+    pub sent_runs: u64,
+    /// Segments that were fetched.
+    pub fetched: u64,
+    /// Bytes of these.
+    pub fetched_bytes: u64,
+    /// Devices that publish there, this one among them.
+    pub devices: u64,
+    /// What came in.
+    pub merged: MergeReport,
+}
+
+/// Brings a workspace and one of its remotes to one state: what others published comes in, then what is new here goes out.
+///
+/// Nothing is looked at but the remote's name: whether the user consented is the caller's to know.
+///
+/// # Errors
+/// [`Failure::Remote`] if the remote fails; what was done stays done. [`Failure::Store`] if what came is damaged, was rolled
+/// back or forked, and if the workspace fails.
+pub fn sync(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Report> {
+    let exchange = begin(workspace, name, remote)?;
+    let mut report = Report::default();
+    pull::pull(&exchange, remote, &mut report)?;
+    push::push(&exchange, remote, &mut report)?;
+    Ok(report)
+}
+
+/// Takes in what others published, and sends nothing.
+///
+/// # Errors
+/// As [`sync`].
+pub fn pull(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Report> {
+    let exchange = workspace.exchange(name)?;
+    let mut report = Report::default();
+    pull::pull(&exchange, remote, &mut report)?;
+    Ok(report)
+}
+
+/// Returns the welcome of a device that publishes on a remote; none if nobody does.
+///
+/// # Errors
+/// [`Failure::Remote`] if the remote fails.
+pub fn welcome(remote: &dyn Remote) -> Outcome<Option<Vec<u8>>> {
+    pull::welcome(remote)
+}
+
+fn begin(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Exchange> {
+    let exchange = workspace.exchange(name)?;
+    let head = remote.get(&head_of(&exchange.prefix())?, None)?;
+    match exchange.own_head(head.as_deref())? {
+        OwnHead::Fits => Ok(exchange),
+        OwnHead::Ahead => Ok(exchange.go_on_apart()?),
+    }
+}

@@ -1,0 +1,36 @@
+//! Names of objects on a remote.
+
+use crate::Result;
+use crate::remote::ObjectName;
+
+/// Folder of the welcomes.
+const DEVICES: &str = "devices";
+/// Hexadecimal digits of a prefix.
+const PREFIX_DIGITS: usize = 32;
+
+/// Returns the folder of the welcomes.
+pub(super) fn devices() -> Result<ObjectName> {
+    ObjectName::new(DEVICES)
+}
+
+/// Returns the name of a device's welcome.
+pub(super) fn welcome_of(prefix: &str) -> Result<ObjectName> {
+    devices()?.join(prefix)
+}
+
+/// Returns the prefix of the device whose welcome has this name.
+pub(super) fn prefix_of(welcome: &ObjectName) -> Option<&str> {
+    let prefix = welcome.as_str().strip_prefix(DEVICES)?.strip_prefix('/')?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (prefix.len() == PREFIX_DIGITS && prefix.bytes().all(is_digit)).then_some(prefix)
+}
+
+/// Returns the name of a device's head.
+pub(super) fn head_of(prefix: &str) -> Result<ObjectName> {
+    ObjectName::new(format!("{prefix}/head"))
+}
+
+/// Returns the name of a segment.
+pub(super) fn segment_of(prefix: &str, number: u64) -> Result<ObjectName> {
+    ObjectName::new(format!("{prefix}/{number:010}"))
+}

@@ -1,0 +1,108 @@
+//! Devices of one workspace, each in a folder of its own, and what they show.
+
+use std::path::PathBuf;
+
+use runcellar::remotes::{RemoteClass, clone_from};
+use runcellar::{
+    CheckOptions, Keys, OpenOptions, RunInfo, Selection, SeriesValues, Severity, Workspace, json,
+};
+use runcellar_sync::engine::{self, Failure, Report};
+use runcellar_sync::remote::Remote;
+
+/// The name of the remote on every device.
+pub(crate) const ORIGIN: &str = "origin";
+
+/// A workspace on one device.
+pub(crate) struct Device {
+    pub(crate) workspace: Workspace,
+    root: PathBuf,
+    _owned: tempfile::TempDir,
+}
+
+fn options(keys: PathBuf) -> OpenOptions {
+    let keys = Keys { directory: Some(keys), ..Keys::default() };
+    OpenOptions { keys, ..OpenOptions::default() }
+}
+
+impl Device {
+    fn of(owned: tempfile::TempDir, workspace: Workspace) -> Device {
+        workspace.add_remote(ORIGIN, "memory", &RemoteClass::ALL, &[]).expect("is added");
+        workspace.enable_remote(ORIGIN, "yes").expect("is enabled");
+        Device { workspace, root: owned.path().to_owned(), _owned: owned }
+    }
+
+    /// The first device.
+    pub(crate) fn first() -> Device {
+        let owned = tempfile::tempdir().expect("a temporary directory");
+        let made = OpenOptions { create: true, ..options(owned.path().join("keys")) };
+        let workspace = made.open(&owned.path().join("w")).expect("is made");
+        Device::of(owned, workspace)
+    }
+
+    /// Another device, made of what is on the remote and the first one's keys.
+    pub(crate) fn another(first: &Device, remote: &dyn Remote) -> Device {
+        let owned = tempfile::tempdir().expect("a temporary directory");
+        let welcome = engine::welcome(remote).expect("answers").expect("somebody publishes there");
+        let workspace = clone_from(&welcome, &owned.path().join("w"), options(first.root.join("keys")));
+        Device::of(owned, workspace.expect("is made"))
+    }
+
+    pub(crate) fn root(&self) -> &std::path::Path {
+        &self.root
+    }
+
+    pub(crate) fn keys(&self) -> OpenOptions {
+        options(self.root.join("keys"))
+    }
+
+    pub(crate) fn sync(&self, remote: &dyn Remote) -> Result<Report, Failure> {
+        engine::sync(&self.workspace, ORIGIN, remote)
+    }
+
+    /// Records a run with so many rows.
+    pub(crate) fn record(&self, id: &str, rows: i64) {
+        let run = self.workspace.run("p").id(id).config(json!({"lr": 0.5})).start().expect("starts");
+        for step in 0..rows {
+            run.log([("loss", 1.0 / (step + 1) as f64), ("accuracy", step as f64)]).expect("logs");
+        }
+        run.finish().expect("finishes");
+    }
+
+    pub(crate) fn run(&self, id: &str) -> RunInfo {
+        self.workspace.find_run(id).unwrap_or_else(|error| panic!("run {id}: {error}"))
+    }
+
+    pub(crate) fn tag(&self, id: &str, tag: &str) {
+        self.workspace.tag_run(&self.run(id), &[tag.to_owned()], &[]).expect("is tagged");
+    }
+
+    /// Everything that it shows of its runs, in a form that two devices with the same have alike.
+    pub(crate) fn state(&self) -> Vec<String> {
+        let mut runs = self.workspace.runs(&Selection::default()).expect("lists");
+        runs.sort_by(|one, two| one.id.cmp(&two.id));
+        runs.iter().map(|run| self.state_of(run)).collect()
+    }
+
+    fn state_of(&self, run: &RunInfo) -> String {
+        let mut tags = run.tags.clone();
+        tags.sort();
+        let mut text = format!(
+            "{} {} {} {} {:?} {tags:?} {:?} {:?}",
+            run.project, run.id, run.name, run.notes, run.state, run.config, run.summary
+        );
+        for metric in ["loss", "accuracy"] {
+            let Ok(series) = self.workspace.series(run, metric, None) else { continue };
+            let SeriesValues::Float(values) = &series.values else { panic!("{metric} is of floats") };
+            let bits: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
+            text.push_str(&format!(" {metric} {:?} {:?} {bits:?}", series.steps, series.times));
+        }
+        text
+    }
+
+    #[track_caller]
+    pub(crate) fn is_whole(&self) {
+        let report = self.workspace.check(CheckOptions { read_data: true }).expect("is checked");
+        let errors: Vec<_> = report.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
+}

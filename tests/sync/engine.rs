@@ -1,0 +1,264 @@
+//! The order of requests: everything arrives once, whatever request is the last, and a remote that lies is caught.
+
+use runcellar::ErrorKind;
+use runcellar_sync::engine::{Failure, Report};
+use runcellar_sync::remote::fake::{Fake, Faults, Last, Store};
+use runcellar_sync::remote::{Folder, ObjectName, Remote};
+
+use crate::devices::Device;
+
+#[track_caller]
+fn assert_alike(devices: &[&Device]) {
+    let first = devices[0].state();
+    for device in &devices[1..] {
+        assert_eq!(device.state(), first);
+    }
+    devices.iter().for_each(|device| device.is_whole());
+}
+
+#[track_caller]
+fn damaged(outcome: Result<Report, Failure>) -> String {
+    match outcome {
+        Err(Failure::Store(error)) if error.kind() == ErrorKind::Damaged => error.to_string(),
+        Err(Failure::Remote(error)) if error.kind() == runcellar_sync::ErrorKind::Damaged => error.to_string(),
+        other => panic!("it is not called damaged: {other:?}"),
+    }
+}
+
+#[test]
+fn devices_that_share_a_folder_come_to_one_state() {
+    let shared = tempfile::tempdir().expect("a temporary directory");
+    let remote = Folder::new(shared.path());
+    let first = Device::first();
+    first.record("one", 5_000);
+    let report = first.sync(&remote).expect("syncs");
+    assert_eq!((report.sent_runs, report.devices), (1, 1));
+    let second = Device::another(&first, &remote);
+    assert_eq!(second.sync(&remote).expect("syncs").merged.new_runs, 1);
+    let third = Device::another(&first, &remote);
+    third.record("three", 10);
+    second.record("two", 20);
+    second.tag("one", "good");
+    for device in [&third, &second, &first, &third, &second] {
+        device.sync(&remote).expect("syncs");
+    }
+    assert_alike(&[&first, &second, &third]);
+    assert_eq!(first.run("one").tags, ["good"]);
+    // Nothing is left to do, and nothing is sent.
+    for device in [&first, &second, &third] {
+        let report = device.sync(&remote).expect("syncs");
+        assert_eq!((report.sent, report.fetched, report.merged.is_empty(), report.devices), (0, 0, true, 3));
+    }
+}
+
+#[test]
+fn a_sync_that_ends_at_any_request_goes_on_with_the_next() {
+    for last in [Last::Unsent, Last::Unanswered] {
+        let store = Store::new();
+        let (first, remote) = (Device::first(), Fake::new(&store, 1));
+        first.record("before", 30);
+        first.sync(&remote).expect("syncs");
+        let second = Device::another(&first, &remote);
+        let mut requests = 0;
+        loop {
+            let run = format!("run-{requests}");
+            first.record(&run, 10);
+            second.record(&format!("other-{requests}"), 10);
+            Device::sync(&second, &remote).expect("syncs");
+            remote.stop_after(requests, last);
+            let ended = first.sync(&remote).is_ok();
+            remote.revive();
+            first.sync(&remote).expect("goes on");
+            second.sync(&remote).expect("syncs");
+            assert_eq!(first.state(), second.state(), "after {requests} requests");
+            if ended {
+                break;
+            }
+            requests += 1;
+        }
+        assert!(requests >= 6, "a sync has more requests than {requests}");
+        assert_alike(&[&first, &second]);
+    }
+}
+
+#[test]
+fn a_remote_that_goes_back_in_time_is_caught_by_every_device() {
+    let store = Store::new();
+    let remote = Fake::new(&store, 1);
+    let first = Device::first();
+    first.record("one", 10);
+    first.sync(&remote).expect("syncs");
+    let second = Device::another(&first, &remote);
+    second.sync(&remote).expect("syncs");
+    let moment = store.moment();
+    first.record("two", 10);
+    first.sync(&remote).expect("syncs");
+    second.sync(&remote).expect("syncs");
+    store.roll_back(moment);
+    let before = second.state();
+    let said = damaged(first.sync(&remote));
+    assert!(said.contains("rolled back"), "{said}");
+    let said = damaged(second.sync(&remote));
+    assert!(said.contains("went back from segment"), "{said}");
+    assert_eq!(second.state(), before, "nothing is lost here");
+}
+
+#[test]
+fn a_remote_that_is_emptied_is_caught_by_every_device() {
+    let store = Store::new();
+    let remote = Fake::new(&store, 1);
+    let first = Device::first();
+    first.record("one", 10);
+    first.sync(&remote).expect("syncs");
+    let second = Device::another(&first, &remote);
+    second.sync(&remote).expect("syncs");
+    second.record("two", 10);
+    second.sync(&remote).expect("syncs");
+    store.clear();
+    assert!(damaged(first.sync(&remote)).contains("is not there"));
+    assert!(damaged(second.sync(&remote)).contains("is not there"));
+}
+
+/// A device that only the heads of others tell of: what it published is missed by who never saw it.
+#[test]
+fn a_device_that_is_dropped_from_the_remote_is_missed() {
+    let store = Store::new();
+    let remote = Fake::new(&store, 1);
+    let first = Device::first();
+    first.record("one", 10);
+    first.sync(&remote).expect("syncs");
+    let second = Device::another(&first, &remote);
+    second.record("two", 10);
+    second.sync(&remote).expect("syncs");
+    first.record("three", 10);
+    first.sync(&remote).expect("syncs, and cites the second");
+    let third = Device::another(&first, &remote);
+    let own = second.workspace.exchange("origin").expect("begins").prefix();
+    for name in store.names().into_iter().filter(|name| name.as_str().contains(&own)) {
+        assert!(store.remove(&name), "{name}");
+    }
+    let said = damaged(third.sync(&remote));
+    assert!(said.contains(&own), "{said}");
+}
+
+#[test]
+fn an_object_that_is_changed_moved_or_missing_is_named() {
+    let store = Store::new();
+    let remote = Fake::new(&store, 1);
+    let first = Device::first();
+    first.record("one", 10);
+    first.sync(&remote).expect("syncs");
+    first.record("two", 10);
+    first.sync(&remote).expect("syncs");
+    let prefix = first.workspace.exchange("origin").expect("begins").prefix();
+    let name = |last: &str| ObjectName::new(format!("{prefix}/{last}")).expect("a name");
+    let (one, two, head) = (name("0000000001"), name("0000000002"), name("head"));
+    let bytes = |name: &ObjectName| store.bytes(name).expect("is there");
+    let flipped = |name: &ObjectName, at: usize| {
+        let mut flipped = bytes(name).to_vec();
+        flipped[at] ^= 1;
+        flipped
+    };
+    let wrong: Vec<(&ObjectName, Option<Vec<u8>>)> = vec![
+        (&one, Some(flipped(&one, 100))),
+        (&one, Some(bytes(&two).to_vec())),
+        (&two, Some(bytes(&one).to_vec())),
+        (&two, Some(bytes(&two)[..4096].to_vec())),
+        (&one, None),
+        (&head, Some(flipped(&head, 4000))),
+        (&head, Some(bytes(&one).to_vec())),
+    ];
+    for (object, content) in wrong {
+        let good = bytes(object);
+        match content {
+            Some(content) if content == *good => continue,
+            Some(content) => store.replace(object, content),
+            None => assert!(store.remove(object)),
+        }
+        let other = Device::another(&first, &remote);
+        let said = damaged(other.sync(&remote));
+        assert!(said.contains(&prefix), "{said}");
+        store.replace(object, good);
+        other.sync(&remote).expect("syncs when it is whole again");
+        assert_eq!(other.state(), first.state());
+    }
+}
+
+#[test]
+fn a_copy_of_a_workspace_publishes_as_a_device_of_its_own() {
+    let store = Store::new();
+    let remote = Fake::new(&store, 1);
+    let first = Device::first();
+    first.record("one", 10);
+    first.sync(&remote).expect("syncs");
+    let copy = first.root().join("copy");
+    let copied = std::process::Command::new("cp").arg("-r").arg(first.root().join("w")).arg(&copy).status();
+    assert!(copied.expect("cp runs").success());
+    first.record("two", 10);
+    first.sync(&remote).expect("syncs");
+    let copy = first.keys().open(&copy).expect("opens");
+    let report = runcellar_sync::engine::sync(&copy, "origin", &remote).expect("syncs");
+    assert_eq!(report.devices, 2);
+    assert_eq!(report.merged.new_runs, 1, "what the original did since comes in");
+    first.sync(&remote).expect("syncs");
+    assert_eq!(first.state().len(), 2);
+}
+
+/// A remote that loses answers, forgets for a while and knows no conditions costs time, and nothing else.
+#[test]
+fn faults_that_pass_cost_time_alone() {
+    for seed in 0..20 {
+        let store = Store::new();
+        let (mine, yours) = (Fake::new(&store, seed), Fake::new(&store, seed + 1000));
+        let first = Device::first();
+        first.record("zero", 5);
+        first.sync(&mine).expect("syncs");
+        let second = Device::another(&first, &yours);
+        second.sync(&yours).expect("syncs");
+        let faults = Faults {
+            refused: 100,
+            lost_answers: 100,
+            truncated: 50,
+            flipped: 50,
+            stale_lists: 300,
+            own_write_refused: 200,
+            unconditional: seed % 2 == 0,
+            ..Faults::default()
+        };
+        mine.set_faults(faults.clone());
+        yours.set_faults(faults);
+        for round in 0..6 {
+            first.record(&format!("first-{round}"), 5);
+            second.record(&format!("second-{round}"), 5);
+            if round == 3 {
+                second.tag("zero", "tagged");
+            }
+            // Each failure is one that passes; what was done stays done.
+            let _ = first.sync(&mine);
+            let _ = second.sync(&yours);
+        }
+        mine.set_faults(Faults::default());
+        yours.set_faults(Faults::default());
+        for _ in 0..2 {
+            first.sync(&mine).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            second.sync(&yours).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        }
+        assert_alike(&[&first, &second]);
+        assert_eq!(first.state().len(), 13, "seed {seed}");
+    }
+}
+
+#[test]
+fn nothing_that_leaves_holds_what_was_written() {
+    let store = Store::new();
+    let remote: &dyn Remote = &Fake::new(&store, 1);
+    let first = Device::first();
+    first.record("planted-marker-of-a-run", 100);
+    first.tag("planted-marker-of-a-run", "planted-marker-of-a-tag");
+    first.sync(remote).expect("syncs");
+    for (name, bytes) in store.ever() {
+        assert_eq!(bytes.len() % 4096, 0, "{name}");
+        let found = bytes.windows(14).any(|window| window == b"planted-marker");
+        assert!(!found, "{name}");
+    }
+}
