@@ -21,6 +21,7 @@ mod ls;
 mod pipes;
 mod plot;
 mod purge;
+mod remote;
 mod repair;
 mod rm;
 mod secrets;

@@ -11,8 +11,9 @@ use crate::support::{Place, is_network, rows};
 type Objects = BTreeMap<String, Vec<u8>>;
 
 fn add(workspace: &Workspace) {
-    workspace.add_remote("origin", "memory", &RemoteClass::ALL, &[]).expect("is added");
-    workspace.enable_remote("origin", "yes").expect("is enabled");
+    workspace.add_remote("origin", "memory", &[RemoteClass::Metrics], &[]).expect("is added");
+    let request = workspace.consent_request("origin").expect("asks");
+    workspace.enable_remote("origin", &request.hash).expect("is enabled");
 }
 
 fn exchange(workspace: &Workspace) -> Exchange {

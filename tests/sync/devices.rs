@@ -26,8 +26,9 @@ fn options(keys: PathBuf) -> OpenOptions {
 
 impl Device {
     fn of(owned: tempfile::TempDir, workspace: Workspace) -> Device {
-        workspace.add_remote(ORIGIN, "memory", &RemoteClass::ALL, &[]).expect("is added");
-        workspace.enable_remote(ORIGIN, "yes").expect("is enabled");
+        workspace.add_remote(ORIGIN, "memory", &[RemoteClass::Metrics], &[]).expect("is added");
+        let request = workspace.consent_request(ORIGIN).expect("asks");
+        workspace.enable_remote(ORIGIN, &request.hash).expect("is enabled");
         Device { workspace, root: owned.path().to_owned(), _owned: owned }
     }
 

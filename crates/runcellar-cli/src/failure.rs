@@ -165,6 +165,7 @@ impl From<Error> for Failure {
             ErrorKind::Damaged => Code::Damage,
             ErrorKind::Busy => Code::Busy,
             ErrorKind::ReadOnly => Code::ReadOnly,
+            ErrorKind::Consent => Code::Consent,
             _ => Code::Other,
         };
         let message = error.to_string();

@@ -49,6 +49,7 @@ fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Busy => "BusyError",
         ErrorKind::ReadOnly | ErrorKind::Io => "StorageError",
         ErrorKind::State => "StateError",
+        ErrorKind::Consent => "ConsentError",
         // A kind that this version of the package does not know yet.
         _ => "Error",
     }

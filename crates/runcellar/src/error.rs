@@ -36,6 +36,8 @@ pub enum ErrorKind {
     ReadOnly,
     /// The run is finished, or another state forbids the call.
     State,
+    /// The user did not agree to it.
+    Consent,
     /// The operating system refused; the cause says what.
     Io,
 }

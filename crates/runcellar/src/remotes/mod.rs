@@ -11,6 +11,7 @@
 //! they are. One's own says what is still to be published; those of others are merged as any other workspace is.
 
 mod apply;
+mod consent;
 mod exchange;
 mod incoming;
 mod outgoing;
@@ -18,8 +19,10 @@ mod record;
 mod replica;
 mod welcome;
 
+pub use consent::{ConsentRequest, Estimate, OFFLINE_FILE};
 pub use exchange::{Exchange, Known};
 pub use incoming::{Advance, OwnHead};
 pub use outgoing::{Head, Prepared};
+pub(crate) use record::refuse_replacing;
 pub use record::{RemoteClass, RemoteInfo, RemoteStatus};
 pub use welcome::clone_from;

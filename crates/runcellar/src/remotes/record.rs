@@ -6,9 +6,10 @@ use runcellar_format::record::{
 };
 use runcellar_format::seal::checksum;
 
+use super::consent::{check_classes, check_hash};
 use crate::db::{ReadTx, WriteTx};
 use crate::keys::Keyring;
-use crate::workspace::{device_key, settings};
+use crate::workspace::{Inner, device_key, settings};
 use crate::{Error, ErrorKind, Json, Result, Workspace, io};
 
 /// The most remotes of a workspace.
@@ -163,6 +164,25 @@ fn checked(name: &str, url: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses to replace the root key while something is or was published: other devices would not learn of it yet.
+///
+/// # Errors
+/// [`ErrorKind::State`] with the remote.
+pub(crate) fn refuse_replacing(inner: &Inner) -> Result<()> {
+    let remotes = inner.read(load)?;
+    match remotes.all.iter().find(|remote| remote.consent.is_some()) {
+        None => Ok(()),
+        Some(remote) => {
+            let message = format!(
+                "remote {}: keys cannot be replaced while a remote is in use, as that does not reach it yet; remove it with \
+                 remote rm, and delete what lies there",
+                remote.name
+            );
+            Err(Error::new(ErrorKind::State, message))
+        }
+    }
+}
+
 impl Workspace {
     /// Lists the remotes, in the order of their adding.
     ///
@@ -194,6 +214,7 @@ impl Workspace {
         projects: &[String],
     ) -> Result<RemoteInfo> {
         checked(name, url)?;
+        check_classes(name, classes)?;
         self.inner.write(None, |tx| {
             update(tx, |tx, remotes, clock| {
                 if remotes.all.iter().any(|known| known.name == name) {
@@ -223,11 +244,13 @@ impl Workspace {
         })
     }
 
-    /// Enables a remote: the user has read `text` and agreed to it. It is kept with the time, signed by this device.
+    /// Enables a remote: the user has read the text of its [`super::ConsentRequest`] and agreed to what has this hash. It
+    /// is kept with the time, signed by this device.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::State`] if the workspace is set to stay local.
-    pub fn enable_remote(&self, name: &str, text: &str) -> Result<RemoteInfo> {
+    /// [`ErrorKind::Consent`] if that is the hash of something else, [`ErrorKind::NotFound`], [`ErrorKind::State`] if the
+    /// workspace is set to stay local.
+    pub fn enable_remote(&self, name: &str, hash: &str) -> Result<RemoteInfo> {
         if self.setting("local_only")? == Json::Bool(true) {
             let message = format!("remote {name}: local_only is set, and nothing leaves this workspace");
             return Err(Error::new(ErrorKind::State, message));
@@ -235,12 +258,13 @@ impl Workspace {
         self.inner.write(None, |tx| {
             update(tx, |tx, remotes, clock| {
                 let at = find(remotes, name)?;
+                let remote = &mut remotes.all[at];
+                let text = check_hash(remote, hash)?;
                 let (time, hash, key) = (tx.io.wall_us(), checksum(text.as_bytes()), device_key(tx)?);
                 let signed = [&hash[..], &time.to_le_bytes()].concat();
-                let remote = &mut remotes.all[at];
                 remote.consent = Some(Consent {
                     time,
-                    text: text.to_owned(),
+                    text,
                     hash,
                     public: key.public(),
                     signature: key.sign(CONSENT_LABEL, &signed).to_vec(),
@@ -281,7 +305,7 @@ impl Workspace {
                 Ok(RemoteInfo::of(&remotes.all.remove(at)))
             })
         })?;
-        let folder = self.path().join(super::replica::FOLDER).join(&removed.id);
+        let folder = self.path().join(crate::workspace::REMOTES).join(&removed.id);
         match std::fs::remove_dir_all(&folder) {
             Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &folder, cause)),
             _ => Ok(removed),

@@ -12,11 +12,9 @@ use runcellar_format::seal::Kind;
 use crate::db::{self, Access, Cover, EpochRow, FILE_NAME, ObjectKey, ReadTx, WORKSPACE_OWNER, WriteTx};
 use crate::io::{self, Io};
 use crate::keys::{KeyRow, Keyring, Purpose};
-use crate::workspace::{Inner, JOURNALS, PACKS, TMP};
+use crate::workspace::{Inner, JOURNALS, PACKS, REMOTES, TMP};
 use crate::{Error, Result, Workspace};
 
-/// Folder of a workspace that has one folder a remote.
-pub(super) const FOLDER: &str = "remotes";
 /// A database in the making.
 const NEW: &str = "new.db";
 
@@ -47,7 +45,7 @@ pub(super) struct Replica {
 
 /// Returns the folder of a remote.
 pub(super) fn folder(inner: &Inner, remote: ObjectId) -> PathBuf {
-    inner.path.join(FOLDER).join(remote.to_string())
+    inner.path.join(REMOTES).join(remote.to_string())
 }
 
 impl Replica {
@@ -68,7 +66,7 @@ impl Replica {
         }
         let io = &*inner.io;
         let path = folder(inner, remote).join(prefix.to_string());
-        let above = [inner.path.join(FOLDER), folder(inner, remote), path.clone()];
+        let above = [inner.path.join(REMOTES), folder(inner, remote), path.clone()];
         for directory in above.into_iter().chain([JOURNALS, PACKS, TMP].map(|name| path.join(name))) {
             io::create_dir_durable(io, &directory).map_err(|cause| Error::io("create", &directory, cause))?;
         }

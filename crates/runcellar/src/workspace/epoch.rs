@@ -43,6 +43,7 @@ pub(crate) fn replace<T>(
     also: impl FnOnce(&mut WriteTx<'_>, &mut Keyslots) -> Result<T>,
 ) -> Result<T> {
     finish(inner)?;
+    crate::remotes::refuse_replacing(inner)?;
     if inner.source.opened().by_descriptor {
         let message = "the key came through a descriptor and cannot be replaced: name its file by --key-file";
         return Err(Error::new(ErrorKind::State, message));

@@ -55,6 +55,8 @@ pub(crate) const JOURNALS: &str = "journals";
 pub(crate) const PACKS: &str = "packs";
 /// Directory of files on their way.
 pub(crate) const TMP: &str = "tmp";
+/// Directory of what devices published on remotes; made when it is needed.
+pub(crate) const REMOTES: &str = "remotes";
 /// Directory of what `repair` set aside; made when it is needed.
 pub(crate) const QUARANTINE: &str = "quarantine";
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use runcellar_format::seal::Kind;
 use runcellar_format::{KeyId, ObjectId};
 
-use super::{JOURNALS, KEYSLOTS, PACKS, TMP, Workspace};
+use super::{JOURNALS, KEYSLOTS, PACKS, REMOTES, TMP, Workspace};
 use crate::artifacts::project_names;
 use crate::blob::{Class, pack_path};
 use crate::db::{self, Pages, Stored};
@@ -40,13 +40,15 @@ pub enum UsageKind {
     Log,
     /// Files on their way.
     Temporary,
+    /// What devices published on remotes, as it is known here.
+    Remotes,
     /// Files that are none of ours.
     Other,
 }
 
 impl UsageKind {
     /// All kinds, in the order of their meaning.
-    pub const ALL: [UsageKind; 12] = [
+    pub const ALL: [UsageKind; 13] = [
         UsageKind::Metrics,
         UsageKind::Records,
         UsageKind::Catalogue,
@@ -58,6 +60,7 @@ impl UsageKind {
         UsageKind::Free,
         UsageKind::Log,
         UsageKind::Temporary,
+        UsageKind::Remotes,
         UsageKind::Other,
     ];
 
@@ -76,6 +79,7 @@ impl UsageKind {
             UsageKind::Free => "free",
             UsageKind::Log => "log",
             UsageKind::Temporary => "temporary",
+            UsageKind::Remotes => "remotes",
             UsageKind::Other => "other",
         }
     }
@@ -237,6 +241,7 @@ impl Workspace {
                     KEYSLOTS => UsageKind::Keys,
                     PACKS => UsageKind::Artifacts,
                     TMP => UsageKind::Temporary,
+                    REMOTES => UsageKind::Remotes,
                     JOURNALS => {
                         in_journals += metadata.len();
                         continue;

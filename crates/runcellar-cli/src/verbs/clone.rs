@@ -1,0 +1,78 @@
+//! `clone`: a workspace on this device made of what others published.
+
+use std::path::PathBuf;
+
+use runcellar::remotes::{RemoteClass, clone_from};
+use runcellar_sync::engine;
+
+use crate::failure::{Code, Failure};
+use crate::render::{Style, visible};
+use crate::session::Session;
+use crate::verbs::sync::{cloning, place, refuse_if_offline};
+
+/// Make a workspace here of what other devices published
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+It needs a secret that opens the workspace: a key file (--key-file), a passphrase, or a recovery code. This device gets an id and a \
+key of its own. Typing this is the consent to read that URL once; the remote is remembered as origin, and is not enabled.
+
+Examples:
+  runcellar clone /mnt/disk/runs ~/runs
+  runcellar clone s3://bucket/runs --key-file laptop.key")]
+pub(crate) struct Args {
+    /// Where other devices publish
+    url: String,
+    /// The directory to make a workspace [default: RUNCELLAR_DIR, else ./.runcellar]
+    dir: Option<PathBuf>,
+}
+
+/// What the remote is called here.
+const ORIGIN: &str = "origin";
+
+#[derive(serde::Serialize)]
+struct Shape {
+    workspace: String,
+    id: String,
+    remote: &'static str,
+    runs: u64,
+    devices: u64,
+}
+
+pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
+    refuse_if_offline()?;
+    let path = session.place_for_init(args.dir.clone());
+    let url = place::checked(&args.url)?;
+    let remote = place::open(session, &url)?;
+    let (workspace, report) = {
+        let _work = session.work("cloning");
+        let nobody = || Failure::new(Code::NotFound, format!("{}: nobody publishes a workspace there", visible(&url)));
+        let welcome = engine::welcome(&*remote)?.ok_or_else(nobody)?;
+        let workspace = clone_from(&welcome, &path, session.options()).map_err(cloning)?;
+        workspace.add_remote(ORIGIN, &url, &[RemoteClass::Metrics], &[])?;
+        let report = engine::pull(&workspace, ORIGIN, &*remote)?;
+        (workspace, report)
+    };
+    let shape = Shape {
+        workspace: workspace.path().display().to_string(),
+        id: workspace.id(),
+        remote: ORIGIN,
+        runs: report.merged.new_runs,
+        devices: report.devices,
+    };
+    session.answer(&shape, || {
+        let dim = |text: &str| Style::Dim.paint(text, session.display.color);
+        format!(
+            "{}  {}\n{}         {}\n{}       {}\n{}    {}\n",
+            dim("workspace"),
+            visible(&shape.workspace),
+            dim("id"),
+            shape.id,
+            dim("runs"),
+            shape.runs,
+            dim("devices"),
+            shape.devices
+        )
+    })?;
+    session.note("to publish from here, too: runcellar remote enable origin");
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! `remote add`: remembers a place, and says what enabling it would mean.
+
+use runcellar::remotes::RemoteClass;
+
+use super::{RequestShape, request};
+use crate::failure::{Failure, listed};
+use crate::render::number::bytes;
+use crate::session::Session;
+use crate::verbs::sync::place;
+
+/// Remember a place; nothing is sent, and nothing looked at
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+URL is a folder, or s3://bucket/prefix?endpoint=https://host&region=r, or webdavs://user@host/path. Secrets are never part of \
+it: they are taken from where the provider's own tools look for them.
+
+Examples:
+  runcellar remote add origin /mnt/disk/runs
+  runcellar remote add team s3://bucket/runs --projects digits,faces")]
+pub(super) struct Args {
+    /// What to call it
+    name: String,
+    /// Where it is
+    url: String,
+    /// What may go there: metrics
+    #[arg(long, value_delimiter = ',', default_value = "metrics", value_name = "CLASS,...")]
+    classes: Vec<String>,
+    /// Projects that may go there [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "P,...")]
+    projects: Vec<String>,
+}
+
+pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
+    let class = |word: &String| {
+        let known = listed(RemoteClass::ALL.map(RemoteClass::as_str));
+        RemoteClass::parse(word).ok_or_else(|| Failure::usage(format!("class {word:?}: there are {known}")))
+    };
+    let classes = args.classes.iter().map(class).collect::<Result<Vec<_>, _>>()?;
+    let url = place::checked(&args.url)?;
+    let workspace = session.open()?;
+    workspace.add_remote(&args.name, &url, &classes, &args.projects)?;
+    let (remote, request) = request(&workspace, &args.name)?;
+    session.answer(&RequestShape::of(&remote, &request), || {
+        format!(
+            "{}\nA first sync would send about {} in {} objects. Nothing is sent before\n  runcellar remote enable {}\n",
+            request.text,
+            bytes(request.estimate.bytes),
+            request.estimate.objects,
+            args.name
+        )
+    })
+}

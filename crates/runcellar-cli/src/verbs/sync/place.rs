@@ -1,0 +1,29 @@
+//! URLs of remotes.
+
+use runcellar_sync::remote::{self, Location, Options, Remote};
+
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Returns a URL as it is remembered: the path of a folder becomes absolute, so that it means the same from anywhere.
+pub(crate) fn checked(url: &str) -> Result<String, Failure> {
+    match url.parse::<Location>()? {
+        Location::Folder(path) => {
+            let absolute = std::path::absolute(&path).map_err(|cause| Failure::file("find", &path, &cause))?;
+            match absolute.to_str() {
+                Some(path) => Ok(path.to_owned()),
+                None => Err(Failure::usage(format!("{}: its path is not UTF-8", absolute.display()))),
+            }
+        }
+        other => Ok(other.to_string()),
+    }
+}
+
+/// Opens the remote that a URL names. Nothing is asked of it yet.
+pub(crate) fn open(session: &Session, url: &str) -> Result<Box<dyn Remote>, Failure> {
+    let location: Location = url.parse()?;
+    if location.is_exposed() {
+        session.warn(&format!("{location}: without TLS, names and sizes of objects and the password show on the way"));
+    }
+    Ok(remote::open(&location, &Options::default())?)
+}

@@ -1,0 +1,158 @@
+//! What the user agrees to before anything leaves, and whether something may leave now.
+
+use runcellar_format::record::{RemoteRecord, RemoteState};
+use runcellar_format::seal::checksum;
+
+use super::record::{RemoteClass, RemoteInfo, find, load};
+use crate::db::ReadTx;
+use crate::keys::Keyring;
+use crate::workspace::settings;
+use crate::{Error, ErrorKind, Json, Result, UsageKind, Workspace};
+
+/// A file of this name in the workspace's folder keeps everything at home.
+pub const OFFLINE_FILE: &str = "OFFLINE";
+
+/// Bytes of a segment, about: what an estimate counts as one object.
+const OBJECT_BYTES: u64 = 4 << 20;
+
+/// What enabling a remote would mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentRequest {
+    /// What the user is asked to agree to. It holds no count, size, price or time.
+    pub text: String,
+    /// BLAKE3 of the text: 64 hexadecimal digits.
+    pub hash: String,
+    /// What whoever runs the storage can see, a line each.
+    pub visible: Vec<String>,
+    /// What a first sync would send.
+    pub estimate: Estimate,
+}
+
+/// About how much a first sync would send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Estimate {
+    /// Objects that would be stored.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Requests.
+    pub requests: u64,
+}
+
+fn visible() -> Vec<String> {
+    [
+        "that runcellar is used, and random ids of the workspace and its devices",
+        "how many devices publish, and when they do",
+        "how much is stored, in steps of 4 KiB",
+        "the network addresses and the account that are used",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+fn text_of(remote: &RemoteRecord) -> String {
+    let info = RemoteInfo::of(remote);
+    let classes: Vec<&str> = info.classes.iter().map(|class| class.as_str()).collect();
+    let projects = if info.projects.is_empty() { "all, later ones too".to_owned() } else { info.projects.join(", ") };
+    let mut text = format!(
+        "Remote {} is {}\n\n\
+         Once it is enabled, each sync sends there what is new, encrypted under the key of this workspace:\n  \
+         classes: {}\n  projects: {projects}\nThis goes on until the remote is paused or removed.\n\n\
+         Whoever runs the storage cannot read names, keys, values, text or files. What shows:\n",
+        info.name,
+        info.url,
+        classes.join(", ")
+    );
+    for line in visible() {
+        text.push_str(&format!("  - {line}\n"));
+    }
+    text.push_str(
+        "\nWhat was sent can be kept by whoever runs the storage. Whoever has it and a key of this workspace can read \
+         it.\n",
+    );
+    text
+}
+
+/// Returns the hash of a consent, as users type it: 64 hexadecimal digits.
+fn hash_of(text: &str) -> String {
+    checksum(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Workspace {
+    /// Returns what enabling a remote would mean, in words for the user.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], or if the workspace cannot be measured.
+    pub fn consent_request(&self, name: &str) -> Result<ConsentRequest> {
+        let remotes = self.inner.read(load)?;
+        let remote = &remotes.all[find(&remotes, name)?];
+        let text = text_of(remote);
+        Ok(ConsentRequest { hash: hash_of(&text), text, visible: visible(), estimate: self.estimate(remote)? })
+    }
+
+    fn estimate(&self, remote: &RemoteRecord) -> Result<Estimate> {
+        let usage = self.disk_usage()?;
+        let is_wanted = |project: Option<&str>| match remote.projects.is_empty() {
+            true => true,
+            false => project.is_some_and(|name| remote.projects.iter().any(|wanted| wanted == name)),
+        };
+        let runs = usage.by_run();
+        let chosen = runs.iter().filter(|run| is_wanted(run.run.map(|info| info.project.as_str())));
+        let kinds = chosen.flat_map(|run| run.kinds.iter());
+        let bytes: u64 = kinds
+            .filter(|usage| matches!(usage.kind, UsageKind::Metrics | UsageKind::Records))
+            .map(|usage| usage.bytes)
+            .sum();
+        let segments = bytes.div_ceil(OBJECT_BYTES);
+        // Besides: the welcome and the head; looks at the head and the list of devices.
+        Ok(Estimate { objects: segments + 2, bytes, requests: segments + 4 })
+    }
+
+    /// Finds out whether something may be sent to a remote now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Consent`] if the user did not agree to what the remote is now; [`ErrorKind::State`] if it is paused, or
+    /// everything stays at home by the setting `local_only` or a file [`OFFLINE_FILE`]; [`ErrorKind::NotFound`].
+    pub fn may_send(&self, name: &str) -> Result<RemoteInfo> {
+        let loaded = |tx: &ReadTx<'_>, keyring: &Keyring| Ok((load(tx, keyring)?, settings::load(tx, keyring)?));
+        let (remotes, settings) = self.inner.read(loaded)?;
+        let remote = &remotes.all[find(&remotes, name)?];
+        let state = |why: &str| Err(Error::new(ErrorKind::State, format!("remote {name}: {why}")));
+        if settings::value(&settings, "local_only")? == Json::Bool(true) {
+            return state("local_only is set, and nothing leaves this workspace");
+        }
+        if self.path().join(OFFLINE_FILE).exists() {
+            return state("the file OFFLINE in the workspace keeps everything at home");
+        }
+        let consent = |why: &str| Err(Error::new(ErrorKind::Consent, format!("remote {name}: {why}")));
+        match (remote.state.value, &remote.consent) {
+            (RemoteState::Added, _) | (_, None) => consent("it is not enabled, and nothing is sent"),
+            (_, Some(given)) if given.text != text_of(remote) => {
+                consent("it is not what was agreed to any more: look at it again, and enable it")
+            }
+            (RemoteState::Paused, _) => state("it is paused; runcellar remote enable goes on"),
+            (RemoteState::Enabled, Some(_)) => Ok(RemoteInfo::of(remote)),
+        }
+    }
+}
+
+/// Refuses a consent to something else than what is to be enabled; returns the text that is agreed to.
+pub(super) fn check_hash(remote: &RemoteRecord, hash: &str) -> Result<String> {
+    let text = text_of(remote);
+    match hash_of(&text) == hash {
+        true => Ok(text),
+        false => {
+            let message = format!("remote {}: {hash} is not the hash of what is to be agreed to", remote.name);
+            Err(Error::new(ErrorKind::Consent, message))
+        }
+    }
+}
+
+/// Refuses classes that are not sent yet.
+pub(super) fn check_classes(name: &str, classes: &[RemoteClass]) -> Result<()> {
+    match classes.iter().find(|class| **class != RemoteClass::Metrics) {
+        Some(class) => Err(Error::invalid(format!("remote {name}: class {} is not synced yet", class.as_str()))),
+        None if classes.is_empty() => Err(Error::invalid(format!("remote {name}: it needs a class: metrics"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,191 @@
+//! `remote`, `sync` and `clone`: nothing leaves before it is agreed to, and what was published comes back elsewhere.
+
+use serde_json::{Value, json};
+
+use crate::support::Home;
+
+/// A home with a workspace, a run, and a folder that may become a remote.
+fn home() -> Home {
+    let home = Home::with_workspace();
+    let run = home.workspace().run("p").id("a-run").start().expect("starts");
+    (0..50_i64).for_each(|n| run.log([("n", n)]).expect("logs"));
+    run.finish().expect("finishes");
+    std::fs::create_dir(home.path("shared")).expect("makes");
+    home
+}
+
+fn is_empty(home: &Home) -> bool {
+    std::fs::read_dir(home.path("shared")).expect("lists").next().is_none()
+}
+
+/// Agrees to what the remote is.
+fn enable(home: &Home) {
+    let outcome = home.without_terminal(["remote", "enable", "origin", "--json"]);
+    let hash = serde_json::from_str::<Value>(&outcome.stdout).expect("JSON")["consent_hash"].clone();
+    home.ok(["remote", "enable", "origin", "--consent", hash.as_str().expect("a text")]);
+}
+
+#[test]
+fn adding_a_remote_says_what_it_would_mean_and_sends_nothing() {
+    let home = home();
+    let added = home.json(["remote", "add", "origin", "shared", "--projects", "p,q"]);
+    let facts = |name: &str| added[name].clone();
+    assert_eq!((facts("name"), facts("url")), (json!("origin"), json!(home.text("shared"))));
+    assert_eq!((facts("classes"), facts("projects")), (json!(["metrics"]), json!(["p", "q"])));
+    assert!(added["visible"].as_array().is_some_and(|lines| lines.len() >= 3), "{added}");
+    let text = added["consent_text"].as_str().expect("a text");
+    assert!(text.contains(&home.text("shared")) && text.contains("p, q"), "{text}");
+    assert_eq!(added["consent_hash"].as_str().map(str::len), Some(64));
+    assert!(added["estimate"]["bytes"].as_u64().is_some_and(|bytes| bytes > 500), "{added}");
+    let run = home.workspace().run("p").start().expect("starts");
+    (0..5_000_i64).for_each(|n| run.log([("n", n)]).expect("logs"));
+    run.finish().expect("finishes");
+    assert!(is_empty(&home));
+    let listed = home.json(["remote", "ls"]);
+    assert_eq!((&listed[0]["state"], &listed[0]["consented"]), (&json!("added"), &Value::Null));
+    // The text, and with it the hash, does not depend on what there is to send.
+    let outcome = home.without_terminal(["remote", "enable", "origin", "--json"]);
+    let again: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!(again["consent_hash"], added["consent_hash"]);
+    assert_ne!(again["estimate"]["bytes"], added["estimate"]["bytes"]);
+    assert_eq!(home.fails(1, ["remote", "add", "origin", "shared"]), ["runcellar: remote origin: it is there already"]);
+}
+
+#[test]
+fn nothing_is_sent_before_somebody_agreed_to_just_this() {
+    let home = home();
+    assert_eq!(home.fails(3, ["sync"])[0], "runcellar: no remote is known");
+    home.ok(["remote", "add", "origin", "shared"]);
+    assert_eq!(home.fails(6, ["sync"])[0], "runcellar: no remote is enabled: nothing is sent or fetched");
+    assert_eq!(home.fails(6, ["sync", "origin"])[0], "runcellar: remote origin: it is not enabled, and nothing is sent");
+    let asked = home.without_terminal(["remote", "enable", "origin"]);
+    assert_eq!(asked.code, 6, "{asked:?}");
+    let line = asked.stderr_lines().into_iter().find(|line| line.starts_with("runcellar remote enable origin --consent "));
+    let hash = line.expect("says how").rsplit(' ').next().expect("a word").to_owned();
+    let wrong = home.fails(6, ["remote", "enable", "origin", "--consent", &"0".repeat(64)]);
+    assert!(wrong[0].ends_with("is not the hash of what is to be agreed to"), "{wrong:?}");
+    assert!(home.run(["sync"]).code == 6 && is_empty(&home));
+    home.ok(["remote", "enable", "origin", "--consent", &hash]);
+    home.ok(["remote", "pause", "origin"]);
+    assert_eq!(home.fails(6, ["sync"])[0], "runcellar: no remote is enabled: nothing is sent or fetched");
+    assert!(home.fails(1, ["sync", "origin"])[0].contains("it is paused") && is_empty(&home));
+    // The hash of another remote is none of this one.
+    std::fs::create_dir(home.path("elsewhere")).expect("makes");
+    home.ok(["remote", "add", "other", "elsewhere"]);
+    assert_eq!(home.run(["remote", "enable", "other", "--consent", &hash]).code, 6);
+}
+
+#[test]
+fn nothing_in_the_surroundings_enables_anything_and_each_of_these_keeps_all_at_home() {
+    let home = home();
+    home.ok(["remote", "add", "origin", "shared"]);
+    for name in ["RUNCELLAR_SYNC", "RUNCELLAR_REMOTE", "RUNCELLAR_CONSENT", "RUNCELLAR_ONLINE", "RUNCELLAR_ENABLE"] {
+        let output = home.command(["sync"]).env(name, "1").output().expect("runs");
+        assert_eq!(output.status.code(), Some(6), "{name}");
+    }
+    enable(&home);
+    let output = home.command(["sync"]).env("RUNCELLAR_OFFLINE", "1").output().expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    std::fs::write(home.workspace_path().join("OFFLINE"), "").expect("writes");
+    assert!(home.fails(1, ["sync"])[0].contains("the file OFFLINE"));
+    std::fs::remove_file(home.workspace_path().join("OFFLINE")).expect("removes");
+    home.ok(["config", "set", "local_only", "true"]);
+    assert!(home.fails(1, ["sync"])[0].contains("local_only is set"));
+    assert!(home.fails(1, ["remote", "enable", "origin", "--consent", "x"])[0].contains("local_only is set"));
+    assert!(is_empty(&home));
+    home.ok(["config", "set", "local_only", "false"]);
+    home.ok(["sync"]);
+    assert!(!is_empty(&home));
+}
+
+#[test]
+fn what_one_home_publishes_another_clones_and_adds_to() {
+    let home = home();
+    home.ok(["remote", "add", "origin", "shared"]);
+    enable(&home);
+    let done = home.json(["sync"]);
+    assert_eq!((&done[0]["remote"], &done[0]["runs"]["sent"]), (&json!("origin"), &json!(1)));
+    assert_eq!(done[0]["devices"], json!(1));
+    // The key file is brought along by hand; the workspace is made of what lies in the folder.
+    let other = Home::new();
+    let key = home.key_file().display().to_string();
+    let cloned = other.json(["clone", &home.text("shared"), "w", "--key-file", &key]);
+    assert_eq!((&cloned["runs"], &cloned["remote"]), (&json!(1), &json!("origin")));
+    let key = ["--key-file", &key];
+    let shown = |home: &Home, more: &[&str]| {
+        let mut show = vec!["export", "a-run"];
+        show.extend(more);
+        home.ok(show)
+    };
+    assert_eq!(shown(&home, &[]), shown(&other, &key));
+    assert_eq!(other.run(["sync", key[0], key[1]]).code, 6, "a clone enables nothing");
+    let asked = other.without_terminal(["remote", "enable", "origin", "--json", key[0], key[1]]);
+    let hash = serde_json::from_str::<Value>(&asked.stdout).expect("JSON")["consent_hash"].clone();
+    other.ok(["remote", "enable", "origin", "--consent", hash.as_str().expect("a text"), key[0], key[1]]);
+    other.ok(["tag", "a-run", "seen", key[0], key[1]]);
+    other.ok(["sync", key[0], key[1]]);
+    let done = home.json(["sync", "origin"]);
+    assert_eq!((&done[0]["runs"]["updated"], &done[0]["devices"]), (&json!(1), &json!(2)));
+    assert_eq!(home.json(["show", "a-run"])["tags"], json!(["seen"]));
+    for (home, more) in [(&home, &[][..]), (&other, &key[..])] {
+        let mut check = vec!["check", "--read-data"];
+        check.extend(more);
+        home.ok(check);
+    }
+    // A clone into what is there, of what is not there, and without a key.
+    let taken = other.fails(1, ["clone", &home.text("shared"), "w"]);
+    assert!(taken[0].contains("something is there already"), "{taken:?}");
+    std::fs::create_dir(other.path("nothing")).expect("makes");
+    assert_eq!(other.run(["clone", "nothing", "new"]).code, 3);
+    let locked = Home::new().without_terminal(["clone", &home.text("shared"), "w"]);
+    assert_eq!(locked.code, 4, "{locked:?}");
+}
+
+#[test]
+fn a_remote_that_was_emptied_or_is_gone_is_an_error_and_nothing_is_lost() {
+    let home = home();
+    home.ok(["remote", "add", "origin", "shared"]);
+    enable(&home);
+    home.ok(["sync"]);
+    std::fs::remove_dir_all(home.path("shared")).expect("removes");
+    assert_eq!(home.run(["sync"]).code, 3);
+    std::fs::create_dir(home.path("shared")).expect("makes");
+    let emptied = home.fails(5, ["sync"]);
+    assert!(emptied[0].contains("is not there"), "{emptied:?}");
+    assert!(home.ok(["ls"]).contains("a-run"));
+    // As the message says: removed and added again, it is filled anew.
+    assert_eq!(home.without_terminal(["remote", "rm", "origin"]).code, 6);
+    home.ok(["remote", "rm", "origin", "--yes"]);
+    home.ok(["remote", "add", "origin", "shared"]);
+    enable(&home);
+    assert_eq!(home.json(["sync"])[0]["runs"]["sent"], json!(1));
+}
+
+#[test]
+fn keys_are_not_replaced_while_a_remote_is_in_use() {
+    let home = home();
+    home.ok(["remote", "add", "origin", "shared"]);
+    home.ok(["key", "rotate"]);
+    enable(&home);
+    assert!(home.fails(1, ["key", "rotate"])[0].contains("keys cannot be replaced while a remote is in use"));
+    let refused = home.run(["purge", "a-run", "--yes"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(home.ok(["ls"]).contains("a-run"), "nothing was erased");
+}
+
+#[test]
+fn urls_and_names_that_are_none_are_refused() {
+    let home = home();
+    for url in ["ftp://host/path", "sftp://host/path", "https://host/path"] {
+        assert_eq!(home.run(["remote", "add", "origin", url]).code, 2, "{url}");
+    }
+    for name in ["", "a/b", "-x", "..", "a b"] {
+        assert_eq!(home.run(["remote", "add", "--", name, "shared"]).code, 2, "{name}");
+    }
+    assert_eq!(home.run(["remote", "add", "origin", "shared", "--classes", "everything"]).code, 2);
+    assert_eq!(home.run(["remote", "add", "origin", "shared", "--classes", "artifacts"]).code, 2);
+    for verb in ["enable", "pause", "rm"] {
+        assert_eq!(home.run(["remote", verb, "nobody"]).code, 3, "{verb}");
+    }
+    assert_eq!(home.run(["sync", "nobody"]).code, 3);
+}
