@@ -57,10 +57,14 @@ fn nothing_is_sent_before_somebody_agreed_to_just_this() {
     assert_eq!(home.fails(3, ["sync"])[0], "runcellar: no remote is known");
     home.ok(["remote", "add", "origin", "shared"]);
     assert_eq!(home.fails(6, ["sync"])[0], "runcellar: no remote is enabled: nothing is sent or fetched");
-    assert_eq!(home.fails(6, ["sync", "origin"])[0], "runcellar: remote origin: it is not enabled, and nothing is sent");
+    assert_eq!(
+        home.fails(6, ["sync", "origin"])[0],
+        "runcellar: remote origin: it is not enabled, and nothing is sent"
+    );
     let asked = home.without_terminal(["remote", "enable", "origin"]);
     assert_eq!(asked.code, 6, "{asked:?}");
-    let line = asked.stderr_lines().into_iter().find(|line| line.starts_with("runcellar remote enable origin --consent "));
+    let line =
+        asked.stderr_lines().into_iter().find(|line| line.starts_with("runcellar remote enable origin --consent "));
     let hash = line.expect("says how").rsplit(' ').next().expect("a word").to_owned();
     let wrong = home.fails(6, ["remote", "enable", "origin", "--consent", &"0".repeat(64)]);
     assert!(wrong[0].ends_with("is not the hash of what is to be agreed to"), "{wrong:?}");

@@ -94,7 +94,10 @@ fn assert_alike(one: &Workspace, two: &Workspace) {
     let ids = |runs: &[RunInfo]| runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&here), ids(&there));
     for (left, right) in here.iter().zip(&there) {
-        assert_eq!((&left.name, &left.notes, &left.tags, left.state), (&right.name, &right.notes, &right.tags, right.state));
+        assert_eq!(
+            (&left.name, &left.notes, &left.tags, left.state),
+            (&right.name, &right.notes, &right.tags, right.state)
+        );
         assert_eq!((&left.config, &left.summary), (&right.config, &right.summary), "{}", left.id);
         assert_eq!(rows::verify(one, left), rows::verify(two, right), "{}", left.id);
     }

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use runcellar::remotes::{RemoteClass, clone_from};
-use runcellar::{
-    CheckOptions, Keys, OpenOptions, RunInfo, Selection, SeriesValues, Severity, Workspace, json,
-};
+use runcellar::{CheckOptions, Keys, OpenOptions, RunInfo, Selection, SeriesValues, Severity, Workspace, json};
 use runcellar_sync::engine::{self, Failure, Report};
 use runcellar_sync::remote::Remote;
 

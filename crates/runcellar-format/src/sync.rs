@@ -68,7 +68,13 @@ impl Segment {
     ///
     /// # Errors
     /// As [`OwnerKey::open`] and [`Body::from_body`]; [`FormatError::Malformed`] if it says another number.
-    pub fn open(key: &OwnerKey, workspace: WorkspaceId, prefix: ObjectId, number: u64, sealed: &[u8]) -> Result<Segment> {
+    pub fn open(
+        key: &OwnerKey,
+        workspace: WorkspaceId,
+        prefix: ObjectId,
+        number: u64,
+        sealed: &[u8],
+    ) -> Result<Segment> {
         within(Self::NAME, sealed.len() as u64, SEGMENT_BYTES_MAX)?;
         let segment = Segment::from_body(&key.open_object(&segment_place(workspace, prefix, number), sealed)?)?;
         if segment.number != number {
@@ -247,8 +253,7 @@ mod tests {
     }
 
     fn segment(number: u64, bytes: usize) -> Segment {
-        let block =
-            SegmentEntry::Block { run: [5; 16], writer: [6; 16], number: 7, part: 8, body: vec![0x80; bytes] };
+        let block = SegmentEntry::Block { run: [5; 16], writer: [6; 16], number: 7, part: 8, body: vec![0x80; bytes] };
         Segment { device: [9; 16], number, entries: vec![block, SegmentEntry::KeyGone([1; 16])], ..Segment::default() }
     }
 

@@ -47,6 +47,11 @@ impl Source {
         self.keys.directory.as_deref().or_else(of_file)
     }
 
+    /// Returns true if the user named the key file.
+    pub(crate) fn is_named(&self) -> bool {
+        self.keys.file.is_some()
+    }
+
     /// Reads the epoch keys as they are now.
     pub(crate) fn read(&self) -> Result<EpochKeys> {
         let bytes = self.io.read(&self.keyslots, FILE_BYTES_MAX as u64);

@@ -45,8 +45,10 @@ impl Exchange {
     pub fn own_head(&self, sealed: Option<&[u8]>) -> Result<OwnHead> {
         let at = self.own.cursor()?;
         let lost = |what: String| {
-            let message = format!("{what}: the remote was rolled back, emptied, or is another; if that is meant, remove it with \
-                                   remote rm and add it again");
+            let message = format!(
+                "{what}: the remote was rolled back, emptied, or is another; if that is meant, remove it with \
+                                   remote rm and add it again"
+            );
             Error::damaged(message)
         };
         let Some(sealed) = sealed else {
@@ -58,7 +60,10 @@ impl Exchange {
         let head = DeviceHead::open(&*self.control_key()?, self.workspace_id(), self.own.prefix, sealed)
             .map_err(|cause| Error::damaged(format!("head of this device: {cause}")).with_cause(cause))?;
         if head.number < at.headed {
-            return Err(lost(format!("this device published up to segment {}, and {} is there", at.headed, head.number)));
+            return Err(lost(format!(
+                "this device published up to segment {}, and {} is there",
+                at.headed, head.number
+            )));
         }
         if head.number > at.headed && self.outbox()?.contains(&head.number) {
             // It was stored, and the answer did not arrive.
@@ -155,6 +160,8 @@ impl Exchange {
                 let message = format!("device {}: what it published is not what its head says", advance.prefix);
                 return Err(Error::damaged(message));
             }
+            // Who merges it goes on from there.
+            tx.root_mut().clock = head.clock;
             put_cursor(tx, replica.prefix, &ReplicaCursor { headed: head.number, public: head.public, ..at })
         })
     }

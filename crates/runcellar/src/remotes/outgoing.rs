@@ -202,11 +202,14 @@ impl Look<'_, '_> {
         for run in &here {
             let row = self.tx.object(ObjectKey::new(Kind::Run, *run, 0))?;
             let Some(row) = row.filter(|_| self.is_changed(out, *run)) else { continue };
-            let data = RunData::without_series(self.tx, self.keyring, &row)?;
+            let mut data = RunData::without_series(self.tx, self.keyring, &row)?;
             let project = ObjectId(data.record.project);
             let name = projects.get(&project).map(String::as_str).unwrap_or_default();
             if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
                 continue;
+            }
+            if !self.others.is_empty() {
+                data.load_series(self.tx, self.keyring)?;
             }
             let Some(blocks) = self.is_news(&data)? else { continue };
             if named.insert(project) {
@@ -232,10 +235,12 @@ impl Look<'_, '_> {
     }
 
     fn keys_are_published(&self, out: &ReadTx<'_>, owner: ObjectId) -> bool {
-        let sorted = |tx: &ReadTx<'_>| tx.keys_of(owner).map(|mut keys| {
-            keys.sort_by_key(|row| row.id);
-            keys
-        });
+        let sorted = |tx: &ReadTx<'_>| {
+            tx.keys_of(owner).map(|mut keys| {
+                keys.sort_by_key(|row| row.id);
+                keys
+            })
+        };
         matches!((sorted(self.tx), sorted(out)), (Ok(mine), Ok(published)) if published.iter().all(|row| mine.contains(row)))
     }
 
@@ -243,9 +248,9 @@ impl Look<'_, '_> {
     fn is_news(&self, data: &RunData) -> Result<Option<Blocks>> {
         let mut blocks = Blocks::Stored;
         for other in self.others {
-            let difference = other.inner().read(|tx, keyring| {
-                crate::merge::difference(tx, keyring, (self.tx, self.keyring), data)
-            })?;
+            let difference = other
+                .inner()
+                .read(|tx, keyring| crate::merge::difference(tx, keyring, (self.tx, self.keyring), data))?;
             match difference {
                 Difference::None | Difference::Erased => return Ok(None),
                 Difference::Description => blocks = Blocks::LeftOut,

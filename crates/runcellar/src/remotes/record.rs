@@ -134,7 +134,8 @@ pub(super) fn find(remotes: &Remotes, name: &str) -> Result<usize> {
     let at = remotes.all.iter().position(|remote| remote.name == name);
     at.ok_or_else(|| {
         let names: Vec<&str> = remotes.all.iter().map(|remote| remote.name.as_str()).collect();
-        let known = if names.is_empty() { "none is known".to_owned() } else { format!("there is {}", names.join(", ")) };
+        let known =
+            if names.is_empty() { "none is known".to_owned() } else { format!("there is {}", names.join(", ")) };
         Error::new(ErrorKind::NotFound, format!("no remote {name}; {known}"))
     })
 }

@@ -19,8 +19,7 @@ use crate::{Error, Result, Workspace};
 const NEW: &str = "new.db";
 
 /// Keys of the workspace as a whole, which every device has from its beginning; none of them is ever replaced.
-const BASE: [Purpose; 5] =
-    [Purpose::Lookup, Purpose::Control, Purpose::Integrity, Purpose::Settings, Purpose::Ingest];
+const BASE: [Purpose; 5] = [Purpose::Lookup, Purpose::Control, Purpose::Integrity, Purpose::Settings, Purpose::Ingest];
 
 /// Epochs and keys on which every replica rests.
 pub(super) struct Base {

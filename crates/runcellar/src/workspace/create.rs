@@ -111,7 +111,8 @@ impl Foundation<'_> {
         for directory in [path.to_owned()].into_iter().chain(directories(path)) {
             io::create_dir_durable(io, &directory).map_err(|cause| Error::io("create workspace", &directory, cause))?;
         }
-        let (database, temporary) = (temporary_db(path, workspace), path.join(TMP).join(format!("{workspace}.{KEYSLOTS}")));
+        let (database, temporary) =
+            (temporary_db(path, workspace), path.join(TMP).join(format!("{workspace}.{KEYSLOTS}")));
         for left in [&database, &temporary] {
             // Of one that was cut off.
             let _ = io.remove(left);

@@ -162,7 +162,7 @@ fn take_own_slot(inner: &Inner, tx: &mut WriteTx<'_>) -> Result<Option<Opened>> 
             let slot = tx.keyring.new_slot(live, id, kind, &secret, io::random(tx.io)?)?;
             // In the directory of key files each has its own; a file that the user named has entries of many.
             let of_slot = file.file_name().is_some_and(|name| *name == *keys::key_file_name(inner.id, opened.slot));
-            let named = (!of_slot).then_some(file.as_path());
+            let named = (!of_slot || inner.source.is_named()).then_some(file.as_path());
             let entry = NewEntry { workspace: inner.id, slot: id, epoch: live, secret: key };
             match entry.write(tx.io, named, file.parent()) {
                 Ok(path) => {

@@ -37,11 +37,15 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
             request.hash.clone()
         }
         None => {
-            session.answer(&RequestShape::of(&remote, &request), || format!("{}\nhash: {}\n", request.text, request.hash))?;
+            session.answer(&RequestShape::of(&remote, &request), || {
+                format!("{}\nhash: {}\n", request.text, request.hash)
+            })?;
             output::to_stderr(&format!("runcellar remote enable {} --consent {}\n", args.name, request.hash));
             return Err(Failure::new(Code::Consent, "nothing was enabled: --consent HASH agrees to the text above"));
         }
     };
     let enabled = workspace.enable_remote(&args.name, &hash)?;
-    session.answer(&RemoteShape::of(&enabled), || format!("{} is enabled; runcellar sync {0} sends what is new\n", args.name))
+    session.answer(&RemoteShape::of(&enabled), || {
+        format!("{} is enabled; runcellar sync {0} sends what is new\n", args.name)
+    })
 }

@@ -126,7 +126,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
 fn remove(session: &Session, name: &str, yes: bool) -> Result<(), Failure> {
     let workspace = session.open()?;
     let remote = workspace.remote(name)?;
-    let what = format!("{name} is at {}; what lies there stays there, and is not read any more\n", visible(&remote.url));
+    let what =
+        format!("{name} is at {}; what lies there stays there, and is not read any more\n", visible(&remote.url));
     output::to_stderr(&what);
     if !yes && !prompt::confirms("forget it? [y/N] ") {
         return Err(Failure::new(Code::Consent, "nothing was removed: --yes confirms it"));
