@@ -104,4 +104,5 @@ targets_hold! {
     change: ROUNDS,
     bodies: ROUNDS,
     tar: ROUNDS,
+    welcome: ROUNDS_SLOW,
 }

@@ -10,7 +10,7 @@ use crate::blob::{
 };
 use crate::block::{Column, GroupMain, Level, Presence, decode_column, encode_column};
 use crate::catalogue::{BlockMain, Shape, from_exact, to_exact};
-use crate::error::Result;
+use crate::error::{FormatError, Result};
 use crate::id::{DeviceId, JournalId, KeyId, ObjectId, WorkspaceId, WriterId};
 use crate::journal::{Found, FrameKey, Header, Records, Shapes, push_record, scan};
 use crate::keyslots::{KeyFile, Keyslots, SlotSecret, format_recovery_code, parse_recovery_code};
@@ -19,11 +19,12 @@ use crate::overview::Overview;
 use crate::pair::Pair;
 use crate::record::{
     Artifact, Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory, Change,
-    Close, Event, GroupPage, Manifest, Project, PurgeRecord, RootRow, RunHead, RunRecord, SeriesPage, Settings, Start,
-    Tombstone, Version, WriterRow,
+    Close, DeviceHead, Event, GroupPage, Manifest, Project, PurgeRecord, Remotes, ReplicaCursor, RootRow, RunHead,
+    RunRecord, Segment, SeriesPage, Settings, Start, Tombstone, Version, WriterRow,
 };
 use crate::seal::{Envelope, Kind, OwnerKey, Place};
 use crate::secret::Secret;
+use crate::sync::Welcome;
 use crate::tar::{BLOCK_BYTES, Headers, Step};
 
 /// The body of a target.
@@ -50,6 +51,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("change", change),
     ("bodies", bodies),
     ("tar", tar),
+    ("welcome", welcome),
 ];
 
 /// The workspace that the inputs are of.
@@ -319,7 +321,7 @@ pub fn change(data: &[u8]) {
 /// A body of a record; the first byte says which.
 pub fn bodies(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
-    let all: [Target; 22] = [
+    let all: [Target; 26] = [
         body::<Project>,
         body::<RunRecord>,
         body::<RunHead>,
@@ -342,9 +344,24 @@ pub fn bodies(data: &[u8]) {
         body::<Artifact>,
         body::<Version>,
         body::<Manifest>,
+        body::<Segment>,
+        body::<DeviceHead>,
+        body::<ReplicaCursor>,
+        body::<Remotes>,
     ];
     if let Some(target) = all.get(usize::from(*which)) {
         target(data);
+    }
+}
+
+/// A welcome without its end: the checksum is set right, and it is filled up.
+pub fn welcome(data: &[u8]) {
+    let mut data = [data, &crate::seal::checksum(data), &[0x80]].concat();
+    data.resize(crate::object::grid(data.len() as u64) as usize, 0);
+    if let Ok(read) = Welcome::decode(&data) {
+        let written =
+            read.encode().and_then(|object| object.read().map_err(|_| FormatError::Damaged { what: "welcome" }));
+        assert_eq!(written.as_deref(), Ok(&data[..]));
     }
 }
 
