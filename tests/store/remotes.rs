@@ -141,3 +141,60 @@ fn what_one_device_publishes_another_has() {
     assert_eq!(remote.len(), before);
     assert!(remote.values().all(|body| body.len() % 4096 == 0), "sizes are of the grid");
 }
+
+#[test]
+fn one_exchange_with_a_remote_is_open_at_a_time() {
+    if is_network() {
+        return;
+    }
+    let place = Place::new();
+    let here = place.open();
+    add(&here);
+    let first = exchange(&here);
+    assert_eq!(here.exchange("origin").expect_err("another is open").kind(), ErrorKind::Busy);
+    assert_eq!(here.exchange("nobody").expect_err("is not there").kind(), ErrorKind::NotFound);
+    drop(first);
+    exchange(&here);
+}
+
+#[test]
+fn what_the_user_did_not_agree_to_is_not_sent() {
+    let place = Place::new();
+    let here = place.open();
+    here.add_remote("origin", "memory", &[RemoteClass::Metrics], &["p".to_owned()]).expect("is added");
+    let refused = |kind: ErrorKind| assert_eq!(here.may_send("origin").expect_err("is refused").kind(), kind);
+    refused(ErrorKind::Consent);
+    let request = here.consent_request("origin").expect("asks");
+    let wrong = request.hash.replace(['0', '1', '2', '3'], "4");
+    assert_eq!(here.enable_remote("origin", &wrong).expect_err("another text").kind(), ErrorKind::Consent);
+    refused(ErrorKind::Consent);
+    here.enable_remote("origin", &request.hash).expect("is enabled");
+    here.may_send("origin").expect("may be sent");
+    here.pause_remote("origin").expect("is paused");
+    refused(ErrorKind::State);
+    here.enable_remote("origin", &request.hash).expect("is enabled");
+    here.set_setting("local_only", Some("true")).expect("is set");
+    refused(ErrorKind::State);
+    here.set_setting("local_only", None).expect("is unset");
+    std::fs::write(place.workspace().join("OFFLINE"), "").expect("writes");
+    refused(ErrorKind::State);
+    let code = here.add_remote("other", "memory", &[RemoteClass::Code], &[]).expect_err("is not sent yet");
+    assert_eq!(code.kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn runs_of_other_projects_stay_at_home() {
+    if is_network() {
+        return;
+    }
+    let (place, mut remote) = (Place::new(), Objects::new());
+    let here = place.open();
+    record(&here, "wanted", 10);
+    let run = here.run("private").id("unwanted").start().expect("starts");
+    run.finish().expect("finishes");
+    here.add_remote("origin", "memory", &[RemoteClass::Metrics], &["p".to_owned()]).expect("is added");
+    push(&here, &mut remote);
+    let (_other, there) = another(&place, &remote);
+    pull(&there, &remote);
+    assert_eq!(listed(&there).iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["wanted"]);
+}
