@@ -51,7 +51,11 @@ struct Only(PathBuf);
 impl Only {
     fn take(path: PathBuf) -> Option<Only> {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get_or_insert_default().insert(path.clone()).then_some(Only(path))
+        // Not `then_some`: what is made and not given would be dropped, and let the other go.
+        match open.get_or_insert_default().insert(path.clone()) {
+            true => Some(Only(path)),
+            false => None,
+        }
     }
 }
 
