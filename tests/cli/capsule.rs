@@ -325,3 +325,65 @@ fn a_capsule_that_cannot_be_written_leaves_nothing_behind() {
         std::fs::read_dir(home.path("")).expect("lists").map(|entry| entry.expect("reads").file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().contains("capsule")), "{left:?}");
 }
+
+/// Returns every file below a directory.
+fn files_below(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("lists") {
+        let path = entry.expect("reads").path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// P2 for what leaves: neither the capsule nor any temporary file on its way has a word in clear, done or killed.
+#[test]
+fn nothing_planted_is_found_in_a_capsule_or_beside_it() {
+    const STEM: &str = "PlantedQZXJ";
+    let home = Home::with_workspace();
+    std::fs::create_dir(home.path("tmp")).expect("creates");
+    let workspace = home.workspace();
+    let planted = |number: usize| format!("{STEM}{number}Marker");
+    let run = workspace.run(&planted(0)).id(planted(1)).name(planted(2)).config(json!({"Planted": (planted(3))}));
+    let run = run.tags([planted(4)]).notes(planted(5)).start().expect("starts");
+    (6..200).for_each(|number| run.log([(planted(number).as_str(), planted(number).as_str())]).expect("logs"));
+    let mut draft = ArtifactDraft::new(&planted(200), &planted(201)).expect("a name");
+    draft.metadata = json!({"Planted": (planted(202))});
+    draft.add_bytes(&planted(203), planted(204).repeat(400_000).into_bytes()).expect("adds");
+    let settings = PutSettings { project: planted(0), run: Some(planted(1)), ..PutSettings::default() };
+    workspace.put_artifact(&draft, &settings).expect("puts");
+    run.finish().expect("finishes");
+    drop(workspace);
+    let identity = Identity::generate();
+    let recipient = identity.to_public().to_string();
+    let command = |path: &str| {
+        let id = planted(1);
+        let mut command = home.command(["export", "--format", "capsule", "--recipient", &recipient, "-o", path, &id]);
+        command.env("TMPDIR", home.path("tmp")).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let assert_nothing_found = |when: &str| {
+        for path in files_below(&home.path("")) {
+            assert!(!path.to_string_lossy().contains(STEM), "{when}: {}", path.display());
+            let bytes = std::fs::read(&path).expect("reads");
+            let found = bytes.windows(STEM.len()).any(|window| window == STEM.as_bytes());
+            assert!(!found, "{when}: in {}", path.display());
+        }
+    };
+    assert!(command("whole.capsule").status().expect("runs").success());
+    let whole = std::fs::metadata(home.path("whole.capsule")).expect("is there").len();
+    assert_nothing_found("a capsule");
+    // Killed as soon as something of the next one is there, or when it is done.
+    let mut child = command("killed.capsule").spawn().expect("starts");
+    let is_there = || files_below(&home.path("")).iter().any(|path| path.to_string_lossy().contains("killed"));
+    while !is_there() && child.try_wait().expect("waits").is_none() {
+        std::thread::yield_now();
+    }
+    let _ = child.kill();
+    child.wait().expect("ends");
+    assert_nothing_found("a capsule that was killed");
+    assert!(files_below(&home.path("tmp")).is_empty(), "nothing is written elsewhere");
+    // Whoever has the identity finds it.
+    let plain = opened(&home.path("whole.capsule"), &identity);
+    assert!(plain.len() as u64 > whole / 2 && plain.windows(STEM.len()).any(|window| window == STEM.as_bytes()));
+}
