@@ -345,9 +345,7 @@ fn a_run_that_went_on_in_several_copies_is_brought_together_in_any_order() {
     let orders = [[0, 1, 2], [2, 1, 0], [1, 0, 2]];
     let mut outcomes = Vec::new();
     for (number, order) in orders.into_iter().enumerate() {
-        let into = place.root().join(format!("into-{number}"));
-        crate::support::copy_dir(&place.workspace(), &into);
-        let into = open(&into);
+        let into = open(&copy_of(&place, &format!("into-{number}")));
         let other = |at: usize| place.options().open_to_read(&copies[at]).expect("opens");
         for at in order {
             let report = into.merge(&other(at), &MergeOptions::default()).expect("merges");

@@ -81,11 +81,14 @@ fn bring_writer(
     if !wanted {
         return Ok(());
     }
+    // A writer that could not ask the database drew an id for the project, which is not the one it has.
+    let project = merge.projects.iter().find(|(_, name)| **name == start.project_name).map(|(object, _)| *object);
+    let project = project.unwrap_or(ObjectId(start.project));
     let writing = into.inner.writing(None)?;
     let erased = writing.read(|tx, keyring| {
         let is_gone = tx.object(ObjectKey::new(Kind::Run, object, 0))?.is_none();
         let buried = |id| tx.is_buried(keyring, id);
-        Ok(buried(ObjectId(writer.0))? || (is_gone && (buried(object)? || buried(ObjectId(start.project))?)))
+        Ok(buried(ObjectId(writer.0))? || (is_gone && (buried(object)? || buried(project)?)))
     });
     if erased? {
         if !is_known {
