@@ -223,9 +223,10 @@ fn faults_that_pass_cost_time_alone() {
             truncated: 50,
             flipped: 50,
             stale_lists: 300,
+            hidden: 50,
+            replayed: 50,
             own_write_refused: 200,
             unconditional: seed % 2 == 0,
-            ..Faults::default()
         };
         mine.set_faults(faults.clone());
         yours.set_faults(faults);

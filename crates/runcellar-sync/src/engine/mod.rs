@@ -121,8 +121,8 @@ pub fn welcome(remote: &dyn Remote) -> Outcome<Option<Vec<u8>>> {
 
 fn begin(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Exchange> {
     let exchange = workspace.exchange(name)?;
-    let head = remote.get(&head_of(&exchange.prefix())?, None)?;
-    match exchange.own_head(head.as_deref())? {
+    let name = head_of(&exchange.prefix())?;
+    match pull::settled(|| Ok(exchange.own_head(remote.get(&name, None)?.as_deref())?))? {
         OwnHead::Fits => Ok(exchange),
         OwnHead::Ahead => Ok(exchange.go_on_apart()?),
     }

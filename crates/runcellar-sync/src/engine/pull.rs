@@ -2,16 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use runcellar::remotes::{Advance, Exchange};
 
 use super::names::{devices, head_of, prefix_of, segment_of, welcome_of};
-use super::{Outcome, Report};
+use super::{Failure, Outcome, Report};
 use crate::remote::Remote;
 use crate::{Error, ErrorKind};
 
 /// The most devices of a workspace on one remote: what a reader remembers of a listing.
 const DEVICES_MAX: usize = 4096;
+
+/// How often a head is looked at before it is called damaged.
+const LOOKS: u32 = 4;
+/// What is waited before the second look; twice as long before each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(30);
 
 /// Fetches what the heads of other devices tell of, and merges it.
 pub(super) fn pull(exchange: &Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<()> {
@@ -55,18 +61,17 @@ pub(super) fn pull(exchange: &Exchange, remote: &dyn Remote, report: &mut Report
 /// Brings the replica of one device up to its head; none if it has published nothing.
 fn fetch(exchange: &Exchange, remote: &dyn Remote, prefix: &str, report: &mut Report) -> Outcome<Option<Advance>> {
     let name = head_of(prefix)?;
-    let Some(head) = remote.get(&name, None)? else {
-        let known = exchange.known()?.into_iter().any(|known| known.prefix == prefix && known.number > 0);
-        return match known {
-            true => {
-                let message = "it was there, and is gone: the remote lost what a device published";
-                Err(Error::new(ErrorKind::Damaged, message).of(&name).into())
-            }
-            // A device that has begun, and not sent anything yet.
-            false => Ok(None),
-        };
-    };
-    let advance = exchange.advance(prefix, &head)?;
+    let is_known = exchange.known()?.into_iter().any(|known| known.prefix == prefix && known.number > 0);
+    let advance = settled(|| match remote.get(&name, None)? {
+        Some(head) => Ok(Some(exchange.advance(prefix, &head)?)),
+        None if is_known => {
+            let message = "it was there, and is gone: the remote lost what a device published";
+            Err(Error::new(ErrorKind::Damaged, message).of(&name).into())
+        }
+        // A device that has begun, and not sent anything yet.
+        None => Ok(None),
+    })?;
+    let Some(advance) = advance else { return Ok(None) };
     for number in advance.from..=advance.to {
         let name = segment_of(prefix, number)?;
         let missing = || Error::new(ErrorKind::Damaged, "it is missing, and a head tells of it").of(&name);
@@ -77,6 +82,24 @@ fn fetch(exchange: &Exchange, remote: &dyn Remote, prefix: &str, report: &mut Re
     }
     exchange.settle(&advance)?;
     Ok(Some(advance))
+}
+
+/// Looks again before a head is called damaged: where objects are replaced in two steps, it may be missing for a moment, or
+/// be a mixture of two.
+pub(super) fn settled<T>(mut look: impl FnMut() -> Outcome<T>) -> Outcome<T> {
+    let is_damaged = |failure: &Failure| match failure {
+        Failure::Remote(error) => error.kind() == ErrorKind::Damaged,
+        Failure::Store(error) => error.kind() == runcellar::ErrorKind::Damaged,
+    };
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..LOOKS {
+        match look() {
+            Err(failure) if is_damaged(&failure) => std::thread::sleep(pause),
+            outcome => return outcome,
+        }
+        pause *= 2;
+    }
+    look()
 }
 
 /// Lists the devices that have left a welcome.
