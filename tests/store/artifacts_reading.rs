@@ -102,3 +102,28 @@ fn a_diff_names_what_came_went_and_changed() {
     let none = workspace.diff_versions(&second, &second).expect("compares");
     assert_eq!((none.added.len() + none.removed.len() + none.changed.len(), none.unchanged), (0, 7));
 }
+
+/// What is put need not come from files: a name of 300 bytes fits into no folder.
+#[test]
+fn names_that_are_too_long_for_the_target_hurt_themselves_alone() {
+    let place = Place::new();
+    let workspace = place.open();
+    let long = "n".repeat(300);
+    let mut draft = ArtifactDraft::new("data", "").expect("a name");
+    for path in [&long, &format!("{long}2/below"), &format!("folder/{long}"), "a", "z"] {
+        draft.add_bytes(path, path.as_bytes().to_vec()).expect("adds");
+    }
+    let settings = PutSettings { project: "p".into(), ..PutSettings::default() };
+    let version = workspace.put_artifact(&draft, &settings).expect("puts").version;
+    assert!(version.verify().expect("reads").hurt.is_empty());
+    let to = place.root().join("to");
+    let got = version.download(&to, &DownloadOptions::default()).expect("downloads the rest");
+    let mut hurt: Vec<&str> = got.hurt.iter().map(|hurt| hurt.path.as_str()).collect();
+    hurt.sort_unstable();
+    assert_eq!(hurt, [&format!("folder/{long}"), &long, &format!("{long}2/below")]);
+    assert!(got.hurt.iter().all(|hurt| hurt.error.kind() == ErrorKind::InvalidArgument), "{:?}", got.hurt);
+    assert_eq!(fs::read(to.join("z")).expect("reads"), b"z");
+    let mut there: Vec<_> = fs::read_dir(&to).expect("lists").map(|entry| entry.expect("reads").file_name()).collect();
+    there.sort();
+    assert_eq!(there, ["a", "folder", "z"]);
+}

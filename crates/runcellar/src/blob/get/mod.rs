@@ -31,6 +31,17 @@ const WORKERS_MAX: usize = 8;
 /// Lots of spans that wait for a worker at most.
 const LOTS_WAITING: usize = 16;
 
+/// Says that something cannot be made below the target. A name that is too long for the file system there hurts what bears it
+/// alone: files may come from elsewhere, or from memory.
+fn refused(what: &'static str, place: &Path, cause: std::io::Error) -> Error {
+    match cause.kind() {
+        std::io::ErrorKind::InvalidFilename => {
+            Error::invalid(format!("{}: the name is too long there", place.display())).with_cause(cause)
+        }
+        _ => Error::io(what, place, cause),
+    }
+}
+
 /// A file that did not come out, and why.
 #[derive(Debug)]
 pub struct Hurt {
@@ -71,6 +82,15 @@ impl Shared<'_> {
     fn hurt(&self, path: &[u8], error: Error) {
         let path = String::from_utf8_lossy(path).into_owned();
         self.hurt.lock().unwrap_or_else(PoisonError::into_inner).push(Hurt { path, error });
+    }
+
+    /// Names what something in the target keeps from coming out; other errors are returned.
+    fn passed_over(&self, path: &[u8], error: Error) -> Result<()> {
+        if error.kind() != ErrorKind::InvalidArgument {
+            return Err(error);
+        }
+        self.hurt(path, error);
+        Ok(())
     }
 
     /// Counts bytes that are as listed now.

@@ -12,9 +12,9 @@ use std::sync::mpsc::SyncSender;
 use runcellar_format::ChunkId;
 use runcellar_format::record::{Content, FileContent, PATH_BYTES_MAX};
 
-use super::Shared;
 use super::read::Placed;
 use super::write::Target;
+use super::{Shared, refused};
 use crate::blob::manifest::ReadEntry;
 use crate::{Error, ErrorKind, Result, io};
 
@@ -162,7 +162,7 @@ impl<'a> Plan<'a> {
     fn directory(&mut self, path: &[u8]) -> Result<()> {
         self.shared.files.fetch_add(1, Ordering::Relaxed);
         match &mut self.to {
-            Some(to) => to.make_directory(path).or_else(|error| self.passed_over(path, error)),
+            Some(to) => to.make_directory(path).or_else(|error| self.shared.passed_over(path, error)),
             None => Ok(()),
         }
     }
@@ -175,16 +175,8 @@ impl<'a> Plan<'a> {
         match to.make_parents(path) {
             // Links come last, so that no file is written through one.
             Ok(()) => to.links.push((path.to_vec(), target)),
-            Err(error) => return self.passed_over(path, error),
+            Err(error) => return self.shared.passed_over(path, error),
         }
-        Ok(())
-    }
-
-    fn passed_over(&self, path: &[u8], error: Error) -> Result<()> {
-        if error.kind() != ErrorKind::InvalidArgument {
-            return Err(error);
-        }
-        self.shared.hurt(path, error);
         Ok(())
     }
 
@@ -193,7 +185,7 @@ impl<'a> Plan<'a> {
         if let Some(to) = self.to {
             for (index, (path, target)) in to.links.iter().enumerate() {
                 let (place, target) = (to.root.join(OsStr::from_bytes(path)), OsStr::from_bytes(target));
-                let failed = |cause| Error::io("make link", &place, cause);
+                let failed = |cause| refused("make link", &place, cause);
                 if fs::symlink_metadata(&place).is_ok_and(|there| there.is_dir()) {
                     self.shared.hurt(path, directory_in_the_way(&place));
                     continue;
@@ -204,7 +196,10 @@ impl<'a> Plan<'a> {
                 }
                 let temporary = to.temporary.join(format!("link-{index}"));
                 std::os::unix::fs::symlink(target, &temporary).map_err(failed)?;
-                fs::rename(&temporary, &place).map_err(failed)?;
+                if let Err(error) = fs::rename(&temporary, &place).map_err(failed) {
+                    self.shared.passed_over(path, error)?;
+                    continue;
+                }
                 self.shared.files.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -300,7 +295,7 @@ impl Destination {
             Ok(_) => {
                 return Err(Error::invalid(format!("{}: stands there and is no directory", place.display())));
             }
-            Err(_) => fs::create_dir(&place).map_err(|cause| Error::io("create", &place, cause))?,
+            Err(_) => fs::create_dir(&place).map_err(|cause| refused("create", &place, cause))?,
         }
         self.known.insert(path.to_vec());
         Ok(())

@@ -9,9 +9,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use runcellar_format::record::FileContent;
 
-use super::Shared;
 use super::plan::{Lot, Span};
 use super::read::{PackReader, Placed};
+use super::{Shared, refused};
 use crate::{Error, ErrorKind, Result};
 
 /// Zeros in a row that are left out of a file as a hole.
@@ -79,7 +79,7 @@ impl Target {
     }
 
     fn write_error(&self, cause: std::io::Error) -> Error {
-        Error::io("write", self.place.as_deref().unwrap_or(Path::new("")), cause)
+        refused("write", self.place.as_deref().unwrap_or(Path::new("")), cause)
     }
 
     fn write(&self, content: &[u8], offset: u64) -> Result<()> {
@@ -143,8 +143,8 @@ fn work(shared: &Shared<'_>, reader: &mut PackReader<'_>, span: &Span) {
                 // It may be gone already with its directory.
                 let _ = fs::remove_file(&target.temporary);
             }
-            // Damage hurts this file; what the disk refuses it refuses to all of them.
-            if error.kind() != ErrorKind::Damaged {
+            // Damage hurts this file, and so does its name; what the disk refuses it refuses to all of them.
+            if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::InvalidArgument) {
                 shared.stop.store(true, Ordering::Relaxed);
             }
             shared.hurt(&target.path, error);
