@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use runcellar::run::Run;
-use runcellar::{Histogram, Resume, RowValue, RunInfo, RunState, Value, Window, Workspace};
+use runcellar::{Histogram, Resume, RowValue, RunInfo, RunState, SeriesValues, Value, Window, Workspace};
 
 use crate::support::rows::{assert_points, same};
 use crate::support::{Place, child};
@@ -401,8 +401,13 @@ fn two_writers_of_one_step_are_both_kept() {
     }
     let look = |workspace: &Workspace| {
         let run = workspace.find_run("shared-run").expect("listed");
-        let points: Vec<_> = (0..100).map(|at| (at / 2, Value::Int(at))).collect();
-        expect(workspace, &run, "x", &points);
+        // Of one step the earlier comes first, as far as two clocks tell.
+        let series = workspace.series(&run, "x", None).expect("reads");
+        let SeriesValues::Int(values) = &series.values else { panic!("of integers") };
+        let mut both: Vec<(i64, i64)> = series.steps.iter().copied().zip(values.iter().copied()).collect();
+        assert!(both.is_sorted_by_key(|(step, _)| *step));
+        both.sort_unstable();
+        assert_eq!(both, (0..100).map(|at| (at / 2, at)).collect::<Vec<_>>());
         expect(workspace, &run, "left", &(0..50).map(|step| (step, Value::Int(step))).collect::<Vec<_>>());
         run.state
     };
