@@ -72,8 +72,8 @@ class Artifact(_runcellar.Draft):
     ) -> None:
         """Add what is below a folder, by paths relative to it.
 
-        Symbolic links are kept as links, dangling ones too; sockets, FIFOs, devices and folders that
-        are a workspace are passed over, and `skipped` lists them.
+        Symbolic links are kept as links, dangling ones too; sockets, FIFOs, devices, and folders
+        that are a workspace are passed over, and `skipped` lists them.
 
         Parameters
         ----------

@@ -146,8 +146,10 @@ impl From<runcellar_sync::Error> for Failure {
         let code = match error.kind() {
             ErrorKind::InvalidArgument => Code::Usage,
             ErrorKind::NoSuchPlace => Code::NotFound,
+            ErrorKind::Refused => Code::Locked,
             ErrorKind::Damaged => Code::Damage,
-            ErrorKind::ReadOnly | ErrorKind::Full => Code::ReadOnly,
+            ErrorKind::Unreachable => Code::Busy,
+            ErrorKind::ReadOnly | ErrorKind::Full | ErrorKind::ObjectLocked => Code::ReadOnly,
             _ => Code::Other,
         };
         Failure::new(code, error.to_string())
