@@ -275,7 +275,8 @@ fn signal(name: &str, process: u32) {
 fn interrupted(home: &Home, args: &[&str], is_in_the_middle: impl Fn(u32) -> bool, undo: impl Fn()) -> i32 {
     let is_stopped = |process: u32| {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("not waited for");
-        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 'Z']))
+        // `t` where a tracer is told of the stop.
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't', 'Z']))
     };
     loop {
         let mut child = home.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
