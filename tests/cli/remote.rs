@@ -1,8 +1,10 @@
 //! `remote`, `sync` and `clone`: nothing leaves before it is agreed to, and what was published comes back elsewhere.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::support::Home;
+use crate::support::{BINARY, Home, outcome};
 
 /// A home with a workspace, a run, and a folder that may become a remote.
 fn home() -> Home {
@@ -136,6 +138,15 @@ fn what_one_home_publishes_another_clones_and_adds_to() {
         check.extend(more);
         home.ok(check);
     }
+    // A key that can be read only once is enough.
+    let third = Home::new();
+    let script =
+        format!("exec 3< '{}' && exec '{BINARY}' clone '{}' w", home.key_file().display(), home.text("shared"));
+    let mut by_descriptor = Command::new("sh");
+    by_descriptor.args(["-c", &script]);
+    third.isolate(&mut by_descriptor);
+    let outcome = outcome(by_descriptor.env("RUNCELLAR_KEY_FD", "3"));
+    assert_eq!(outcome.code, 0, "{outcome:?}");
     // A clone into what is there, of what is not there, and without a key.
     let taken = other.fails(1, ["clone", &home.text("shared"), "w"]);
     assert!(taken[0].contains("something is there already"), "{taken:?}");

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["docs/PRIVACY.md", "docs/RELIABILITY.md", "docs/CAPSULE.md"]
-# `module::a_test` of tests/store, or of the sources if the module is one of theirs.
+# `module::a_test` of a folder of tests, or of the sources if the module is one of theirs.
 NAMED = re.compile(r"`((?:[a-z_0-9]+::)+)([a-z_0-9]+)(\.\.\.)?`")
 FILES = re.compile(r"`((?:tests|crates)/[A-Za-z_0-9/.-]+\.(?:rs|py|sh))`")
 TESTS = re.compile(r"fn ([a-z_0-9]+)\s*(?:<[^>]*>)?\(")
@@ -19,7 +19,7 @@ def functions(module: str) -> set[str]:
     """Return the functions of a module: a file of that name with tests in it."""
     found: set[str] = set()
     last = module.removesuffix("::").rsplit("::", 1)[-1]
-    for folder in ["tests/store", "tests/cli", "tests/format"]:
+    for folder in ["tests/store", "tests/cli", "tests/format", "tests/sync"]:
         path = ROOT / folder / f"{last}.rs"
         if path.exists():
             found |= set(TESTS.findall(path.read_text()))

@@ -1,11 +1,12 @@
 //! The order of requests: everything arrives once, whatever request is the last, and a remote that lies is caught.
 
 use runcellar::ErrorKind;
+use runcellar::remotes::RemoteClass;
 use runcellar_sync::engine::{Failure, Report};
 use runcellar_sync::remote::fake::{Fake, Faults, Last, Store};
 use runcellar_sync::remote::{Folder, ObjectName, Remote};
 
-use crate::devices::Device;
+use crate::devices::{Device, ORIGIN};
 
 #[track_caller]
 fn assert_alike(devices: &[&Device]) {
@@ -14,6 +15,15 @@ fn assert_alike(devices: &[&Device]) {
         assert_eq!(device.state(), first);
     }
     devices.iter().for_each(|device| device.is_whole());
+}
+
+/// A remote to which one device has published a run.
+fn published() -> (Store, Fake, Device) {
+    let store = Store::new();
+    let (first, remote) = (Device::first(), Fake::new(&store, 1));
+    first.record("one", 10);
+    first.sync(&remote).expect("syncs");
+    (store, remote, first)
 }
 
 #[track_caller]
@@ -82,12 +92,21 @@ fn a_sync_that_ends_at_any_request_goes_on_with_the_next() {
 }
 
 #[test]
-fn a_remote_that_goes_back_in_time_is_caught_by_every_device() {
+fn no_request_is_made_of_a_remote_that_is_not_enabled() {
     let store = Store::new();
-    let remote = Fake::new(&store, 1);
-    let first = Device::first();
+    let (first, remote) = (Device::first(), Fake::new(&store, 1));
     first.record("one", 10);
-    first.sync(&remote).expect("syncs");
+    first.workspace.pause_remote(ORIGIN).expect("is paused");
+    assert!(matches!(first.sync(&remote), Err(Failure::Store(error)) if error.kind() == ErrorKind::State));
+    first.workspace.remove_remote(ORIGIN).expect("is removed");
+    first.workspace.add_remote(ORIGIN, "memory", &[RemoteClass::Metrics], &[]).expect("is added");
+    assert!(matches!(first.sync(&remote), Err(Failure::Store(error)) if error.kind() == ErrorKind::Consent));
+    assert_eq!(remote.requests().all(), 0);
+}
+
+#[test]
+fn a_remote_that_goes_back_in_time_is_caught_by_every_device() {
+    let (store, remote, first) = published();
     let second = Device::another(&first, &remote);
     second.sync(&remote).expect("syncs");
     let moment = store.moment();
@@ -105,11 +124,7 @@ fn a_remote_that_goes_back_in_time_is_caught_by_every_device() {
 
 #[test]
 fn a_remote_that_is_emptied_is_caught_by_every_device() {
-    let store = Store::new();
-    let remote = Fake::new(&store, 1);
-    let first = Device::first();
-    first.record("one", 10);
-    first.sync(&remote).expect("syncs");
+    let (store, remote, first) = published();
     let second = Device::another(&first, &remote);
     second.sync(&remote).expect("syncs");
     second.record("two", 10);
@@ -122,11 +137,7 @@ fn a_remote_that_is_emptied_is_caught_by_every_device() {
 /// A device that only the heads of others tell of: what it published is missed by who never saw it.
 #[test]
 fn a_device_that_is_dropped_from_the_remote_is_missed() {
-    let store = Store::new();
-    let remote = Fake::new(&store, 1);
-    let first = Device::first();
-    first.record("one", 10);
-    first.sync(&remote).expect("syncs");
+    let (store, remote, first) = published();
     let second = Device::another(&first, &remote);
     second.record("two", 10);
     second.sync(&remote).expect("syncs");
@@ -143,11 +154,7 @@ fn a_device_that_is_dropped_from_the_remote_is_missed() {
 
 #[test]
 fn an_object_that_is_changed_moved_or_missing_is_named() {
-    let store = Store::new();
-    let remote = Fake::new(&store, 1);
-    let first = Device::first();
-    first.record("one", 10);
-    first.sync(&remote).expect("syncs");
+    let (store, remote, first) = published();
     first.record("two", 10);
     first.sync(&remote).expect("syncs");
     let prefix = first.workspace.exchange("origin").expect("begins").prefix();
@@ -186,11 +193,7 @@ fn an_object_that_is_changed_moved_or_missing_is_named() {
 
 #[test]
 fn a_copy_of_a_workspace_publishes_as_a_device_of_its_own() {
-    let store = Store::new();
-    let remote = Fake::new(&store, 1);
-    let first = Device::first();
-    first.record("one", 10);
-    first.sync(&remote).expect("syncs");
+    let (_store, remote, first) = published();
     let copy = first.root().join("copy");
     let copied = std::process::Command::new("cp").arg("-r").arg(first.root().join("w")).arg(&copy).status();
     assert!(copied.expect("cp runs").success());

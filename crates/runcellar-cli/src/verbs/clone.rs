@@ -8,7 +8,7 @@ use runcellar_sync::engine;
 use crate::failure::{Code, Failure};
 use crate::render::{Style, visible};
 use crate::session::Session;
-use crate::verbs::sync::{cloning, place, refuse_if_offline};
+use crate::verbs::sync::{place, refuse_if_offline};
 
 /// Make a workspace here of what other devices published
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         let _work = session.work("cloning");
         let nobody = || Failure::new(Code::NotFound, format!("{}: nobody publishes a workspace there", visible(&url)));
         let welcome = engine::welcome(&*remote)?.ok_or_else(nobody)?;
-        let workspace = clone_from(&welcome, &path, session.options()).map_err(cloning)?;
+        let workspace = clone_from(&welcome, &path, session.options()).map_err(Failure::opening)?;
         workspace.add_remote(ORIGIN, &url, &[RemoteClass::Metrics], &[])?;
         let report = engine::pull(&workspace, ORIGIN, &*remote)?;
         (workspace, report)

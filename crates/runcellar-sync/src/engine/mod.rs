@@ -87,10 +87,8 @@ pub struct Report {
 
 /// Brings a workspace and one of its remotes to one state: what others published comes in, then what is new here goes out.
 ///
-/// Nothing is looked at but the remote's name: whether the user consented is the caller's to know.
-///
 /// # Errors
-/// [`Failure::Remote`] if the remote fails; what was done stays done. [`Failure::Store`] if what came is damaged, was rolled
+/// [`Failure::Store`] before the first request if the user did not agree to it ([`Workspace::may_send`]). [`Failure::Remote`] if the remote fails; what was done stays done. [`Failure::Store`] if what came is damaged, was rolled
 /// back or forked, and if the workspace fails.
 pub fn sync(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Report> {
     let exchange = begin(workspace, name, remote)?;
@@ -100,7 +98,7 @@ pub fn sync(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<R
     Ok(report)
 }
 
-/// Takes in what others published, and sends nothing.
+/// Takes in what others published, and sends nothing; no consent is asked for, but that of whoever calls this.
 ///
 /// # Errors
 /// As [`sync`].
@@ -120,6 +118,7 @@ pub fn welcome(remote: &dyn Remote) -> Outcome<Option<Vec<u8>>> {
 }
 
 fn begin(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Exchange> {
+    workspace.may_send(name)?;
     let exchange = workspace.exchange(name)?;
     let name = head_of(&exchange.prefix())?;
     match pull::settled(|| Ok(exchange.own_head(remote.get(&name, None)?.as_deref())?))? {

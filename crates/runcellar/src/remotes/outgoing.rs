@@ -200,8 +200,10 @@ impl Look<'_, '_> {
         let mut named = HashSet::new();
         let here = self.tx.object_ids(Kind::Run)?;
         for run in &here {
-            let row = self.tx.object(ObjectKey::new(Kind::Run, *run, 0))?;
-            let Some(row) = row.filter(|_| self.is_changed(out, *run)) else { continue };
+            if !self.is_changed(out, *run)? {
+                continue;
+            }
+            let Some(row) = self.tx.object(ObjectKey::new(Kind::Run, *run, 0))? else { continue };
             let mut data = RunData::without_series(self.tx, self.keyring, &row)?;
             let project = ObjectId(data.record.project);
             let name = projects.get(&project).map(String::as_str).unwrap_or_default();
@@ -226,22 +228,15 @@ impl Look<'_, '_> {
     }
 
     /// Returns whether a run differs from what is published of it: every change of its rows changes its record or head.
-    fn is_changed(&self, out: &ReadTx<'_>, run: ObjectId) -> bool {
-        let same = |kind| {
+    fn is_changed(&self, out: &ReadTx<'_>, run: ObjectId) -> Result<bool> {
+        for kind in [Kind::Run, Kind::Head] {
             let key = ObjectKey::new(kind, run, 0);
-            matches!((self.tx.object(key), out.object(key)), (Ok(Some(mine)), Ok(Some(published))) if mine == published)
-        };
-        !(same(Kind::Run) && same(Kind::Head) && self.keys_are_published(out, run))
-    }
-
-    fn keys_are_published(&self, out: &ReadTx<'_>, owner: ObjectId) -> bool {
-        let sorted = |tx: &ReadTx<'_>| {
-            tx.keys_of(owner).map(|mut keys| {
-                keys.sort_by_key(|row| row.id);
-                keys
-            })
-        };
-        matches!((sorted(self.tx), sorted(out)), (Ok(mine), Ok(published)) if published.iter().all(|row| mine.contains(row)))
+            if self.tx.object(key)? != out.object(key)? {
+                return Ok(true);
+            }
+        }
+        let mine = self.tx.keys_of(run)?;
+        Ok(out.keys_of(run)?.iter().any(|row| !mine.contains(row)))
     }
 
     /// Compares a run with what other devices published: none if they have all of it, and whether they lack rows.

@@ -106,8 +106,8 @@ pub fn clone_from(welcome: &[u8], dir: &Path, options: OpenOptions) -> Result<Wo
         tx.put(ObjectKey::new(Kind::Settings, WORKSPACE_OWNER, 0), None, &key, &body, Cover::Root)?;
         tx.finish().map(drop)
     };
-    Foundation { keyslots: &keyslots, bytes: &welcome.keyslots }.lay(dir, &options, fill)?;
-    let workspace = OpenOptions { create: false, ..options }.open(dir)?;
+    let unlocked = Foundation { keyslots: &keyslots, bytes: &welcome.keyslots }.lay(dir, &options, fill)?;
+    let workspace = options.open_laid(dir, unlocked)?;
     workspace.inner.settle_restored()?;
     workspace.inner.flush_mirror();
     Ok(workspace)

@@ -19,7 +19,7 @@ use super::network::Place;
 use super::{JOURNALS, KEYSLOTS, OpenOptions, PACKS, TMP};
 use crate::db::{self, Access, Cover, EpochRow, ObjectKey, WORKSPACE_OWNER, WriteTx};
 use crate::io::{self, Io};
-use crate::keys::{self, Keyring, Keys, NewEntry, Purpose, Search};
+use crate::keys::{self, EpochKeys, Keyring, Keys, NewEntry, Opened, Purpose, Search};
 use crate::os::{self, FileSystem};
 use crate::{Error, ErrorKind, Result};
 
@@ -98,16 +98,17 @@ pub(crate) struct Foundation<'a> {
 }
 
 impl Foundation<'_> {
-    /// Makes a workspace at `path` whose database `fill` makes. It is there when this returns, and not before.
+    /// Makes a workspace at `path` whose database `fill` makes. It is there when this returns, and not before; returns what
+    /// opened it.
     pub(crate) fn lay(
         &self,
         path: &Path,
         options: &OpenOptions,
         fill: impl FnOnce(&Keyring, &rusqlite::Transaction<'_>) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<(Opened, EpochKeys)> {
         let (io, workspace) = (&*options.io, self.keyslots.workspace);
         let access = Place::find(path, options.file_system).access();
-        let (_, epochs) = Search::new(io, &options.keys).unlock(self.keyslots, self.bytes)?;
+        let (opened, epochs) = Search::new(io, &options.keys).unlock(self.keyslots, self.bytes)?;
         for directory in [path.to_owned()].into_iter().chain(directories(path)) {
             io::create_dir_durable(io, &directory).map_err(|cause| Error::io("create workspace", &directory, cause))?;
         }
@@ -118,6 +119,7 @@ impl Foundation<'_> {
             let _ = io.remove(left);
         }
         io.create_new(&database).map_err(|cause| Error::io("create", &database, cause))?;
+        let again = epochs.iter().map(|(id, key)| (*id, key.duplicate())).collect();
         let keyring = Keyring::new(workspace, epochs, None);
         db::create(&database, access, |transaction| fill(&keyring, transaction))?;
         let failed = |cause| Error::io("write keyslots in", path, cause);
@@ -126,7 +128,8 @@ impl Foundation<'_> {
             return Err(Error::new(ErrorKind::Exists, format!("{}: something is there already", path.display())));
         }
         io.sync_dir(path).map_err(|cause| Error::io("sync", path, cause))?;
-        finish(io, path, workspace, access)
+        finish(io, path, workspace, access)?;
+        Ok((opened, again))
     }
 }
 

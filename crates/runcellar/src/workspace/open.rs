@@ -1,10 +1,11 @@
 //! Opening a workspace: keyslots, key, database, and what a crash or a copy left.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use runcellar_format::WorkspaceId;
+use runcellar_format::keyslots::Keyslots;
 
 use super::keyslots::{self, KeyslotsFile, settle_file};
 use super::mirror::Mirror;
@@ -89,7 +90,24 @@ impl OpenOptions {
             creation = create::create(&*self.io, path, &self.keys, self.homeless, self.recovery_code, place.access())?;
         }
         owned(path)?;
-        let (file, opened, epochs) = unlock(&*self.io, path, &self.keys)?;
+        let unlocked = unlock(&*self.io, path, &self.keys)?;
+        self.open_unlocked(path, place, creation, unlocked)
+    }
+
+    /// Opens a workspace that this call has laid, with what opened it then: some keys can be read or typed only once.
+    pub(crate) fn open_laid(self, path: &Path, (opened, epochs): (Opened, EpochKeys)) -> Result<Workspace> {
+        let (file, place) = (KeyslotsFile::read(&*self.io, path)?, Place::find(path, self.file_system));
+        self.open_unlocked(path, place, None, (file, opened, epochs))
+    }
+
+    fn open_unlocked(
+        self,
+        path: &Path,
+        place: Place,
+        creation: Option<create::Creation>,
+        (file, opened, epochs): (KeyslotsFile, Opened, EpochKeys),
+    ) -> Result<Workspace> {
+        let only_read = place.only_read;
         if !only_read {
             create::finish(&*self.io, path, file.keyslots.workspace, place.access())?;
         }
@@ -155,6 +173,27 @@ impl Inner {
         let db = open_database(&self.io, path, &place, self.id)?;
         let (file, _, _) = settle_file(&*self.io, path, &keyring, &db, file)?;
         let directory = source.directory().filter(|_| !kept).map(Path::to_owned);
+        Ok(self.beside(path, place, (source, keyring, file.keyslots), (db, directory), !kept))
+    }
+
+    /// Returns a handle to a database of rows of this workspace, opened with the keys of this one: it has no keyslots, no
+    /// mirror and no writers of its own.
+    pub(crate) fn replica_at(&self, path: &Path) -> Result<Workspace> {
+        let place = Place::find(path, FileSystemMode::Local);
+        let keyring = self.state()?.keyring.for_copy(self.source.clone());
+        let db = Db::open(&path.join(FILE_NAME), place.access())?;
+        Ok(self.beside(path, place, (self.source.clone(), keyring, self.keyslots.clone()), (db, None), false))
+    }
+
+    /// Makes a handle to another folder that has rows of this workspace; `directory` is where its mirror lies.
+    fn beside(
+        &self,
+        path: &Path,
+        place: Place,
+        (source, keyring, keyslots): (Arc<Source>, Keyring, Keyslots),
+        (db, directory): (Db, Option<PathBuf>),
+        may_write: bool,
+    ) -> Workspace {
         let mirror = Mirror::new(directory, self.id);
         let caches = (Cache::default(), ReadCache::default());
         let state = State { db, mirror, keyring, catalogue: caches.0, read_cache: caches.1, owed: Mutex::default() };
@@ -165,40 +204,14 @@ impl Inner {
             id: self.id,
             source,
             creation: None,
-            keyslots: file.keyslots,
-            may_write: !kept,
+            keyslots,
+            may_write,
             place,
             as_of: None,
             quotas: Mutex::default(),
             state: Forkable::new(state),
         };
-        Ok(Workspace { inner: Arc::new(inner) })
-    }
-
-    /// Returns a handle to a database of rows of this workspace, opened with the keys of this one: it has no keyslots, no
-    /// mirror and no writers of its own.
-    pub(crate) fn replica_at(&self, path: &Path) -> Result<Workspace> {
-        let place = Place::find(path, FileSystemMode::Local);
-        let keyring = self.state()?.keyring.for_copy(self.source.clone());
-        let db = Db::open(&path.join(FILE_NAME), place.access())?;
-        let mirror = Mirror::new(None, self.id);
-        let caches = (Cache::default(), ReadCache::default());
-        let state = State { db, mirror, keyring, catalogue: caches.0, read_cache: caches.1, owed: Mutex::default() };
-        let inner = Inner {
-            io: self.io.clone(),
-            monitor: self.monitor.clone(),
-            path: path.to_owned(),
-            id: self.id,
-            source: self.source.clone(),
-            creation: None,
-            keyslots: self.keyslots.clone(),
-            may_write: false,
-            place,
-            as_of: None,
-            quotas: Mutex::default(),
-            state: Forkable::new(state),
-        };
-        Ok(Workspace { inner: Arc::new(inner) })
+        Workspace { inner: Arc::new(inner) }
     }
 
     /// Has a restored copy go on under a device id, a lineage and a key of its own.

@@ -2,8 +2,8 @@
 
 pub(crate) mod place;
 
+use runcellar::Workspace;
 use runcellar::remotes::RemoteStatus;
-use runcellar::{Error, Workspace};
 use runcellar_sync::engine::{self, Report};
 
 use crate::failure::{Code, Failure};
@@ -154,9 +154,4 @@ impl From<runcellar_sync::Error> for Failure {
         };
         Failure::new(code, error.to_string())
     }
-}
-
-/// Makes the failure of a clone: where that fails, `check` cannot help.
-pub(crate) fn cloning(error: Error) -> Failure {
-    Failure::opening(error)
 }
