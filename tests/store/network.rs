@@ -9,7 +9,7 @@ use std::sync::Arc;
 use runcellar::artifacts::PutSettings;
 use runcellar::{
     ArtifactDraft, CheckOptions, Claim, CollectOptions, FileSystemMode, LeftWhy, OpenOptions, Repair, RepairAction,
-    Resume, RunState, Selection, Value, Workspace,
+    Resume, RunInfo, RunState, Selection, Value, Workspace,
 };
 
 use crate::support::child::Counter;
@@ -71,6 +71,46 @@ fn a_workspace_that_moves_between_a_disk_and_a_network_is_one_workspace() {
         assert_eq!(companions(&place).is_empty(), mode == Network, "{:?}", companions(&place));
         assert_eq!(place.journal_files(), Vec::<PathBuf>::new());
     }
+}
+
+#[test]
+fn ranks_that_began_one_run_without_seeing_each_other_are_one_run_before_and_after_they_are_taken_in() {
+    let place = Place::new();
+    let workspace = open_as(&place, FileSystemMode::Network);
+    let begin = |rank: u32| {
+        let run = workspace.run("p").id("joined-run").resume(Resume::Allow).rank(rank).start().expect("starts");
+        (0..10).for_each(|n| run.log_at(n, [(format!("rank/{rank}"), n)]).expect("logs"));
+        run
+    };
+    let run = begin(0);
+    // The other rank does not see its journal yet.
+    let hidden: Vec<_> = place.journal_files().into_iter().map(|path| (place.root().join("hidden"), path)).collect();
+    hidden.iter().for_each(|(aside, path)| std::fs::rename(path, aside).expect("renames"));
+    let other = begin(1);
+    hidden.iter().for_each(|(aside, path)| std::fs::rename(aside, path).expect("renames"));
+    let assert_both = |workspace: &Workspace, run: &RunInfo| {
+        for rank in 0..2 {
+            let series = workspace.series(run, &format!("rank/{rank}"), None).expect("reads");
+            assert_eq!(series.steps, (0..10).collect::<Vec<_>>(), "rank {rank}");
+        }
+        assert_eq!(workspace.metrics(run).expect("metrics").len(), 2);
+        assert_eq!(workspace.refresh_run(run).expect("reads").id, "joined-run");
+    };
+    let seen = workspace.runs(&Selection::default()).expect("lists");
+    assert_eq!(seen.len(), 1, "{seen:#?}");
+    assert_both(&workspace, &seen[0]);
+    let mut follower = workspace.follow(&seen[0], None);
+    assert_eq!(follower.poll().expect("polls").len(), 20);
+    run.finish().expect("finishes");
+    other.finish().expect("finishes");
+    assert_eq!(place.journal_files(), Vec::<PathBuf>::new());
+    let stored = workspace.runs(&Selection::default()).expect("lists");
+    assert_eq!(stored.len(), 1, "{stored:#?}");
+    for run in seen.iter().chain(&stored) {
+        assert_both(&workspace, run);
+    }
+    assert_eq!(follower.poll().expect("polls"), []);
+    assert_whole(&workspace);
 }
 
 #[test]

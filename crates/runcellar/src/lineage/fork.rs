@@ -19,7 +19,7 @@ use crate::db::{GroupKey, WriteTx};
 use crate::ingest::data::RunData;
 use crate::ingest::groups::{self, Group};
 use crate::ingest::{fold, prepare, store};
-use crate::query::tail::{OpenJournals, View, view_of};
+use crate::query::tail::{OpenJournals, View, Wanted, view_of};
 use crate::workspace::Inner;
 use crate::{Error, Result};
 
@@ -51,7 +51,7 @@ pub(crate) fn fork(
     source: &Source,
     start: &Start,
 ) -> Result<Forked> {
-    let parent = view_of(inner, journals, tx, tx.keyring, source.object, false)?;
+    let parent = view_of(inner, journals, tx, tx.keyring, Wanted::new(source.object, &source.run_id), false)?;
     let record = inherited(&parent.data.record, start)?;
     let mut origin =
         Origin { run: source.object.0, run_id: source.run_id.clone(), step: source.step, ranks: Vec::new() };

@@ -45,7 +45,7 @@ impl Workspace {
     /// # Errors
     /// If the run cannot be read.
     pub fn lineage(&self, run: &RunInfo) -> Result<Lineage> {
-        with_run(&self.inner, run.object, |tx, keyring, view| {
+        with_run(&self.inner, run, |tx, keyring, view| {
             let data = &view.data;
             let origin: Option<Origin> = extra_body(&data.record.extra, ORIGIN_FIELD)
                 .map_err(|cause| Error::format(format_args!("origin of run {}", run.id), cause))?;

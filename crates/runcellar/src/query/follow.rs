@@ -14,7 +14,7 @@ use runcellar_format::{FormatError, JournalId, ObjectId, WriterId};
 
 use super::runs::RunInfo;
 use super::series::cells;
-use super::tail::run_of;
+use super::tail::{Wanted, run_of};
 use crate::db::ReadTx;
 use crate::ingest::batch::Batch;
 use crate::ingest::data::RunData;
@@ -46,6 +46,7 @@ pub struct FollowedRow {
 pub struct Follower {
     inner: Arc<Inner>,
     run: ObjectId,
+    id: String,
     keys: Option<Vec<String>>,
     files: HashMap<JournalId, Followed>,
     /// Journals of other runs.
@@ -85,6 +86,7 @@ impl Workspace {
         Follower {
             inner: self.inner.clone(),
             run: run.object,
+            id: run.id.clone(),
             keys,
             files: HashMap::new(),
             others: HashSet::new(),
@@ -116,7 +118,11 @@ impl Follower {
         let changed = is_due || !present.iter().all(is_known) || !self.files.keys().all(|id| present.contains(id));
         if changed {
             self.looked = Some(Instant::now());
-            let state = super::runs::info_of(&self.inner, self.run)?.state;
+            let RunInfo { object, state, .. } = super::runs::info_of(&self.inner, Wanted::new(self.run, &self.id))?;
+            if object != self.run {
+                self.run = object;
+                self.others.clear();
+            }
             self.take_all(listed)?;
             self.files.retain(|id, _| present.contains(id));
             self.others.retain(|id| present.contains(id));
@@ -273,7 +279,10 @@ impl Follower {
                 if let Some(start) = &mut start {
                     start.read(|sequence, plain| batch.take(sequence, plain).map(|()| batch.start.is_none()))?;
                 }
-                batch.start.map(|start| run_of(tx, keyring, &start)).transpose()?
+                match batch.start {
+                    Some(start) if start.run_id == self.id => Some(self.run),
+                    start => start.map(|start| run_of(tx, keyring, &start)).transpose()?,
+                }
             }
         };
         match run {

@@ -261,7 +261,7 @@ impl Workspace {
 
     fn whole_history(&self, run: &RunInfo, keys: Option<&[String]>, window: Window) -> Result<History> {
         let cache = self.inner.read_cache()?;
-        let (table, ranks) = with_run(&self.inner, run.object, |tx, keyring, view| {
+        let (table, ranks) = with_run(&self.inner, run, |tx, keyring, view| {
             let entries = &view.data.series.entries;
             let shows = |entry: &SeriesEntry| entry.points > 0 && !is_own(&entry.name);
             let mut numbers: Vec<u32> = match keys {

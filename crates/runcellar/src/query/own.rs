@@ -35,7 +35,7 @@ impl Workspace {
     /// # Errors
     /// If the run cannot be read.
     pub fn system_metrics(&self, run: &RunInfo) -> Result<Vec<MetricInfo>> {
-        with_run(&self.inner, run.object, |_, _, view| {
+        with_run(&self.inner, run, |_, _, view| {
             let info = |(name, number): (&str, usize)| {
                 let entry = view.data.series.entries.get(number)?;
                 let steps = (0, i64::try_from(entry.points).unwrap_or(i64::MAX) - 1);
@@ -52,7 +52,7 @@ impl Workspace {
     /// [`ErrorKind::NotFound`] for one that the run does not have, or if the run cannot be read.
     pub fn system(&self, run: &RunInfo, keys: Option<&[String]>) -> Result<History> {
         let cache = self.inner.read_cache()?;
-        let (table, ranks) = with_run(&self.inner, run.object, |tx, keyring, view| {
+        let (table, ranks) = with_run(&self.inner, run, |tx, keyring, view| {
             let all = system_series(view);
             let mut wanted = Vec::new();
             for (name, number) in &all {
@@ -90,7 +90,7 @@ impl Workspace {
         // Of a line that was drawn again the last text stands, at the time of the first.
         let mut lines: BTreeMap<(WriterId, i64), (i64, i64, String)> = BTreeMap::new();
         let cache = self.inner.read_cache()?;
-        with_run(&self.inner, run.object, |tx, keyring, view| {
+        with_run(&self.inner, run, |tx, keyring, view| {
             let Some(number) = view.data.series.number(CONSOLE) else { return Ok(()) };
             let scan = Scan::new(tx, keyring, view, Window::default(), cache)?;
             scan.read(
@@ -116,7 +116,7 @@ impl Workspace {
     /// Reads a system metric by the name that users know, if no metric of the user's has that name.
     pub(super) fn system_series(&self, run: &RunInfo, metric: &str) -> Result<Option<Series>> {
         let Some(stored) = stored_system_name(metric) else { return Ok(None) };
-        let has = with_run(&self.inner, run.object, |_, _, view| {
+        let has = with_run(&self.inner, run, |_, _, view| {
             let number = |name| view.data.series.number(name);
             Ok(number(metric).is_none() && number(&stored).is_some())
         })?;
@@ -138,7 +138,7 @@ impl Workspace {
         if !keys.iter().any(|key| stored_system_name(key).is_some()) {
             return Ok(None);
         }
-        let of_users = with_run(&self.inner, run.object, |_, _, view| {
+        let of_users = with_run(&self.inner, run, |_, _, view| {
             Ok(keys.iter().filter(|key| view.data.series.number(key).is_some()).count())
         })?;
         match of_users {

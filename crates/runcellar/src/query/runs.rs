@@ -6,7 +6,7 @@ use runcellar_format::record::{FieldChange, FieldId, RunState, SeriesEntry};
 use super::bind::seconds;
 use super::filter::{Field, Filter, split_list};
 use super::scan::{Rows, Scan};
-use super::tail::{View, with_run};
+use super::tail::{View, Wanted, with_run};
 use super::window::Window;
 use crate::catalogue::project_names;
 use crate::ingest::data::RunData;
@@ -210,7 +210,7 @@ impl RunInfo {
 }
 
 /// Reads one run as listings show it.
-pub(super) fn info_of(inner: &Inner, run: ObjectId) -> Result<RunInfo> {
+pub(super) fn info_of<'a>(inner: &Inner, run: impl Into<Wanted<'a>>) -> Result<RunInfo> {
     with_run(inner, run, |tx, keyring, view| {
         let project = ObjectId(view.data.record.project);
         let name = project_names(tx, keyring).remove(&project);
@@ -224,7 +224,7 @@ impl Workspace {
     /// # Errors
     /// If the run cannot be read.
     pub fn refresh_run(&self, run: &RunInfo) -> Result<RunInfo> {
-        info_of(&self.inner, run.object)
+        info_of(&self.inner, run)
     }
 
     /// Finds a run by its object id, in hexadecimal; none if it is gone.
@@ -242,7 +242,7 @@ impl Workspace {
     /// # Errors
     /// If the run cannot be read.
     pub fn metrics(&self, run: &RunInfo) -> Result<Vec<MetricInfo>> {
-        with_run(&self.inner, run.object, |_, _, view| Ok(metric_infos(view, &view.data.series.entries)))
+        with_run(&self.inner, run, |_, _, view| Ok(metric_infos(view, &view.data.series.entries)))
     }
 
     /// Lists the metrics of a run as [`Workspace::metrics`] does, with the statistics of the points in a window; those
@@ -257,7 +257,7 @@ impl Workspace {
             return self.metrics(run);
         }
         let cache = self.inner.read_cache()?;
-        with_run(&self.inner, run.object, |tx, keyring, view| {
+        with_run(&self.inner, run, |tx, keyring, view| {
             let scan = Scan::new(tx, keyring, view, window, cache)?;
             let mut count = Recount::new(&view.data.series).without_own();
             for seen in &scan.groups()? {

@@ -162,7 +162,7 @@ impl Workspace {
             });
         }
         let cache = self.inner.read_cache()?;
-        with_run(&self.inner, run.object, |tx, keyring, view| {
+        with_run(&self.inner, run, |tx, keyring, view| {
             let series = number_of(view, metric)?;
             let scan = Scan::new(tx, keyring, view, window, cache)?;
             match points {
@@ -181,7 +181,7 @@ impl Workspace {
     pub fn hidden_series(&self, run: &RunInfo, metric: &str) -> Result<Series> {
         let journals = OpenJournals::open(&self.inner)?;
         self.inner.read(|tx, keyring| {
-            let view = view_of(&self.inner, journals, tx, keyring, run.object, true)?;
+            let view = view_of(&self.inner, journals, tx, keyring, run, true)?;
             whole(tx, keyring, &view, metric)
         })
     }

@@ -37,7 +37,7 @@ impl Workspace {
         // By writer: when it recorded, and what.
         let mut sessions: BTreeMap<WriterId, (i64, Source)> = BTreeMap::new();
         let cache = self.inner.read_cache()?;
-        with_run(&self.inner, run.object, |tx, keyring, view| {
+        with_run(&self.inner, run, |tx, keyring, view| {
             let number = |name| view.data.series.number(name);
             let of_source = [SOURCE_COMMIT, SOURCE_BRANCH, SOURCE_REMOTE, SOURCE_DIRTY, SOURCE_PACKAGES].map(number);
             if of_source.iter().all(Option::is_none) {

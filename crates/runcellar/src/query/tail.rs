@@ -8,9 +8,11 @@ use std::collections::HashMap;
 
 use runcellar_format::block::Column;
 use runcellar_format::record::Start;
+use runcellar_format::seal::Kind;
 use runcellar_format::{JournalId, ObjectId, WriterId};
 
-use crate::db::ReadTx;
+use super::runs::RunInfo;
+use crate::db::{ObjectKey, ReadTx};
 use crate::ingest::batch::Batch;
 use crate::ingest::data::{RunData, SeriesTable};
 use crate::ingest::progress::Progress;
@@ -126,6 +128,8 @@ impl OpenJournals {
         only: Option<ObjectId>,
     ) -> Result<Vec<(ObjectId, Batch)>> {
         let mut out: Vec<(ObjectId, Batch)> = Vec::new();
+        // Writers that began one run at once, each under an object id of its own: one of these becomes the run's.
+        let mut begun: HashMap<String, ObjectId> = HashMap::new();
         for files in self.by_writer() {
             let writer = files[0].header.writer;
             match tx.is_buried(keyring, ObjectId(writer.0)) {
@@ -142,7 +146,10 @@ impl OpenJournals {
                 let run = match (&row, &batch.start) {
                     (Some(row), _) => ObjectId(row.run),
                     (None, Some(start)) if store::is_of_erased_run(tx, keyring, start)? => continue,
-                    (None, Some(start)) => run_of(tx, keyring, start)?,
+                    (None, Some(start)) => match stored_as(tx, keyring, &start.run_id)? {
+                        Some(stored) => stored,
+                        None => *begun.entry(start.run_id.clone()).or_insert(ObjectId(start.run)),
+                    },
                     (None, None) => continue,
                 };
                 out.push((run, batch));
@@ -195,9 +202,49 @@ fn read_writer(
 
 /// Returns the run that a start record speaks of: the one of that id, if there is one already.
 pub(crate) fn run_of(tx: &ReadTx<'_>, keyring: &Keyring, start: &Start) -> Result<ObjectId> {
-    let tag = store::tag_of(tx, keyring, runcellar_format::seal::Kind::Run, &start.run_id)?;
-    let row = tx.object_by_tag(runcellar_format::seal::Kind::Run, &tag)?;
-    Ok(row.map_or(ObjectId(start.run), |row| row.key.id))
+    Ok(stored_as(tx, keyring, &start.run_id)?.unwrap_or(ObjectId(start.run)))
+}
+
+/// Returns the object id of the run that the database has under an id.
+fn stored_as(tx: &ReadTx<'_>, keyring: &Keyring, id: &str) -> Result<Option<ObjectId>> {
+    let tag = store::tag_of(tx, keyring, Kind::Run, id)?;
+    Ok(tx.object_by_tag(Kind::Run, &tag)?.map(|row| row.key.id))
+}
+
+/// A run that is to be read. Whoever saw it in the journals alone may know it under the object id of one of several
+/// writers that began it at once, which was not the one that was stored first: then its id tells.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    object: ObjectId,
+    id: Option<&'a str>,
+}
+
+impl From<ObjectId> for Wanted<'_> {
+    fn from(object: ObjectId) -> Self {
+        Wanted { object, id: None }
+    }
+}
+
+impl<'a> From<&'a RunInfo> for Wanted<'a> {
+    fn from(run: &'a RunInfo) -> Self {
+        Wanted { object: run.object, id: Some(&run.id) }
+    }
+}
+
+impl<'a> Wanted<'a> {
+    pub(crate) fn new(object: ObjectId, id: &'a str) -> Self {
+        Wanted { object, id: Some(id) }
+    }
+
+    /// Returns the object id under which the database has the run; what was asked for if it has none.
+    fn stored(self, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<ObjectId> {
+        let Some(id) = self.id else { return Ok(self.object) };
+        // One that was erased is gone, whatever has its id since.
+        if tx.object(ObjectKey::new(Kind::Run, self.object, 0))?.is_some() || tx.is_buried(keyring, self.object)? {
+            return Ok(self.object);
+        }
+        Ok(stored_as(tx, keyring, id)?.unwrap_or(self.object))
+    }
 }
 
 impl View {
@@ -241,9 +288,9 @@ impl View {
 }
 
 /// Runs `reading` on one run with its tails, in one read transaction.
-pub(crate) fn with_run<T>(
+pub(crate) fn with_run<'a, T>(
     inner: &Inner,
-    run: ObjectId,
+    run: impl Into<Wanted<'a>>,
     reading: impl FnOnce(&ReadTx<'_>, &Keyring, &View) -> Result<T>,
 ) -> Result<T> {
     let journals = OpenJournals::open(inner)?;
@@ -251,15 +298,18 @@ pub(crate) fn with_run<T>(
 }
 
 /// Reads one run with its tails: what shows of it, or what rewinds hide.
-pub(crate) fn view_of(
+pub(crate) fn view_of<'a>(
     inner: &Inner,
     journals: OpenJournals,
     tx: &ReadTx<'_>,
     keyring: &Keyring,
-    run: ObjectId,
+    run: impl Into<Wanted<'a>>,
     hidden: bool,
 ) -> Result<View> {
-    let tails = journals.tails(inner, tx, keyring, Some(run))?;
+    let stored = run.into().stored(tx, keyring)?;
+    let tails = journals.tails(inner, tx, keyring, Some(stored))?;
+    let began = |batch: &Batch| batch.start.as_ref().is_some_and(|start| start.run == stored.0);
+    let run = tails.iter().find(|(_, batch)| began(batch)).map_or(stored, |(owner, _)| *owner);
     let tails: Vec<Batch> = tails.into_iter().filter(|(owner, _)| *owner == run).map(|(_, batch)| batch).collect();
     let mut view = match RunData::load(tx, keyring, run)? {
         Some(data) => View { data, tails: Vec::new() },

@@ -197,7 +197,7 @@ impl Workspace {
     /// # Errors
     /// If the run cannot be read.
     pub fn findings(&self, run: &RunInfo) -> Result<Vec<Finding>> {
-        with_run(&self.inner, run.object, |_, _, view| {
+        with_run(&self.inner, run, |_, _, view| {
             let findings = fold::findings(&view.data.record)?.all;
             let told = |Redacted { id, rule, place, length }| Finding { id, rule, place, length };
             Ok(findings.into_iter().map(told).collect())
@@ -209,7 +209,7 @@ impl Workspace {
     /// # Errors
     /// If the run cannot be read.
     pub fn arguments(&self, run: &RunInfo) -> Result<Vec<String>> {
-        with_run(&self.inner, run.object, |_, _, view| {
+        with_run(&self.inner, run, |_, _, view| {
             let arguments: Option<Arguments> = extra_body(&view.data.record.start.extra, ARGUMENTS_FIELD)
                 .map_err(|cause| Error::format(format_args!("arguments of run {}", run.id), cause))?;
             Ok(arguments.unwrap_or_default().all)
