@@ -28,6 +28,7 @@ mod secrets;
 mod shell;
 mod show;
 mod support;
+mod sync;
 mod tag_and_note;
 mod terminal;
 mod watch;

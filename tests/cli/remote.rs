@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{BINARY, Home, outcome};
 
 /// A home with a workspace, a run, and a folder that may become a remote.
-fn home() -> Home {
+pub(crate) fn home() -> Home {
     let home = Home::with_workspace();
     let run = home.workspace().run("p").id("a-run").start().expect("starts");
     (0..50_i64).for_each(|n| run.log([("n", n)]).expect("logs"));
@@ -16,12 +16,12 @@ fn home() -> Home {
     home
 }
 
-fn is_empty(home: &Home) -> bool {
+pub(crate) fn is_empty(home: &Home) -> bool {
     std::fs::read_dir(home.path("shared")).expect("lists").next().is_none()
 }
 
 /// Agrees to what the remote is.
-fn enable(home: &Home) {
+pub(crate) fn enable(home: &Home) {
     let outcome = home.without_terminal(["remote", "enable", "origin", "--json"]);
     let hash = serde_json::from_str::<Value>(&outcome.stdout).expect("JSON")["consent_hash"].clone();
     home.ok(["remote", "enable", "origin", "--consent", hash.as_str().expect("a text")]);

@@ -7,6 +7,7 @@ mod fake;
 mod folder;
 mod loopback;
 mod retries;
+mod status;
 mod support;
 
 /// A file that is not declared would be skipped without a word.

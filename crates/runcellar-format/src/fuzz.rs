@@ -19,8 +19,8 @@ use crate::overview::Overview;
 use crate::pair::Pair;
 use crate::record::{
     Artifact, Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory, Change,
-    Close, DeviceHead, Event, GroupPage, Manifest, Project, PurgeRecord, Remotes, ReplicaCursor, RootRow, RunHead,
-    RunRecord, Segment, SeriesPage, Settings, Start, Tombstone, Version, WriterRow,
+    Close, DeviceHead, Event, GroupPage, LastSync, Manifest, Project, PurgeRecord, Remotes, ReplicaCursor, RootRow,
+    RunHead, RunRecord, Segment, SeriesPage, Settings, Start, Tombstone, Version, WriterRow,
 };
 use crate::seal::{Envelope, Kind, OwnerKey, Place};
 use crate::secret::Secret;
@@ -321,7 +321,7 @@ pub fn change(data: &[u8]) {
 /// A body of a record; the first byte says which.
 pub fn bodies(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
-    let all: [Target; 26] = [
+    let all: [Target; 27] = [
         body::<Project>,
         body::<RunRecord>,
         body::<RunHead>,
@@ -348,6 +348,7 @@ pub fn bodies(data: &[u8]) {
         body::<DeviceHead>,
         body::<ReplicaCursor>,
         body::<Remotes>,
+        body::<LastSync>,
     ];
     if let Some(target) = all.get(usize::from(*which)) {
         target(data);

@@ -146,6 +146,10 @@ impl IoFile for NoBytes {
         self.0.try_lock()
     }
 
+    fn lock_holder(&self) -> Result<Option<u32>> {
+        self.0.lock_holder()
+    }
+
     fn identity(&self) -> Result<FileIdentity> {
         self.0.identity()
     }

@@ -199,6 +199,10 @@ impl IoFile for HookedFile {
         self.ask(Call::Lock, || self.file.try_lock())
     }
 
+    fn lock_holder(&self) -> Result<Option<u32>> {
+        self.file.lock_holder()
+    }
+
     fn identity(&self) -> Result<FileIdentity> {
         self.ask(Call::Identity, || self.file.identity())
     }

@@ -199,6 +199,10 @@ impl IoFile for PowerFile {
         self.file.try_lock()
     }
 
+    fn lock_holder(&self) -> Result<Option<u32>> {
+        self.file.lock_holder()
+    }
+
     fn identity(&self) -> Result<FileIdentity> {
         self.file.identity()
     }

@@ -39,8 +39,8 @@ pub use run::{
     Tokens,
 };
 pub use sync::{
-    Cited, Consent, DeviceHead, REMOTES_FIELD, RemoteRecord, RemoteState, Remotes, ReplicaCursor, Segment,
-    SegmentEntry, SegmentObject,
+    Cited, Consent, DeviceHead, LAST_SYNC_FIELD, LastSync, REMOTES_FIELD, RemoteRecord, RemoteState, Remotes,
+    ReplicaCursor, Segment, SegmentEntry, SegmentObject,
 };
 pub use tombstone::Tombstone;
 

@@ -7,6 +7,8 @@ use super::run::Stamped;
 
 /// `Settings.extra`: the remotes of this copy, a [`Remotes`].
 pub const REMOTES_FIELD: u16 = 16;
+/// Field of `ReplicaCursor.extra` in which [`LastSync`] stands.
+pub const LAST_SYNC_FIELD: u16 = 8;
 
 /// Part of what a device published: changes of rows, in order.
 #[derive(Debug, Clone, PartialEq, Default, Encode, Decode)]
@@ -162,6 +164,23 @@ pub struct ReplicaCursor {
 
 impl Body for ReplicaCursor {
     const NAME: &'static str = "replica cursor";
+}
+
+/// How the last exchanges with a remote ended: field [`LAST_SYNC_FIELD`] of the cursor of one's own replica.
+#[derive(Debug, Clone, PartialEq, Default, Encode, Decode)]
+pub struct LastSync {
+    /// When one came to its end, microseconds UTC since 1970.
+    pub succeeded: Option<i64>,
+    /// When one failed.
+    pub failed: Option<i64>,
+    /// Why it failed.
+    pub why: String,
+    /// Fields of later minor versions, kept as they are: (field, bytes).
+    pub extra: Vec<(u16, Vec<u8>)>,
+}
+
+impl Body for LastSync {
+    const NAME: &'static str = "last sync";
 }
 
 /// How a remote stands.

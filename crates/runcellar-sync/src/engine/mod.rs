@@ -87,11 +87,25 @@ pub struct Report {
 
 /// Brings a workspace and one of its remotes to one state: what others published comes in, then what is new here goes out.
 ///
+/// How it ended is remembered ([`Workspace::last_exchange`]).
+///
 /// # Errors
-/// [`Failure::Store`] before the first request if the user did not agree to it ([`Workspace::may_send`]). [`Failure::Remote`] if the remote fails; what was done stays done. [`Failure::Store`] if what came is damaged, was rolled
-/// back or forked, and if the workspace fails.
+/// [`Failure::Store`] before the first request if the user did not agree to it ([`Workspace::may_send`]), or another process
+/// is at it. [`Failure::Remote`] if the remote fails; what was done stays done. [`Failure::Store`] if what came is damaged,
+/// was rolled back or forked, and if the workspace fails.
 pub fn sync(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Report> {
-    let exchange = begin(workspace, name, remote)?;
+    workspace.may_send(name)?;
+    let exchange = workspace.exchange(name)?;
+    let outcome = both_ways(exchange, remote);
+    let why = outcome.as_ref().err().map(ToString::to_string);
+    let remembered = workspace.remember_exchange(name, why.as_deref());
+    let report = outcome?;
+    remembered?;
+    Ok(report)
+}
+
+fn both_ways(exchange: Exchange, remote: &dyn Remote) -> Outcome<Report> {
+    let exchange = as_itself(exchange, remote)?;
     let mut report = Report::default();
     pull::pull(&exchange, remote, &mut report)?;
     push::push(&exchange, remote, &mut report)?;
@@ -117,9 +131,8 @@ pub fn welcome(remote: &dyn Remote) -> Outcome<Option<Vec<u8>>> {
     pull::welcome(remote)
 }
 
-fn begin(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Exchange> {
-    workspace.may_send(name)?;
-    let exchange = workspace.exchange(name)?;
+/// Goes on as another device if the remote has more than this copy of the workspace ever published.
+fn as_itself(exchange: Exchange, remote: &dyn Remote) -> Outcome<Exchange> {
     let name = head_of(&exchange.prefix())?;
     match pull::settled(|| Ok(exchange.own_head(remote.get(&name, None)?.as_deref())?))? {
         OwnHead::Fits => Ok(exchange),

@@ -156,6 +156,12 @@ pub trait IoFile: Send + Sync {
     /// for reading only.
     fn try_lock(&self) -> Result<bool>;
 
+    /// Returns which process has the exclusive lock of the file; none if no other one has it.
+    ///
+    /// # Errors
+    /// What the system says, `Unsupported` where there are no locks.
+    fn lock_holder(&self) -> Result<Option<u32>>;
+
     /// Returns which file this is.
     ///
     /// # Errors

@@ -135,6 +135,10 @@ impl IoFile for SystemFile {
         os::try_lock(&self.0)
     }
 
+    fn lock_holder(&self) -> Result<Option<u32>> {
+        os::lock_holder(&self.0)
+    }
+
     fn identity(&self) -> Result<FileIdentity> {
         let metadata = self.0.metadata()?;
         Ok((metadata.dev(), metadata.ino()))

@@ -33,6 +33,24 @@ pub(crate) fn lock_wait(file: &File) -> Result<()> {
     }
 }
 
+/// Returns which process has the exclusive record lock over the file; none if no other process has it. A process of another
+/// pid namespace is 0.
+pub(crate) fn lock_holder(file: &File) -> Result<Option<u32>> {
+    // SAFETY: an all-zero flock is a valid value of this plain C struct.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    // SAFETY: the descriptor is open for the length of the call, and `lock` outlives it.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) } {
+        -1 if matches!(Error::last_os_error().raw_os_error(), Some(libc::ENOLCK | libc::EOPNOTSUPP)) => {
+            Err(ErrorKind::Unsupported.into())
+        }
+        -1 => Err(Error::last_os_error()),
+        _ if lock.l_type == libc::F_UNLCK as libc::c_short => Ok(None),
+        _ => Ok(Some(u32::try_from(lock.l_pid).unwrap_or(0))),
+    }
+}
+
 /// Returns whether a record lock of a process, this one among them, is in the way of a lock that belongs to the open
 /// file itself.
 pub(super) fn in_the_way(file: &File) -> Result<bool> {

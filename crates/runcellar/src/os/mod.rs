@@ -15,7 +15,7 @@ pub(crate) use host::{
     ProcessFacts, can_write, clock_ticks_per_second, current_uid, disk_space, free_bytes, home_of_user, host_name,
     page_bytes, parent_process, process_is_at_work,
 };
-pub(crate) use lock::{lock_wait, try_lock};
+pub(crate) use lock::{lock_holder, lock_wait, try_lock};
 pub use locked::forbid_core_dumps;
 pub(crate) use locked::guarded;
 pub(crate) use memory::prefer_large_pages;

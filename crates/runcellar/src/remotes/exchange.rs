@@ -1,7 +1,7 @@
 //! A workspace and one of its remotes.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runcellar_format::record::{Cited, RemoteRecord};
@@ -25,9 +25,8 @@ pub struct Exchange {
     pub(super) workspace: Workspace,
     pub(super) remote: RemoteRecord,
     pub(super) own: Replica,
-    /// Held as long as this lives.
-    _lock: Arc<dyn IoFile>,
-    _only: Only,
+    /// Held as long as this lives; none if it only looks.
+    _held: Option<(Arc<dyn IoFile>, Only)>,
 }
 
 impl std::fmt::Debug for Exchange {
@@ -46,10 +45,16 @@ pub struct Known {
 }
 
 /// Keeps other threads of this process out.
-struct Only(PathBuf);
+pub(super) struct Only(PathBuf);
 
 impl Only {
-    fn take(path: PathBuf) -> Option<Only> {
+    /// Returns whether a thread of this process has it.
+    pub(super) fn is_taken(path: &Path) -> bool {
+        let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().is_some_and(|open| open.contains(path))
+    }
+
+    pub(super) fn take(path: PathBuf) -> Option<Only> {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         // Not `then_some`: what is made and not given would be dropped, and let the other go.
         match open.get_or_insert_default().insert(path.clone()) {
@@ -101,7 +106,13 @@ impl Workspace {
         let device = inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
         let remote = if remote.device == device { remote } else { self.publish_elsewhere(name)? };
         let own = Replica::open_or_make(inner, id, ObjectId(remote.prefix), device)?;
-        Ok(Exchange { workspace: self.clone(), remote, own, _lock: lock, _only: only })
+        Ok(Exchange { workspace: self.clone(), remote, own, _held: Some((lock, only)) })
+    }
+
+    /// Returns what is known of a remote, to look at beside whoever exchanges with it; none before the first exchange.
+    pub(super) fn look_at(&self, remote: &RemoteRecord) -> Result<Option<Exchange>> {
+        let own = Replica::open(&self.inner, ObjectId(remote.id), ObjectId(remote.prefix))?;
+        Ok(own.map(|own| Exchange { workspace: self.clone(), remote: remote.clone(), own, _held: None }))
     }
 
     /// Draws a new place on a remote for what this device publishes.

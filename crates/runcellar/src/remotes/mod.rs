@@ -10,6 +10,7 @@
 //! A **replica** is what one device has published on one remote: a database with the same tables, whose rows are taken as
 //! they are. One's own says what is still to be published; those of others are merged as any other workspace is.
 
+mod agent;
 mod apply;
 mod consent;
 mod exchange;
@@ -17,12 +18,15 @@ mod incoming;
 mod outgoing;
 mod record;
 mod replica;
+mod status;
 mod welcome;
 
+pub use agent::{AGENT_FILE, AgentLock};
 pub use consent::{ConsentRequest, Estimate, OFFLINE_FILE};
 pub use exchange::{Exchange, Known};
 pub use incoming::{Advance, OwnHead};
 pub use outgoing::{Head, Prepared};
 pub(crate) use record::refuse_replacing;
 pub use record::{RemoteClass, RemoteInfo, RemoteStatus};
+pub use status::{LastExchange, Unsent, UnsentRun};
 pub use welcome::clone_from;

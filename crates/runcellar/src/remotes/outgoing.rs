@@ -1,8 +1,8 @@
 //! What is to be published: the rows in which cellar.db differs from one's own replica.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use runcellar_format::object::SealedObject;
+use runcellar_format::object::{SealedObject, grid};
 use runcellar_format::record::{DeviceHead, GroupEntry, ReplicaCursor, Segment, SegmentEntry};
 use runcellar_format::seal::Kind;
 use runcellar_format::sync::segment_hash;
@@ -11,6 +11,7 @@ use runcellar_format::{DeviceId, ObjectId, WriterId};
 use super::apply::{Blocks, apply, block_entry, key_entry, object_entry, object_gone, weight};
 use super::exchange::{Exchange, cited};
 use super::replica::{Replica, cursor, put_cursor};
+use super::status::UnsentRun;
 use crate::db::{GroupKey, OF_RUN, ObjectKey, ObjectRow, ReadTx, WriteTx};
 use crate::ingest::data::RunData;
 use crate::keys::{KeyRow, Keyring, Purpose};
@@ -56,7 +57,7 @@ impl Exchange {
                 if at.counter == counter {
                     return Ok(Prepared::default());
                 }
-                let mut log = Log { exchange: self, at, entries: Vec::new(), bytes: 0, done: Prepared::default() };
+                let mut log = Log::new(self, at, Aim::Publish);
                 let look = Look { exchange: self, tx, keyring, others: &others };
                 look.all(out, &mut log)?;
                 log.flush(out)?;
@@ -65,6 +66,27 @@ impl Exchange {
                 Ok(log.done)
             })
         })
+    }
+
+    /// Finds out what differs from what is published, and changes nothing: the runs, and how much they take.
+    pub(super) fn measure(&self) -> Result<(Vec<UnsentRun>, Prepared)> {
+        let others = self.others()?;
+        let own = &self.own;
+        let mut found = None;
+        let looked = self.workspace.inner.read(|tx, keyring| {
+            own.inner().write(None, |out| {
+                let mut log = Log::new(self, cursor(out, out.keyring, own.prefix)?, Aim::Measure);
+                Look { exchange: self, tx, keyring, others: &others }.all(out, &mut log)?;
+                log.flush(out)?;
+                found = Some((log.runs, log.done));
+                // Takes back what the transaction itself counted.
+                Err(Error::new(crate::ErrorKind::State, "only looked at"))
+            })
+        });
+        match (found, looked) {
+            (Some(found), _) => Ok(found),
+            (None, looked) => looked,
+        }
     }
 
     /// Lists the segments that wait to be sent, in order.
@@ -89,6 +111,20 @@ impl Exchange {
             let place = runcellar_format::sync::segment_place(keyring.workspace(), self.own.prefix, number);
             key.kept_object(&place, row.body).map_err(|cause| Error::format(format_args!("segment {number}"), cause))
         })
+    }
+
+    /// Returns the runs of which a segment that waits tells.
+    pub(super) fn runs_of_segment(&self, number: u64) -> Result<BTreeSet<ObjectId>> {
+        let sealed = self.segment(number)?.read().map_err(|cause| Error::damaged(cause.to_string()))?;
+        let key = self.own.inner().read(|tx, keyring| tx.workspace_key(keyring, Purpose::Control))?;
+        let segment = Segment::open(&key, self.workspace_id(), self.own.prefix, number, &sealed)
+            .map_err(|cause| Error::format(format_args!("segment {number}"), cause))?;
+        let run = |entry: &SegmentEntry| match entry {
+            SegmentEntry::Block { run, .. } => Some(ObjectId(*run)),
+            SegmentEntry::Object(row) if OF_RUN.iter().any(|kind| *kind as u16 == row.kind) => Some(ObjectId(row.id)),
+            _ => None,
+        };
+        Ok(segment.entries.iter().filter_map(run).collect())
     }
 
     /// Returns the head that tells of all segments there are; none if the last that was sent says so already.
@@ -145,16 +181,30 @@ impl Exchange {
     }
 }
 
+/// What a comparison is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    Publish,
+    /// Nothing is sealed or kept.
+    Measure,
+}
+
 /// Segments in the making.
 struct Log<'a> {
     exchange: &'a Exchange,
+    aim: Aim,
     at: ReplicaCursor,
     entries: Vec<SegmentEntry>,
     bytes: usize,
     done: Prepared,
+    runs: Vec<UnsentRun>,
 }
 
-impl Log<'_> {
+impl<'a> Log<'a> {
+    fn new(exchange: &'a Exchange, at: ReplicaCursor, aim: Aim) -> Log<'a> {
+        Log { exchange, aim, at, entries: Vec::new(), bytes: 0, done: Prepared::default(), runs: Vec::new() }
+    }
+
     fn push(&mut self, out: &mut WriteTx<'_>, entry: SegmentEntry) -> Result<()> {
         self.bytes += weight(&entry);
         self.entries.push(entry);
@@ -164,6 +214,13 @@ impl Log<'_> {
     /// Seals what was gathered, has it wait to be sent, and counts it among what is published.
     fn flush(&mut self, out: &mut WriteTx<'_>) -> Result<()> {
         if self.entries.is_empty() {
+            return Ok(());
+        }
+        if self.aim == Aim::Measure {
+            self.done.segments += 1;
+            self.done.bytes += grid(self.bytes as u64);
+            self.bytes = 0;
+            self.entries.clear();
             return Ok(());
         }
         let prefix = self.exchange.own.prefix;
@@ -217,6 +274,8 @@ impl Look<'_, '_> {
             if named.insert(project) {
                 self.owner(out, log, project, &[Kind::Project])?;
             }
+            let is_new = out.object(ObjectKey::new(Kind::Run, *run, 0))?.is_none();
+            log.runs.push(UnsentRun::new(&data.record, name, is_new));
             self.run(out, log, &data, blocks)?;
             log.done.runs += 1;
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use runcellar_format::keyslots::{Epoch, Keyslots};
 use runcellar_format::object::SealedObject;
-use runcellar_format::record::{ReplicaCursor, RootRow, Settings};
+use runcellar_format::record::{RootRow, Settings};
 use runcellar_format::seal::{Kind, checksum};
 use runcellar_format::sync::{Welcome, WelcomeKey};
 use runcellar_format::{DeviceId, KeyId};
@@ -49,9 +49,10 @@ impl Exchange {
     pub fn welcomed(&self, welcome: &SealedObject) -> Result<()> {
         let own = &self.own;
         own.inner().write(None, |tx| {
-            let at = cursor(tx, tx.keyring, own.prefix)?;
-            let extra = vec![(WELCOME_FIELD, hash_of(welcome)?.to_vec())];
-            put_cursor(tx, own.prefix, &ReplicaCursor { extra, ..at })
+            let mut at = cursor(tx, tx.keyring, own.prefix)?;
+            at.extra.retain(|(field, _)| *field != WELCOME_FIELD);
+            at.extra.insert(0, (WELCOME_FIELD, hash_of(welcome)?.to_vec()));
+            put_cursor(tx, own.prefix, &at)
         })
     }
 }

@@ -1,29 +1,49 @@
 //! `sync`: what others published comes in, and what is new here goes out.
 
+mod dry_run;
 pub(crate) mod place;
+mod status;
 
+use clap::Subcommand;
 use runcellar::Workspace;
 use runcellar::remotes::RemoteStatus;
 use runcellar_sync::engine::{self, Report};
 
 use crate::failure::{Code, Failure};
-use crate::render::number::bytes;
+use crate::render::number::{bytes, count};
 use crate::render::{Style, visible};
 use crate::session::Session;
 
 /// Exchange with the remotes that are enabled
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 What other devices published comes in first; then what is new here goes out, encrypted. A sync that is cut off goes on with the \
 next. RUNCELLAR_OFFLINE=1 or a file OFFLINE in the workspace keeps everything at home; no variable enables anything.
 
 Examples:
   runcellar sync
-  runcellar sync origin --json")]
+  runcellar sync origin --json
+  runcellar sync --dry-run
+  runcellar sync status")]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// The remote [default: all that are enabled]
     remote: Option<String>,
+    /// Say what would be sent, and make no request
+    #[arg(long)]
+    dry_run: bool,
 }
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say how each remote stands: what it lacks, and how the last sync ended
+    Status,
+}
+
+/// What is said where a variable keeps everything at home.
+const OFFLINE: &str = "RUNCELLAR_OFFLINE is set: nothing is sent or fetched";
 
 #[derive(serde::Serialize)]
 struct Shape<'a> {
@@ -48,12 +68,13 @@ struct RunsShape {
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
-    refuse_if_offline()?;
+    match &args.action {
+        Some(Action::Status) => return status::run(session),
+        None if args.dry_run => return dry_run::run(session, args.remote.as_deref()),
+        None => refuse_if_offline()?,
+    }
     let workspace = session.open()?;
-    let names = match &args.remote {
-        Some(name) => vec![name.clone()],
-        None => enabled(&workspace)?,
-    };
+    let names = named_or_enabled(&workspace, args.remote.as_deref())?;
     let mut done = Vec::new();
     for name in names {
         done.push((one(session, &workspace, &name)?, name));
@@ -70,15 +91,32 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     }
 }
 
+/// Returns whether the user said that nothing may leave this process.
+fn is_offline() -> bool {
+    std::env::var_os("RUNCELLAR_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+/// Returns why nothing is sent to a remote now; none if it is.
+fn blocked(workspace: &Workspace, name: &str) -> Option<String> {
+    match workspace.may_send(name) {
+        Err(error) => Some(error.to_string()),
+        Ok(_) => is_offline().then(|| OFFLINE.to_owned()),
+    }
+}
+
 /// Refuses to open a connection where the user said so.
 pub(crate) fn refuse_if_offline() -> Result<(), Failure> {
-    match std::env::var_os("RUNCELLAR_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0") {
-        true => Err(Failure::new(Code::Other, "RUNCELLAR_OFFLINE is set: nothing is sent or fetched")),
+    match is_offline() {
+        true => Err(Failure::new(Code::Other, OFFLINE)),
         false => Ok(()),
     }
 }
 
-fn enabled(workspace: &Workspace) -> Result<Vec<String>, Failure> {
+/// Returns the remote that was named, or all that are enabled.
+fn named_or_enabled(workspace: &Workspace, name: Option<&str>) -> Result<Vec<String>, Failure> {
+    if let Some(name) = name {
+        return Ok(vec![workspace.remote(name)?.name]);
+    }
     let remotes = workspace.remotes()?;
     let enabled = remotes.iter().filter(|remote| remote.status == RemoteStatus::Enabled);
     let names: Vec<String> = enabled.map(|remote| remote.name.clone()).collect();
@@ -115,7 +153,7 @@ fn shape_of<'a>(name: &'a str, report: &Report) -> Shape<'a> {
 
 fn text_of(session: &Session, name: &str, report: &Report) -> String {
     let dim = |text: &str| Style::Dim.paint(text, session.display.color);
-    let runs = |count: u64| if count == 1 { "1 run".to_owned() } else { format!("{count} runs") };
+    let runs = |number: u64| count(number, "run");
     format!(
         "{}\n  {}     {}, {}\n  {}  {} new, {} updated, {}\n  {}  {}\n",
         name,

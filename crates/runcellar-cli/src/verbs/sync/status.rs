@@ -1,0 +1,144 @@
+//! `sync status`: how each remote stands.
+
+use runcellar::remotes::{LastExchange, RemoteInfo, RemoteStatus, Unsent};
+
+use super::blocked;
+use crate::failure::Failure;
+use crate::render::number::{bytes, count};
+use crate::render::time::ago;
+use crate::render::{Style, visible};
+use crate::session::{Session, now_us};
+use crate::shapes::Time;
+
+#[derive(serde::Serialize)]
+struct Shape<'a> {
+    agent: AgentShape,
+    remotes: Vec<RemoteShape<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct AgentShape {
+    running: bool,
+    /// Null if none runs, or one that cannot be seen from here.
+    pid: Option<u32>,
+}
+
+#[derive(serde::Serialize)]
+struct RemoteShape<'a> {
+    name: &'a str,
+    url: &'a str,
+    state: &'static str,
+    /// Why nothing is sent now; null if what is new is sent.
+    blocked: Option<&'a str>,
+    /// Null for a remote that was never enabled.
+    unsent: Option<UnsentShape>,
+    last_success: Option<Time>,
+    last_error: Option<ErrorShape<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct UnsentShape {
+    runs: usize,
+    objects: u64,
+    bytes: u64,
+}
+
+#[derive(serde::Serialize)]
+struct ErrorShape<'a> {
+    time: Time,
+    message: &'a str,
+}
+
+/// What is known of one remote.
+struct Standing {
+    remote: RemoteInfo,
+    blocked: Option<String>,
+    unsent: Option<Unsent>,
+    last: LastExchange,
+}
+
+pub(super) fn run(session: &Session) -> Result<(), Failure> {
+    let workspace = session.open()?;
+    let agent = workspace.agent()?;
+    let mut standings = Vec::new();
+    {
+        let _work = session.work("comparing");
+        for remote in workspace.remotes()? {
+            let was_enabled = remote.status != RemoteStatus::Added;
+            standings.push(Standing {
+                blocked: blocked(&workspace, &remote.name),
+                unsent: was_enabled.then(|| workspace.unsent(&remote.name)).transpose()?,
+                last: workspace.last_exchange(&remote.name)?,
+                remote,
+            });
+        }
+    }
+    let shape = Shape {
+        agent: AgentShape { running: agent.is_some(), pid: agent.filter(|pid| *pid != 0) },
+        remotes: standings.iter().map(shape_of).collect(),
+    };
+    session.answer(&shape, || {
+        if standings.is_empty() {
+            return "no remote is known: runcellar remote add NAME URL\n".to_owned();
+        }
+        let mut text: String = standings.iter().map(|standing| text_of(session, standing)).collect();
+        let dim = |text: &str| Style::Dim.paint(text, session.display.color);
+        text.push_str(&match agent {
+            None => dim("no agent follows this workspace; runcellar sync --watch is one") + "\n",
+            Some(0) => "an agent follows this workspace\n".to_owned(),
+            Some(pid) => format!("an agent follows this workspace: process {pid}\n"),
+        });
+        text
+    })
+}
+
+fn shape_of(standing: &Standing) -> RemoteShape<'_> {
+    let Standing { remote, blocked, unsent, last } = standing;
+    let measured =
+        |unsent: &Unsent| UnsentShape { runs: unsent.runs.len(), objects: unsent.objects, bytes: unsent.bytes };
+    RemoteShape {
+        name: &remote.name,
+        url: &remote.url,
+        state: remote.status.as_str(),
+        blocked: blocked.as_deref(),
+        unsent: unsent.as_ref().map(measured),
+        last_success: last.succeeded.map(Time),
+        last_error: last.failed.as_ref().map(|(time, message)| ErrorShape { time: Time(*time), message }),
+    }
+}
+
+fn text_of(session: &Session, standing: &Standing) -> String {
+    let Standing { remote, blocked, unsent, last } = standing;
+    let dim = |text: &str| Style::Dim.paint(text, session.display.color);
+    let now = now_us();
+    let mut text = format!(
+        "{}  {}  {}\n",
+        Style::Cyan.paint(&remote.name, session.display.color),
+        remote.status.as_str(),
+        dim(&visible(&remote.url))
+    );
+    let mut line = |label: &str, what: &str| text.push_str(&format!("  {}  {what}\n", dim(&format!("{label:<7}"))));
+    match unsent {
+        None => {}
+        Some(unsent) if unsent.is_empty() => line("unsent", "nothing: it has all there is"),
+        Some(unsent) => line(
+            "unsent",
+            &format!(
+                "{}, about {} in {}",
+                count(unsent.runs.len() as u64, "run"),
+                bytes(unsent.bytes),
+                count(unsent.objects, "object")
+            ),
+        ),
+    }
+    if let Some(time) = last.succeeded {
+        line("synced", &ago(now, time));
+    }
+    if let Some((time, why)) = last.failed.as_ref().filter(|(time, _)| last.succeeded.is_none_or(|then| then < *time)) {
+        line("failed", &format!("{}: {}", ago(now, *time), visible(why)));
+    }
+    if let Some(why) = blocked {
+        line("waits", &visible(why));
+    }
+    text
+}

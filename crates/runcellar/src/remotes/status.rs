@@ -1,0 +1,189 @@
+//! How a remote stands: what it lacks, and how the last exchanges with it ended.
+
+use runcellar_format::record::{LAST_SYNC_FIELD, LastSync, RunRecord, RunState, extra_body, set_extra_body};
+use runcellar_format::seal::Kind;
+use runcellar_format::{ObjectId, object};
+
+use super::exchange::Exchange;
+use super::record::{find, load};
+use super::replica::{Replica, cursor, put_cursor};
+use crate::db::ObjectKey;
+use crate::ingest::data::RunData;
+use crate::{Error, Result, Workspace};
+
+/// The longest reason that is kept of a failure, bytes.
+const WHY_BYTES_MAX: usize = 1024;
+
+/// A run of which a remote does not have all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsentRun {
+    /// The id.
+    pub id: String,
+    /// The name.
+    pub name: String,
+    /// The project's name.
+    pub project: String,
+    /// How it stands here.
+    pub state: RunState,
+    /// True if nothing of it was published by this device.
+    pub is_new: bool,
+}
+
+impl UnsentRun {
+    pub(super) fn new(record: &RunRecord, project: &str, is_new: bool) -> UnsentRun {
+        UnsentRun {
+            id: record.id.clone(),
+            name: record.name.value.clone(),
+            project: project.to_owned(),
+            state: record.state,
+            is_new,
+        }
+    }
+}
+
+/// What a remote does not have yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unsent {
+    /// Runs of which something is missing there.
+    pub runs: Vec<UnsentRun>,
+    /// Objects that would be stored.
+    pub objects: u64,
+    /// Their bytes, about.
+    pub bytes: u64,
+}
+
+impl Unsent {
+    /// Returns whether the remote has all there is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.objects == 0
+    }
+}
+
+/// How the last exchanges with a remote ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LastExchange {
+    /// When one came to its end, microseconds UTC since 1970.
+    pub succeeded: Option<i64>,
+    /// When one failed, and why.
+    pub failed: Option<(i64, String)>,
+}
+
+impl Workspace {
+    /// Finds out what a remote does not have yet of what may go there by its classes and projects. Nothing is sent, and
+    /// nothing asked of it; whether something may be sent is another question ([`Workspace::may_send`]).
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] if there is no such remote; if the workspace cannot be read, or be written at all.
+    pub fn unsent(&self, name: &str) -> Result<Unsent> {
+        let exchange = self.exchange_to_look(name)?;
+        let (mut runs, made) = exchange.measure()?;
+        let mut unsent = Unsent { runs: Vec::new(), objects: made.segments, bytes: made.bytes };
+        let waiting = exchange.outbox()?;
+        for number in &waiting {
+            unsent.objects += 1;
+            unsent.bytes += exchange.segment(*number)?.len();
+        }
+        for run in exchange.runs_of(&waiting)? {
+            if runs.iter().all(|known| known.id != run.id) {
+                runs.push(run);
+            }
+        }
+        if unsent.objects > 0 || exchange.head_is_due()? {
+            unsent.objects += 1;
+            unsent.bytes += object::GRID_BYTES;
+        }
+        if let Some(welcome) = exchange.welcome()?.filter(|_| !unsent.is_empty()) {
+            unsent.objects += 1;
+            unsent.bytes += welcome.len();
+        }
+        Ok(Unsent { runs, ..unsent })
+    }
+
+    /// Returns how the last exchanges with a remote ended.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`], or if it cannot be read.
+    pub fn last_exchange(&self, name: &str) -> Result<LastExchange> {
+        let remotes = self.inner.read(load)?;
+        let Some(exchange) = self.look_at(&remotes.all[find(&remotes, name)?])? else {
+            return Ok(LastExchange::default());
+        };
+        let last = last_sync(&exchange.own)?;
+        Ok(LastExchange { succeeded: last.succeeded, failed: last.failed.map(|time| (time, last.why)) })
+    }
+
+    /// Remembers how an exchange with a remote ended: well, or why not.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`], or if it cannot be written.
+    pub fn remember_exchange(&self, name: &str, failure: Option<&str>) -> Result<()> {
+        let exchange = self.exchange_to_look(name)?;
+        let (own, now) = (&exchange.own, self.inner.io.wall_us());
+        own.inner().write(None, |tx| {
+            let mut at = cursor(tx, tx.keyring, own.prefix)?;
+            let mut last: LastSync = last_of(&at.extra)?;
+            match failure {
+                None => last.succeeded = Some(now),
+                Some(why) => {
+                    last.failed = Some(now);
+                    last.why = why[..why.floor_char_boundary(WHY_BYTES_MAX)].to_owned();
+                }
+            }
+            set_extra_body(&mut at.extra, LAST_SYNC_FIELD, &last).map_err(|cause| Error::format("last sync", cause))?;
+            put_cursor(tx, own.prefix, &at)
+        })
+    }
+
+    /// Opens what is known of a remote beside whoever exchanges with it; makes an empty replica if there is none.
+    fn exchange_to_look(&self, name: &str) -> Result<Exchange> {
+        let remotes = self.inner.read(load)?;
+        let remote = &remotes.all[find(&remotes, name)?];
+        let device = self.inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
+        if remote.device == device
+            && let Some(exchange) = self.look_at(remote)?
+        {
+            return Ok(exchange);
+        }
+        // The first look makes what the first exchange would.
+        drop(self.exchange(name)?);
+        let remotes = self.inner.read(load)?;
+        let missing = || Error::damaged(format!("remote {name}: its replica is not there"));
+        self.look_at(&remotes.all[find(&remotes, name)?])?.ok_or_else(missing)
+    }
+}
+
+fn last_of(extra: &[(u16, Vec<u8>)]) -> Result<LastSync> {
+    let last = extra_body(extra, LAST_SYNC_FIELD).map_err(|cause| Error::format("last sync", cause))?;
+    Ok(last.unwrap_or_default())
+}
+
+fn last_sync(own: &Replica) -> Result<LastSync> {
+    last_of(&own.cursor()?.extra)
+}
+
+impl Exchange {
+    fn head_is_due(&self) -> Result<bool> {
+        let at = self.own.cursor()?;
+        Ok(at.number != at.headed)
+    }
+
+    /// Returns the runs of which segments tell that wait to be sent.
+    fn runs_of(&self, numbers: &[u64]) -> Result<Vec<UnsentRun>> {
+        let mut ids = std::collections::BTreeSet::new();
+        for number in numbers {
+            ids.extend(self.runs_of_segment(*number)?);
+        }
+        let projects = self.workspace.inner.read(crate::artifacts::project_names)?;
+        self.own.inner().read(|tx, keyring| {
+            let mut runs = Vec::new();
+            for id in ids {
+                let Some(row) = tx.object(ObjectKey::new(Kind::Run, id, 0))? else { continue };
+                let record = RunData::without_series(tx, keyring, &row)?.record;
+                let project = projects.get(&ObjectId(record.project)).map(String::as_str).unwrap_or_default();
+                runs.push(UnsentRun::new(&record, project, false));
+            }
+            Ok(runs)
+        })
+    }
+}

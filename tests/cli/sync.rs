@@ -1,0 +1,68 @@
+//! `sync status` and `sync --dry-run`: what they say is so, and they send nothing.
+
+use serde_json::{Value, json};
+
+use crate::remote::{enable, home, is_empty};
+
+#[test]
+fn status_tells_what_a_remote_lacks_and_how_the_last_sync_ended() {
+    let home = home();
+    assert_eq!(home.json(["sync", "status"])["remotes"], json!([]));
+    home.ok(["remote", "add", "origin", "shared"]);
+    let of_origin = || home.json(["sync", "status"])["remotes"][0].clone();
+    let added = of_origin();
+    assert_eq!(
+        (&added["state"], &added["unsent"], &added["last_success"]),
+        (&json!("added"), &Value::Null, &Value::Null)
+    );
+    assert!(added["blocked"].as_str().is_some_and(|why| why.contains("not enabled")), "{added}");
+    enable(&home);
+    let enabled = of_origin();
+    assert_eq!((&enabled["blocked"], &enabled["unsent"]["runs"]), (&Value::Null, &json!(1)));
+    assert!(is_empty(&home), "looking sends nothing");
+    home.ok(["sync"]);
+    let synced = of_origin();
+    assert_eq!(synced["unsent"], json!({"runs": 0, "objects": 0, "bytes": 0}));
+    assert!(synced["last_success"].is_string() && synced["last_error"].is_null(), "{synced}");
+    std::fs::rename(home.path("shared"), home.path("away")).expect("renames");
+    home.ok(["tag", "a-run", "good"]);
+    assert_eq!(home.run(["sync"]).code, 3);
+    let failed = of_origin();
+    assert!(failed["last_error"]["message"].as_str().is_some_and(|why| why.contains("shared")), "{failed}");
+    assert_eq!(failed["unsent"]["runs"], json!(1));
+    assert!(home.ok(["sync", "status"]).contains("failed"));
+    std::fs::rename(home.path("away"), home.path("shared")).expect("renames");
+    home.ok(["sync"]);
+    let mended = of_origin();
+    assert_eq!(mended["unsent"]["objects"], json!(0));
+    assert!(mended["last_success"].as_str() > mended["last_error"]["time"].as_str(), "{mended}");
+    assert!(!home.ok(["sync", "status"]).contains("failed"), "what was made good is not told any more");
+    home.ok(["remote", "pause", "origin"]);
+    assert!(of_origin()["blocked"].as_str().is_some_and(|why| why.contains("paused")));
+    assert_eq!(home.json(["sync", "status"])["agent"], json!({"running": false, "pid": null}));
+}
+
+#[test]
+fn a_dry_run_names_what_would_be_sent_and_makes_no_request() {
+    let home = home();
+    home.ok(["remote", "add", "origin", "shared"]);
+    // Also before anything was agreed to, and where nothing could be asked.
+    std::fs::remove_dir(home.path("shared")).expect("removes");
+    let before = &home.json(["sync", "origin", "--dry-run"])[0];
+    assert_eq!(before["runs"][0]["id"], json!("a-run"));
+    assert!(before["blocked"].as_str().is_some_and(|why| why.contains("not enabled")), "{before}");
+    std::fs::create_dir(home.path("shared")).expect("makes");
+    enable(&home);
+    let output = home.command(["sync", "--dry-run", "--json"]).env("RUNCELLAR_OFFLINE", "1").output().expect("runs");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(told[0]["blocked"].as_str().is_some_and(|why| why.contains("RUNCELLAR_OFFLINE")), "{told}");
+    assert_eq!(told[0]["runs"], before["runs"]);
+    std::fs::write(home.workspace_path().join("OFFLINE"), "").expect("writes");
+    assert!(home.json(["sync", "--dry-run"])[0]["blocked"].as_str().is_some_and(|why| why.contains("OFFLINE")));
+    std::fs::remove_file(home.workspace_path().join("OFFLINE")).expect("removes");
+    assert!(home.ok(["sync", "--dry-run"]).contains("origin: 1 run would be sent") && is_empty(&home));
+    home.ok(["sync"]);
+    assert_eq!(home.ok(["sync", "--dry-run"]), "origin: it has all there is\n");
+    assert_eq!(home.run(["sync", "nobody", "--dry-run"]).code, 3);
+    assert_eq!(home.run(["sync", "status", "--dry-run"]).code, 2);
+}
