@@ -16,6 +16,8 @@ mod export;
 mod golden;
 mod help;
 mod init;
+#[cfg(feature = "keychain")]
+mod keychain;
 mod keys;
 mod ls;
 mod pipes;

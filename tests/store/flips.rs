@@ -109,6 +109,7 @@ impl Subject {
         // What no reader looks at: the rows are what they were.
         let same = self.rows.is_empty() || dump(&self.place.database()).as_ref() == Some(&self.rows);
         assert!(same, "{name}: byte {byte}, bit {bit}: rows differ, and nothing said so");
+        assert!(!is_journal(path), "{name}: byte {byte} of {}, bit {bit}: nothing said so", self.content(path).len());
         tally.harmless += 1;
     }
 }

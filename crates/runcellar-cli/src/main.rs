@@ -10,6 +10,7 @@ mod complete;
 mod failure;
 mod files;
 mod interrupt;
+mod keychain;
 mod output;
 mod progress;
 mod prompt;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cli::Globals;
 use crate::failure::Failure;
+use crate::keychain;
 use crate::output::{self, Display};
 use crate::progress::{Talker, Work};
 use crate::prompt;
@@ -47,6 +48,7 @@ impl Session {
         let mut environment = Environment::from_vars(|name| std::env::var_os(name), current)?;
         let key_file = globals.key_file.or(environment.keys.file);
         environment.keys.file = key_file.map(|file| environment.current.join(file));
+        environment.keys.keychain = keychain::of_system();
         let talker = Talker::new();
         // A variable that holds a passphrase is warned about where it is used, so it takes the prompt's place.
         let (given, quiet) = (environment.keys.passphrase.take(), talker.clone());

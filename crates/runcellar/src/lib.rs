@@ -66,7 +66,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use histogram::Histogram;
 #[doc(hidden)]
 pub use ingest::WholeRun;
-pub use keys::{Keys, Passphrase, PassphrasePrompt};
+pub use keys::{Keychain, Keys, Passphrase, PassphrasePrompt};
 pub use lineage::{HistoryPoint, Lineage, RewindInfo};
 pub use media::{MediaContent, MediaFile, MediaInfo, NewMedia, RunMedia};
 pub use merge::{LeftOut, MergeOptions, MergeReport};

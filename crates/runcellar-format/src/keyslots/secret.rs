@@ -82,6 +82,12 @@ impl SlotSecret {
         SlotSecret { secret, key: None, argon2: None }
     }
 
+    /// Takes the 32 bytes that a keychain keeps.
+    #[must_use]
+    pub fn keychain(secret: Secret) -> Self {
+        SlotSecret { secret, key: None, argon2: None }
+    }
+
     /// Takes a passphrase and the 32 bytes of a key file, which only open together. As [`SlotSecret::passphrase`].
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod exposure;
 mod key_file;
+mod keychain;
 mod keyring;
 mod source;
 mod stretch;
@@ -12,6 +13,8 @@ mod unlock;
 
 pub(crate) use exposure::exposed;
 pub(crate) use key_file::{NewEntry, change, key_file_name, remove_entry, write_copy};
+pub use keychain::Keychain;
+pub(crate) use keychain::{failed as keychain_failed, name_of as keychain_name};
 pub(crate) use keyring::{KeyRow, Keyring, Purpose};
 pub(crate) use source::Source;
 pub(crate) use stretch::stretch;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use runcellar_format::keyslots::{FILE_BYTES_MAX, Keyslots};
 
 use super::key_file;
+use super::keychain::Keychain;
 use super::unlock::{EpochKeys, Keys, Opened, Search, does_not_open, first_that_opens, verify};
 use crate::io::Io;
 use crate::{Error, Result};
@@ -45,6 +46,11 @@ impl Source {
     pub(crate) fn directory(&self) -> Option<&Path> {
         let of_file = || self.opened().key_file.as_deref().and_then(Path::parent);
         self.keys.directory.as_deref().or_else(of_file)
+    }
+
+    /// Returns the keychain that the workspace was opened with.
+    pub(crate) fn keychain(&self) -> Option<&dyn Keychain> {
+        self.keys.keychain.as_deref()
     }
 
     /// Returns true if the user named the key file.

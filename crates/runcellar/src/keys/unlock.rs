@@ -12,6 +12,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use super::key_file;
+use super::keychain::{self, Keychain};
 use crate::io::Io;
 use crate::{Error, ErrorKind, Result};
 
@@ -60,6 +61,8 @@ pub struct Keys {
     pub descriptor: Option<i32>,
     /// The directory of key files, one a workspace, outside it.
     pub directory: Option<PathBuf>,
+    /// Where secrets of slots of the kind `keychain` are kept.
+    pub keychain: Option<Arc<dyn Keychain>>,
     /// A passphrase or recovery code.
     pub passphrase: Option<Passphrase>,
     /// Asks for a passphrase or recovery code when no key file opens.
@@ -69,7 +72,8 @@ pub struct Keys {
 impl Keys {
     /// Returns the same without what can be read or asked for only once.
     pub(super) fn lasting(&self) -> Keys {
-        Keys { file: self.file.clone(), directory: self.directory.clone(), ..Keys::default() }
+        let Keys { file, directory, keychain, .. } = self.clone();
+        Keys { file, directory, keychain, ..Keys::default() }
     }
 }
 
@@ -131,7 +135,7 @@ impl<'a> Search<'a> {
         Search { io, keys, described: OnceCell::new(), typed: OnceCell::new() }
     }
 
-    /// Opens the epoch keys with the first secret that fits: a key file alone, else what is typed.
+    /// Opens the epoch keys with the first secret that fits: a key file alone, the keychain, else what is typed.
     pub(crate) fn unlock(&self, keyslots: &Keyslots, bytes: &[u8]) -> Result<(Opened, EpochKeys)> {
         let (found, none) = self.key_files(keyslots)?;
         let (opened, epochs) = match open_by_key_file(keyslots, &found, none)? {
@@ -140,7 +144,10 @@ impl<'a> Search<'a> {
             Err(reason) if self.is_named() && !found.is_empty() && !has_half_of_two(keyslots, &found) => {
                 return Err(reason);
             }
-            Err(reason) => self.open_by_typing(keyslots, &found, reason)?,
+            Err(reason) => match keychain::open(self.keys.keychain.as_deref(), keyslots)? {
+                Ok(opened) => opened,
+                Err(of_keychain) => self.open_by_typing(keyslots, &found, of_keychain.unwrap_or(reason))?,
+            },
         };
         verify(keyslots, bytes, &epochs)?;
         Ok((opened, epochs))

@@ -173,6 +173,33 @@ impl Workspace {
         self.add_with_file(SlotKind::TwoFactor, path, name, |key| stretched.with_key(key))
     }
 
+    /// Adds a slot whose new secret the keychain in [`Keys::keychain`](crate::Keys::keychain) keeps: the secret first, so
+    /// that there is never a slot without one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if the workspace was opened without a keychain, [`ErrorKind::ReadOnly`], [`ErrorKind::Busy`],
+    /// and those of the keychain.
+    pub fn add_keychain(&self, name: &str) -> Result<KeySlot> {
+        let (inner, id) = (&self.inner, self.new_slot_id()?);
+        let keychain =
+            inner.source.keychain().ok_or_else(|| Error::new(ErrorKind::State, "keychain: none is at hand"))?;
+        let (secret, place) = (Secret::new(io::random(&*inner.io)?), keys::keychain_name(inner.id, id));
+        keychain.set(&place, secret.expose()).map_err(keys::keychain_failed)?;
+        self.add_slot(id, SlotKind::Keychain, &SlotSecret::keychain(secret), name).inspect_err(|_| {
+            // A secret that opens nothing harms nobody, if it cannot be removed.
+            let _ = keychain.remove(&place);
+        })
+    }
+
+    /// Forgets the secrets of slots that were removed.
+    fn forget_in_keychain(&self, ids: &[SlotId]) {
+        for (id, keychain) in ids.iter().filter_map(|id| Some((id, self.inner.source.keychain()?))) {
+            if let Err(cause) = keychain.remove(&keys::keychain_name(self.inner.id, *id)) {
+                self.inner.monitor.warn(&format!("keychain: {cause}; the key of slot {id} opens nothing any more"));
+            }
+        }
+    }
+
     /// Removes slots and replaces the root key, so that what they opened is of no use from then on: neither their secrets
     /// nor older copies of `keyslots` open what is written later. Key files at hand get new secrets. `ids` are whole.
     ///
@@ -182,7 +209,10 @@ impl Workspace {
         let not_found = |id: &str| Error::new(ErrorKind::NotFound, format!("no key {id:?}"));
         let parsed = ids.iter().map(|id| SlotId::from_hex(id.as_ref()).ok_or_else(|| not_found(id.as_ref())));
         let ids: Vec<SlotId> = parsed.collect::<Result<_>>()?;
-        self.replace_keys(&ids, |tx, keyslots| {
+        let mut in_keychain: Vec<SlotId> = Vec::new();
+        let replaced = self.replace_keys(&ids, |tx, keyslots| {
+            let of_keychain = keyslots.slots.iter().filter(|slot| slot.kind == SlotKind::Keychain);
+            in_keychain = of_keychain.map(|slot| slot.id).filter(|id| ids.contains(id)).collect();
             if let Some(id) = ids.iter().find(|id| keyslots.slots.iter().all(|slot| slot.id != **id)) {
                 return Err(not_found(&id.to_string()));
             }
@@ -192,7 +222,9 @@ impl Workspace {
             }
             keyslots.devices.retain(|device| !ids.contains(&device.slot));
             settings::change_slots(tx, &ids, None)
-        })
+        })?;
+        self.forget_in_keychain(&in_keychain);
+        Ok(replaced)
     }
 
     /// Writes a copy of the key that opened the workspace into a new file of mode 0600: a key file of this workspace
@@ -296,6 +328,7 @@ mod tests {
     use super::*;
     use crate::Keys;
     use crate::db::FILE_NAME;
+    use crate::keys::Keychain as _;
 
     struct Place(tempfile::TempDir);
 
@@ -357,6 +390,85 @@ mod tests {
         assert_eq!((wrong.kind(), wrong.to_string()), (ErrorKind::Locked, "wrong passphrase".to_owned()));
         let empty = by_passphrase.add_passphrase(&pass(""), "x").expect_err("empty");
         assert_eq!(empty.kind(), ErrorKind::InvalidArgument);
+    }
+
+    /// A keychain in memory, which may be locked.
+    #[derive(Default)]
+    struct InMemory {
+        secrets: std::sync::Mutex<std::collections::BTreeMap<String, Vec<u8>>>,
+        locked: std::sync::atomic::AtomicBool,
+    }
+
+    impl InMemory {
+        fn unlocked(&self) -> std::io::Result<std::sync::MutexGuard<'_, std::collections::BTreeMap<String, Vec<u8>>>> {
+            match self.locked.load(std::sync::atomic::Ordering::Relaxed) {
+                true => Err(std::io::Error::other("locked")),
+                false => Ok(self.secrets.lock().expect("not poisoned")),
+            }
+        }
+    }
+
+    impl keys::Keychain for InMemory {
+        fn get(&self, name: &str) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+            Ok(self.unlocked()?.get(name).cloned().map(Zeroizing::new))
+        }
+
+        fn set(&self, name: &str, secret: &[u8]) -> std::io::Result<()> {
+            self.unlocked()?.insert(name.to_owned(), secret.to_vec());
+            Ok(())
+        }
+
+        fn remove(&self, name: &str) -> std::io::Result<()> {
+            self.unlocked()?.remove(name);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_keychain_opens_without_a_key_file_until_its_slot_is_removed() {
+        let (place, keychain) = (Place::new(), std::sync::Arc::new(InMemory::default()));
+        let with = |keys: Keys| Keys { keychain: Some(keychain.clone()), ..keys };
+        let alone = || with(Keys { directory: Some(place.0.path().join("none")), ..Keys::default() });
+        let refused = |keys: Keys| place.open(keys).expect_err("does not open").to_string();
+
+        let none_at_hand = place.open(place.keys()).expect("creates").add_keychain("login").expect_err("refused");
+        assert_eq!(none_at_hand.kind(), ErrorKind::State);
+        let workspace = place.open(with(place.keys())).expect("opens");
+        let slot = workspace.add_keychain("login").expect("adds");
+        assert_eq!((slot.kind, slot.opens_without_key_file), ("keychain", true));
+        assert_eq!(
+            keychain.unlocked().expect("open").keys().cloned().collect::<Vec<_>>(),
+            [format!("{}.{}", workspace.id(), slot.id)]
+        );
+        drop(workspace);
+
+        let workspace = place.open(alone()).expect("opens");
+        assert!(workspace.slots().expect("lists")[1].in_use);
+        // The root key is replaced below an open handle and below the secret that the keychain keeps.
+        place.open(place.keys()).expect("opens").rotate_keys().expect("rotates");
+        workspace.run("p").id("a-run").start().expect("starts").finish().expect("finishes");
+        drop(workspace);
+        drop(place.open(alone()).expect("opens"));
+
+        keychain.locked.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(refused(alone()), "keychain: locked");
+        keychain.locked.store(false, std::sync::atomic::Ordering::Relaxed);
+        let nothing = Keys { directory: Some(place.0.path().join("none")), ..Keys::default() };
+        assert_eq!(refused(nothing), "keychain: not within reach of this program");
+        let secrets = std::mem::take(&mut *keychain.unlocked().expect("open"));
+        assert_eq!(refused(alone()), format!("keychain: it has no key for slot {}", slot.id));
+        for wrong in [vec![7; 32], vec![7; 5]] {
+            keychain.set(secrets.keys().next().expect("one"), &wrong).expect("sets");
+            assert_eq!(refused(alone()), format!("keychain: wrong key: it does not open slot {}", slot.id));
+        }
+        *keychain.unlocked().expect("open") = secrets;
+        let workspace = place.open(alone()).expect("opens again");
+        drop(workspace);
+
+        let by_file = place.open(with(place.keys())).expect("opens");
+        by_file.remove_slots(&[&slot.id]).expect("removes");
+        assert!(keychain.unlocked().expect("open").is_empty(), "the secret went with its slot");
+        assert!(place.open(alone()).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use runcellar::KeySlot;
 
 use super::recovery;
 use crate::failure::Failure;
+use crate::keychain;
 use crate::prompt;
 use crate::render::visible;
 use crate::session::Session;
@@ -41,7 +42,7 @@ enum Kind {
     TwoFactor,
     /// A recovery code to be kept on paper
     Recovery,
-    /// The keychain of the operating system; not built yet
+    /// The keychain of the operating system, where this is built in
     Keychain,
     /// A key file for another device
     Device,
@@ -84,9 +85,10 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let out = args.output.as_deref();
     match (kind, out) {
         (Kind::Recovery, _) => recovery::add(session, name, args.recovery_out.as_deref(), &[]),
-        (Kind::Keychain, _) => {
-            Err(Failure::usage("keychain: not built yet; a passphrase or a key file opens without a prompt, too"))
-        }
+        (Kind::Keychain, _) if keychain::of_system().is_none() => Err(Failure::usage(
+            "keychain: this runcellar was built without it; build runcellar-cli with --features keychain",
+        )),
+        (Kind::Keychain, _) => answer(session, &session.open()?.add_keychain(name)?, None),
         (Kind::Device, None) => Err(Failure::usage("the key file of another device: say where to put it by -o FILE")),
         (Kind::Device, Some(path)) => {
             let (slot, path) = session.open()?.add_device(name, path)?;
