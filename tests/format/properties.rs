@@ -293,7 +293,8 @@ proptest! {
         let at = at % (bytes.len() * 8);
         bytes[at / 8] ^= 1 << (at % 8);
         let opened: Result<(), FormatError> = Header::decode(&bytes).and_then(|(header, _)| open(&header).map(drop));
-        prop_assert!(opened.is_err(), "bit {at}");
+        // A header that seems to be cut off is of a file that holds nothing, which this one is not.
+        prop_assert!(opened.as_ref().is_err_and(|cause| !matches!(cause, FormatError::Truncated { .. })), "bit {at}: {opened:?}");
     }
 }
 

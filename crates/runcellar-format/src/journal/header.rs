@@ -12,7 +12,9 @@ const WHAT: &str = "journal header";
 const MAGIC: [u8; 8] = *b"rcjournl";
 const VERSION: u8 = 1;
 const SUITE: u8 = 1;
-const KEY_FIELD_BYTES_MAX: u32 = 256;
+/// Bytes of the key field of each source.
+const RUN_FIELD_BYTES: u32 = 16;
+const INGEST_FIELD_BYTES: u32 = 4 + 32 + SEAL_BYTES as u32;
 const CONTEXT: &str = "runcellar 1 journal";
 const SEALED_LABEL: &[u8] = b"runcellar 1 journal key";
 
@@ -134,10 +136,10 @@ impl Header {
         let mut out = Writer::with_capacity(192);
         out.raw(&MAGIC).u8(VERSION).u8(SUITE).raw(&self.journal.0).raw(&self.writer.0).u64(self.first_sequence);
         match &self.source {
-            KeySource::Run(key) => out.u8(1).bytes(WHAT, &key.0, KEY_FIELD_BYTES_MAX)?,
+            KeySource::Run(key) => out.u8(1).bytes(WHAT, &key.0, RUN_FIELD_BYTES)?,
             KeySource::Ingest { generation, sealed } => {
                 let field = [&generation.to_le_bytes()[..], sealed].concat();
-                out.u8(2).bytes(WHAT, &field, KEY_FIELD_BYTES_MAX)?
+                out.u8(2).bytes(WHAT, &field, INGEST_FIELD_BYTES)?
             }
         };
         out.raw(&self.salt);
@@ -164,16 +166,22 @@ impl Header {
         let writer = WriterId(reader.array()?);
         let first_sequence = reader.u64()?;
         let source = reader.u8()?;
-        let mut field = Reader::new(WHAT, reader.bytes(KEY_FIELD_BYTES_MAX)?);
-        let source = match source {
-            1 => KeySource::Run(KeyId(field.array()?)),
-            2 => {
-                let generation = field.u32()?;
-                KeySource::Ingest { generation, sealed: field.take(32 + SEAL_BYTES)?.to_vec() }
-            }
+        // A length that was changed must not look like a header that its writer had no time to finish.
+        let len = match source {
+            1 => RUN_FIELD_BYTES,
+            2 => INGEST_FIELD_BYTES,
             _ => return Err(reader.malformed("unknown key source")),
         };
-        field.finish()?;
+        if reader.u32()? != len {
+            return Err(reader.malformed("its key field has another length than its source says"));
+        }
+        let source = match source {
+            1 => KeySource::Run(KeyId(reader.array()?)),
+            _ => {
+                let generation = reader.u32()?;
+                KeySource::Ingest { generation, sealed: reader.take(32 + SEAL_BYTES)?.to_vec() }
+            }
+        };
         let salt = reader.array()?;
         let commitment = reader.array()?;
         let len = bytes.len() - reader.remaining();
