@@ -177,15 +177,52 @@ fn a_remote_that_was_emptied_or_is_gone_is_an_error_and_nothing_is_lost() {
 }
 
 #[test]
-fn keys_are_not_replaced_while_a_remote_is_in_use() {
+fn what_is_purged_goes_from_the_remote_and_other_homes_and_the_receipt_tells_who_has_not() {
     let home = home();
+    let run = home.workspace().run("p").id("b-run").start().expect("starts");
+    run.log([("n", 1_i64)]).expect("logs");
+    run.finish().expect("finishes");
     home.ok(["remote", "add", "origin", "shared"]);
-    home.ok(["key", "rotate"]);
     enable(&home);
-    assert!(home.fails(1, ["key", "rotate"])[0].contains("keys cannot be replaced while a remote is in use"));
-    let refused = home.run(["purge", "a-run", "--yes"]);
-    assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(home.ok(["ls"]).contains("a-run"), "nothing was erased");
+    home.ok(["sync"]);
+    let other = Home::new();
+    std::fs::copy(home.key_file(), other.path("key")).expect("copies");
+    let key = ["--key-file", &other.text("key")];
+    other.ok(["clone", &home.text("shared"), "w", key[0], key[1]]);
+    let asked = other.without_terminal(["remote", "enable", "origin", "--json", key[0], key[1]]);
+    let hash = serde_json::from_str::<Value>(&asked.stdout).expect("JSON")["consent_hash"].clone();
+    other.ok(["remote", "enable", "origin", "--consent", hash.as_str().expect("a text"), key[0], key[1]]);
+    other.ok(["sync", key[0], key[1]]);
+    home.ok(["sync"]);
+    let slots = home.json(["key", "ls"]);
+    assert_eq!(slots[1]["kind"], "device", "{slots}");
+    home.ok(["purge", "a-run", "--yes"]);
+    let receipt = |home: &Home, more: &[&str]| {
+        let mut show = vec!["receipt", "show"];
+        show.extend(more);
+        home.json(show)[0].clone()
+    };
+    home.ok(["sync"]);
+    let shown = receipt(&home, &[]);
+    assert_eq!(shown["complete"], false);
+    let openers = shown["residual_openers"].as_array().expect("a list");
+    assert!(openers.iter().any(|opener| opener["kind"] == "device" && opener["id"] == slots[1]["id"]), "{shown}");
+    assert!(openers.iter().all(|opener| opener["kind"] != "remote_version"), "{shown}");
+    other.ok(["sync", key[0], key[1]]);
+    assert_eq!(other.run(["show", "a-run", key[0], key[1]]).code, 3);
+    other.ok(["show", "b-run", key[0], key[1]]);
+    assert_eq!(receipt(&other, &key)["targets"], shown["targets"]);
+    home.ok(["sync"]);
+    let shown = receipt(&home, &[]);
+    assert_eq!(shown["complete"], true, "{shown}");
+    assert_eq!((home.json(["ls"]).as_array().map(Vec::len), home.run(["show", "a-run"]).code), (Some(1), 3));
+    // Whose key is removed hears nothing any more.
+    home.ok(["key", "rm", slots[1]["id"].as_str().expect("a text"), "--yes"]);
+    home.ok(["sync"]);
+    let refused = other.run(["sync", key[0], key[1]]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(refused.stderr.contains("its key was removed there"), "{refused:?}");
+    other.ok(["show", "b-run", key[0], key[1]]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Devices of one workspace, each in a folder of its own, and what they show.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use runcellar::remotes::{RemoteClass, clone_from};
 use runcellar::{CheckOptions, Keys, OpenOptions, RunInfo, Selection, SeriesValues, Severity, Workspace, json};
@@ -22,6 +22,16 @@ fn options(keys: PathBuf) -> OpenOptions {
     OpenOptions { keys, ..OpenOptions::default() }
 }
 
+fn welcome(remote: &dyn Remote) -> Vec<u8> {
+    engine::welcome(remote).expect("answers").expect("somebody publishes there")
+}
+
+/// Copies a folder, as `cp -rp` does.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-rp").arg(from).arg(to).status();
+    assert!(copied.expect("cp runs").success());
+}
+
 impl Device {
     fn of(owned: tempfile::TempDir, workspace: Workspace) -> Device {
         workspace.add_remote(ORIGIN, "memory", &[RemoteClass::Metrics], &[]).expect("is added");
@@ -38,15 +48,33 @@ impl Device {
         Device::of(owned, workspace)
     }
 
-    /// Another device, made of what is on the remote and the first one's keys.
+    /// Another device, made of what is on the remote and a copy of the first one's keys.
     pub(crate) fn another(first: &Device, remote: &dyn Remote) -> Device {
         let owned = tempfile::tempdir().expect("a temporary directory");
-        let welcome = engine::welcome(remote).expect("answers").expect("somebody publishes there");
-        let workspace = clone_from(&welcome, &owned.path().join("w"), options(first.root.join("keys")));
+        let keys = owned.path().join("keys");
+        copy(&first.root.join("keys"), &keys);
+        let workspace = clone_from(&welcome(remote), &owned.path().join("w"), options(keys));
         Device::of(owned, workspace.expect("is made"))
     }
 
-    pub(crate) fn root(&self) -> &std::path::Path {
+    /// Another device whose key file lies beside the first one's, as on one machine.
+    pub(crate) fn beside(first: &Device, remote: &dyn Remote) -> Device {
+        let owned = tempfile::tempdir().expect("a temporary directory");
+        let keys = owned.path().join("keys");
+        std::os::unix::fs::symlink(first.root.join("keys"), &keys).expect("links");
+        let workspace = clone_from(&welcome(remote), &owned.path().join("w"), options(keys));
+        Device::of(owned, workspace.expect("is made"))
+    }
+
+    /// Opens it anew, as another process does.
+    pub(crate) fn opened_again(self) -> Device {
+        let Device { workspace, root, _owned } = self;
+        drop(workspace);
+        let workspace = options(root.join("keys")).open(&root.join("w")).expect("opens");
+        Device { workspace, root, _owned }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 

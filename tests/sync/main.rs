@@ -5,6 +5,7 @@ mod devices;
 mod engine;
 mod fake;
 mod folder;
+mod keys;
 mod loopback;
 mod retries;
 mod status;

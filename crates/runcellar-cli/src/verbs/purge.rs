@@ -131,8 +131,9 @@ fn plan_text(plan: &PurgePlan, new_code: bool) -> String {
             "recovery_code" => "  the recovery code of now\n",
             "key_file" => "  a copy of the key file of now\n",
             "passphrase" => "  the passphrase, which stays as it is\n",
-            "device" => "  the key file of another device\n",
+            "device" => "  the key file of another device, until it has synced\n",
             "host_backup" => "  a backup of this file system, on which the key file lies as well\n",
+            "remote_version" => "  what lies on a remote, until it is deleted there by the next sync\n",
             "export" => "",
             _ => "  another key\n",
         };

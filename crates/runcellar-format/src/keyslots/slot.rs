@@ -144,6 +144,26 @@ impl Slot {
         self.push(workspace, publics, epoch, ephemeral)
     }
 
+    /// Makes the slot of another device: of the one that stands in its own file, with another epoch key, or the same, sealed
+    /// to the public halves that it has there for the `index`-th epoch.
+    ///
+    /// # Errors
+    /// [`FormatError::Malformed`] if it does not open that epoch.
+    pub fn of_device(
+        workspace: WorkspaceId,
+        theirs: &Slot,
+        index: usize,
+        epoch: (EpochId, &Secret),
+        ephemeral: [u8; 32],
+    ) -> Result<Slot> {
+        let half = theirs.halves.get(index).and_then(Option::as_ref);
+        let half = half.ok_or(FormatError::Malformed { what: WHAT, reason: "it does not open that epoch" })?;
+        let kind = if theirs.kind == SlotKind::KeyFile { SlotKind::Device } else { theirs.kind };
+        let mut slot = Slot { id: theirs.id, kind, argon2: theirs.argon2, halves: Vec::new() };
+        slot.push(workspace, (half.public, half.inner), epoch, ephemeral)?;
+        Ok(slot)
+    }
+
     fn push(
         &mut self,
         workspace: WorkspaceId,

@@ -10,6 +10,23 @@ pub const REMOTES_FIELD: u16 = 16;
 /// Field of `ReplicaCursor.extra` in which [`LastSync`] stands.
 pub const LAST_SYNC_FIELD: u16 = 8;
 
+/// `DeviceHead.extra`: number of the first segment that there is, as bytes; 1 without it.
+const FIRST_FIELD: u16 = 1;
+/// `DeviceHead.extra`: BLAKE3 of the device's welcome.
+const WELCOME_FIELD: u16 = 2;
+
+/// Returns a field of `extra` that has just so many bytes.
+fn extra_array<const N: usize>(extra: &[(u16, Vec<u8>)], field: u16) -> Option<[u8; N]> {
+    extra.iter().find(|(number, _)| *number == field).and_then(|(_, bytes)| bytes.as_slice().try_into().ok())
+}
+
+/// Puts bytes into a field of `extra`.
+fn set_extra_bytes(extra: &mut Vec<(u16, Vec<u8>)>, field: u16, bytes: &[u8]) {
+    extra.retain(|(number, _)| *number != field);
+    extra.push((field, bytes.to_vec()));
+    extra.sort_by_key(|(number, _)| *number);
+}
+
 /// Part of what a device published: changes of rows, in order.
 #[derive(Debug, Clone, PartialEq, Default, Encode, Decode)]
 pub struct Segment {
@@ -132,6 +149,30 @@ impl Body for DeviceHead {
     const NAME: &'static str = "device head";
 }
 
+impl DeviceHead {
+    /// Returns the number of the first segment that there is: those before are of an earlier generation.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        extra_array(&self.extra, FIRST_FIELD).map_or(1, u64::from_le_bytes)
+    }
+
+    /// Says which is the first segment.
+    pub fn set_first(&mut self, number: u64) {
+        set_extra_bytes(&mut self.extra, FIRST_FIELD, &number.to_le_bytes());
+    }
+
+    /// Returns the hash of the welcome that belongs to it.
+    #[must_use]
+    pub fn welcome(&self) -> Option<[u8; 32]> {
+        extra_array(&self.extra, WELCOME_FIELD)
+    }
+
+    /// Says which welcome belongs to it.
+    pub fn set_welcome(&mut self, hash: &[u8; 32]) {
+        set_extra_bytes(&mut self.extra, WELCOME_FIELD, hash);
+    }
+}
+
 /// A head of another device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
 pub struct Cited {
@@ -181,6 +222,106 @@ pub struct LastSync {
 
 impl Body for LastSync {
     const NAME: &'static str = "last sync";
+}
+
+/// `ReplicaCursor.extra`: BLAKE3 of the welcome that was stored last, or that of the other device that was looked at last.
+const KNOWN_WELCOME_FIELD: u16 = 1;
+/// `ReplicaCursor.extra`: number of the first segment of the generation whose rows these are.
+const KNOWN_FIRST_FIELD: u16 = 2;
+/// `ReplicaCursor.extra`, one's own: BLAKE3 of the welcome of which the last head spoke.
+const HEADED_WELCOME_FIELD: u16 = 3;
+/// `ReplicaCursor.extra`, one's own: number of the last segment that was deleted, with all before it.
+const WIPED_FIELD: u16 = 4;
+/// `ReplicaCursor.extra`, one's own: until when a lock keeps earlier segments, microseconds UTC since 1970.
+const LOCKED_FIELD: u16 = 5;
+/// `ReplicaCursor.extra`, another's: number and id of the epoch that its newest head spoke of.
+const EPOCH_FIELD: u16 = 6;
+/// `ReplicaCursor.extra`, another's: ids of the slots that its welcome had.
+const SLOTS_FIELD: u16 = 7;
+
+impl ReplicaCursor {
+    /// Returns the hash of the welcome that was stored, or looked at, last.
+    #[must_use]
+    pub fn welcome(&self) -> Option<[u8; 32]> {
+        extra_array(&self.extra, KNOWN_WELCOME_FIELD)
+    }
+
+    /// Says so.
+    pub fn set_welcome(&mut self, hash: &[u8; 32]) {
+        set_extra_bytes(&mut self.extra, KNOWN_WELCOME_FIELD, hash);
+    }
+
+    /// Returns the number of the first segment of the generation.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        extra_array(&self.extra, KNOWN_FIRST_FIELD).map_or(1, u64::from_le_bytes)
+    }
+
+    /// Says so.
+    pub fn set_first(&mut self, number: u64) {
+        set_extra_bytes(&mut self.extra, KNOWN_FIRST_FIELD, &number.to_le_bytes());
+    }
+
+    /// Returns the hash of the welcome of which the last head spoke.
+    #[must_use]
+    pub fn headed_welcome(&self) -> Option<[u8; 32]> {
+        extra_array(&self.extra, HEADED_WELCOME_FIELD)
+    }
+
+    /// Says so.
+    pub fn set_headed_welcome(&mut self, hash: &[u8; 32]) {
+        set_extra_bytes(&mut self.extra, HEADED_WELCOME_FIELD, hash);
+    }
+
+    /// Returns the number of the last segment that was deleted, with all before it.
+    #[must_use]
+    pub fn wiped(&self) -> u64 {
+        extra_array(&self.extra, WIPED_FIELD).map_or(0, u64::from_le_bytes)
+    }
+
+    /// Says so.
+    pub fn set_wiped(&mut self, number: u64) {
+        set_extra_bytes(&mut self.extra, WIPED_FIELD, &number.to_le_bytes());
+    }
+
+    /// Returns until when a lock keeps earlier segments, microseconds UTC since 1970; `i64::MAX` if nobody knows.
+    #[must_use]
+    pub fn locked_until_us(&self) -> Option<i64> {
+        extra_array(&self.extra, LOCKED_FIELD).map(i64::from_le_bytes)
+    }
+
+    /// Says so.
+    pub fn set_locked_until_us(&mut self, time: Option<i64>) {
+        match time {
+            Some(time) => set_extra_bytes(&mut self.extra, LOCKED_FIELD, &time.to_le_bytes()),
+            None => self.extra.retain(|(field, _)| *field != LOCKED_FIELD),
+        }
+    }
+
+    /// Returns number and id of the epoch of which the newest head of another device spoke.
+    #[must_use]
+    pub fn epoch(&self) -> Option<(u64, [u8; 16])> {
+        let bytes: [u8; 24] = extra_array(&self.extra, EPOCH_FIELD)?;
+        let (number, id) = bytes.split_first_chunk()?;
+        Some((u64::from_le_bytes(*number), id.try_into().ok()?))
+    }
+
+    /// Says so.
+    pub fn set_epoch(&mut self, number: u64, id: [u8; 16]) {
+        set_extra_bytes(&mut self.extra, EPOCH_FIELD, &[&number.to_le_bytes()[..], &id].concat());
+    }
+
+    /// Returns the ids of the slots that the welcome of another device had.
+    #[must_use]
+    pub fn slots(&self) -> Vec<[u8; 16]> {
+        let found = self.extra.iter().find(|(field, _)| *field == SLOTS_FIELD);
+        found.map_or_else(Vec::new, |(_, bytes)| bytes.as_chunks().0.to_vec())
+    }
+
+    /// Says so.
+    pub fn set_slots(&mut self, slots: &[[u8; 16]]) {
+        set_extra_bytes(&mut self.extra, SLOTS_FIELD, slots.as_flattened());
+    }
 }
 
 /// How a remote stands.

@@ -38,7 +38,9 @@ impl Tombstone {
         self.extra.sort_by_key(|(field, _)| *field);
     }
 
-    fn purposes(&self) -> &[u8] {
+    /// Returns the purposes of the keys that were dropped.
+    #[must_use]
+    pub fn purposes(&self) -> &[u8] {
         let found = self.extra.iter().find(|(field, _)| *field == PURPOSES_FIELD);
         found.map_or(&[], |(_, purposes)| purposes)
     }

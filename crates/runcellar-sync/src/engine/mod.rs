@@ -15,6 +15,7 @@
 mod names;
 mod pull;
 mod push;
+mod wipe;
 
 use std::fmt;
 
@@ -81,6 +82,12 @@ pub struct Report {
     pub fetched_bytes: u64,
     /// Devices that publish there, this one among them.
     pub devices: u64,
+    /// Devices among them that have not taken over the present keys yet.
+    pub behind: u64,
+    /// Segments that were deleted, as the keys were replaced.
+    pub deleted: u64,
+    /// Until when a lock keeps some that should be deleted, microseconds UTC since 1970; `i64::MAX` if nobody knows.
+    pub locked_until_us: Option<i64>,
     /// What came in.
     pub merged: MergeReport,
 }
@@ -101,14 +108,16 @@ pub fn sync(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<R
     let remembered = workspace.remember_exchange(name, why.as_deref());
     let report = outcome?;
     remembered?;
+    workspace.conclude_purges();
     Ok(report)
 }
 
 fn both_ways(exchange: Exchange, remote: &dyn Remote) -> Outcome<Report> {
     let exchange = as_itself(exchange, remote)?;
     let mut report = Report::default();
-    pull::pull(&exchange, remote, &mut report)?;
+    let exchange = pull::pull(exchange, remote, &mut report)?;
     push::push(&exchange, remote, &mut report)?;
+    wipe::wipe(&exchange, remote, &mut report)?;
     Ok(report)
 }
 
@@ -119,7 +128,7 @@ fn both_ways(exchange: Exchange, remote: &dyn Remote) -> Outcome<Report> {
 pub fn pull(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Report> {
     let exchange = workspace.exchange(name)?;
     let mut report = Report::default();
-    pull::pull(&exchange, remote, &mut report)?;
+    pull::pull(exchange, remote, &mut report)?;
     Ok(report)
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use runcellar::remotes::{Advance, Exchange};
+use runcellar::remotes::{Advance, Exchange, Standing};
 
 use super::names::{devices, head_of, prefix_of, segment_of, welcome_of};
 use super::{Failure, Outcome, Report};
@@ -19,50 +19,81 @@ const LOOKS: u32 = 4;
 /// What is waited before the second look; twice as long before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(30);
 
-/// Fetches what the heads of other devices tell of, and merges it.
-pub(super) fn pull(exchange: &Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<()> {
+/// How often root keys are taken over in one sync: others may go on replacing them.
+const TAKEOVERS_MAX: usize = 8;
+
+/// Fetches what the heads of other devices tell of, and merges it. A root key that one of them drew is taken over first.
+pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<Exchange> {
+    for _ in 0..TAKEOVERS_MAX {
+        let heads = look(&exchange, remote)?;
+        let mut ahead = None;
+        report.behind = 0;
+        for advance in heads.values() {
+            match exchange.standing(advance)? {
+                Standing::Ahead => ahead = Some(advance),
+                Standing::Same => {}
+                Standing::Behind | Standing::Apart => report.behind += 1,
+            }
+        }
+        if let Some(advance) = ahead {
+            exchange = take_over(exchange, remote, advance)?;
+            continue;
+        }
+        for advance in heads.values() {
+            meet(&exchange, remote, advance)?;
+            if exchange.standing(advance)? == Standing::Same {
+                fetch(&exchange, remote, advance, report)?;
+            }
+        }
+        report.devices += heads.len() as u64;
+        report.merged = exchange.merge()?;
+        return Ok(exchange);
+    }
+    Err(Error::new(ErrorKind::Other, "the keys are being replaced all the time: sync again").into())
+}
+
+/// Looks at the heads of all devices; heads tell of further devices.
+fn look(exchange: &Exchange, remote: &dyn Remote) -> Outcome<BTreeMap<String, Advance>> {
     let mut waiting: BTreeSet<String> = listed(remote)?;
     waiting.extend(exchange.known()?.into_iter().map(|known| known.prefix));
     let own = exchange.prefix();
-    let mut reached = BTreeMap::<String, u64>::new();
+    let mut heads = BTreeMap::<String, Advance>::new();
     let mut cited = BTreeMap::<String, u64>::new();
-    // Heads tell of further devices.
     while let Some(prefix) = waiting.pop_first() {
-        if prefix == own || reached.contains_key(&prefix) {
+        if prefix == own || heads.contains_key(&prefix) {
             continue;
         }
-        let Some(advance) = fetch(exchange, remote, &prefix, report)? else { continue };
-        reached.insert(prefix, advance.to);
-        for (prefix, number) in advance.cites {
+        let Some(advance) = head(exchange, remote, &prefix)? else { continue };
+        for (prefix, number) in &advance.cites {
             let most = cited.entry(prefix.clone()).or_default();
-            *most = (*most).max(number);
-            waiting.insert(prefix);
+            *most = (*most).max(*number);
+            waiting.insert(prefix.clone());
         }
+        heads.insert(prefix, advance);
     }
     // A head may have moved between the reading of it and of one that cites it; going back is another thing.
     for (prefix, number) in cited.iter().filter(|(prefix, _)| **prefix != own) {
-        if reached.get(prefix).is_none_or(|reached| reached < number) {
-            let again = fetch(exchange, remote, prefix, report)?.map_or(0, |advance| advance.to);
-            if again < *number {
+        if heads.get(prefix).is_none_or(|advance| advance.to < *number) {
+            let again = head(exchange, remote, prefix)?;
+            let reached = again.as_ref().map_or(0, |advance| advance.to);
+            if reached < *number {
                 let message = format!(
-                    "device {prefix} had published up to segment {number}, as another has seen, and {again} is there: the \
+                    "device {prefix} had published up to segment {number}, as another has seen, and {reached} is there: the \
                      remote was rolled back, or lost what it had"
                 );
                 return Err(Error::new(ErrorKind::Damaged, message).into());
             }
-            reached.insert(prefix.clone(), again);
+            heads.extend(again.map(|advance| (prefix.clone(), advance)));
         }
     }
-    report.devices += reached.len() as u64;
-    report.merged = exchange.merge()?;
-    Ok(())
+    Ok(heads)
 }
 
-/// Brings the replica of one device up to its head; none if it has published nothing.
-fn fetch(exchange: &Exchange, remote: &dyn Remote, prefix: &str, report: &mut Report) -> Outcome<Option<Advance>> {
+/// Looks at the head of one device; none if it has published nothing.
+fn head(exchange: &Exchange, remote: &dyn Remote, prefix: &str) -> Outcome<Option<Advance>> {
     let name = head_of(prefix)?;
     let is_known = exchange.known()?.into_iter().any(|known| known.prefix == prefix && known.number > 0);
-    let advance = settled(|| match remote.get(&name, None)? {
+    settled(|| match remote.get(&name, None)? {
         Some(head) => Ok(Some(exchange.advance(prefix, &head)?)),
         None if is_known => {
             let message = "it was there, and is gone: the remote lost what a device published";
@@ -70,18 +101,48 @@ fn fetch(exchange: &Exchange, remote: &dyn Remote, prefix: &str, report: &mut Re
         }
         // A device that has begun, and not sent anything yet.
         None => Ok(None),
+    })
+}
+
+/// Looks at the welcome of a device if it is another than before.
+fn meet(exchange: &Exchange, remote: &dyn Remote, advance: &Advance) -> Outcome<()> {
+    if exchange.is_welcome_new(advance)?
+        && let Some(welcome) = remote.get(&welcome_of(&advance.prefix)?, None)?
+    {
+        exchange.meet(advance, &welcome)?;
+    }
+    Ok(())
+}
+
+/// Takes over the root key that a device drew.
+fn take_over(exchange: Exchange, remote: &dyn Remote, advance: &Advance) -> Outcome<Exchange> {
+    let name = welcome_of(&advance.prefix)?;
+    let missing = || Error::new(ErrorKind::Damaged, "it is missing, and a head tells of it").of(&name);
+    let mut takeover = settled(|| {
+        let welcome = remote.get(&name, None)?.ok_or_else(missing)?;
+        Ok(exchange.begin_takeover(advance, &welcome)?)
     })?;
-    let Some(advance) = advance else { return Ok(None) };
+    for number in advance.first..=advance.to {
+        takeover.read(number, &segment(remote, &advance.prefix, number)?, &exchange)?;
+    }
+    Ok(exchange.take_over(takeover)?)
+}
+
+/// Brings the replica of one device up to its head.
+fn fetch(exchange: &Exchange, remote: &dyn Remote, advance: &Advance, report: &mut Report) -> Outcome<()> {
     for number in advance.from..=advance.to {
-        let name = segment_of(prefix, number)?;
-        let missing = || Error::new(ErrorKind::Damaged, "it is missing, and a head tells of it").of(&name);
-        let segment = remote.get(&name, None)?.ok_or_else(missing)?;
-        exchange.take_segment(&advance, number, &segment)?;
+        let segment = segment(remote, &advance.prefix, number)?;
+        exchange.take_segment(advance, number, &segment)?;
         report.fetched += 1;
         report.fetched_bytes += segment.len() as u64;
     }
-    exchange.settle(&advance)?;
-    Ok(Some(advance))
+    Ok(exchange.settle(advance)?)
+}
+
+fn segment(remote: &dyn Remote, prefix: &str, number: u64) -> Outcome<Vec<u8>> {
+    let name = segment_of(prefix, number)?;
+    let missing = || Error::new(ErrorKind::Damaged, "it is missing, and a head tells of it").of(&name);
+    Ok(remote.get(&name, None)?.ok_or_else(missing)?)
 }
 
 /// Looks again before a head is called damaged: where objects are replaced in two steps, it may be missing for a moment, or

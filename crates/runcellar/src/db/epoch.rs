@@ -18,12 +18,14 @@ impl WriteTx<'_> {
     /// Begins an epoch: draws new project epoch keys, and wraps every key of the table anew, under `root` or these.
     ///
     /// Keys that are to be lost with the old epoch are removed before. Keys that are drawn in this transaction
-    /// afterwards hang from the new epoch.
-    pub(crate) fn begin_epoch(&mut self, next: EpochRow, root: &Arc<OwnerKey>) -> Result<()> {
+    /// afterwards hang from the new epoch. `between` are epochs of other devices that come before it.
+    pub(crate) fn begin_epoch(&mut self, next: EpochRow, between: &[EpochRow], root: &Arc<OwnerKey>) -> Result<()> {
         let old = self.epoch();
         let old_root = self.keyring.epoch_key(old.id)?;
-        insert_epoch(self.transaction(), next)?;
-        self.add_to_sum(&next.hash(self.integrity().secret()));
+        for row in between.iter().chain([&next]) {
+            insert_epoch(self.transaction(), *row)?;
+            self.add_to_sum(&row.hash(self.integrity().secret()));
+        }
         self.set_epoch(next);
         let mut projects = HashMap::new();
         for row in self.keys_for(Purpose::ProjectEpoch)? {

@@ -251,6 +251,28 @@ impl<'a> WriteTx<'a> {
         Ok(())
     }
 
+    /// Keeps the tombstone of another device: whatever it names is joined to what is known here. Returns without a write if
+    /// nothing is new.
+    pub(crate) fn keep_tombstone(&mut self, owner: ObjectId, theirs: &Tombstone) -> Result<()> {
+        let place = ObjectKey::new(Kind::Tombstone, owner, 0);
+        let known = self.read.object(place)?;
+        let known = known.map(|row| open_tombstone(&self.read, self.keyring, &row)).transpose()?;
+        let mut joined = known.clone().unwrap_or_default();
+        for key in &theirs.keys {
+            if !joined.keys.contains(key) {
+                joined.keys.push(*key);
+            }
+        }
+        theirs.purposes().iter().for_each(|purpose| joined.add_purpose(*purpose));
+        joined.clock = joined.clock.max(theirs.clock);
+        if known.as_ref() == Some(&joined) {
+            return Ok(());
+        }
+        let body = joined.to_body().map_err(|cause| Error::format("tombstone", cause))?;
+        let control = self.read.workspace_key(self.keyring, Purpose::Control)?;
+        self.put(place, None, &control, &body, Cover::Root).map(drop)
+    }
+
     /// Draws a key for an owner and stores its wrap under `wrapping`.
     pub(crate) fn draw_key(&mut self, owner: ObjectId, purpose: Purpose, wrapping: &OwnerKey) -> Result<Arc<OwnerKey>> {
         let epoch = self.read.epoch().id;
@@ -337,6 +359,12 @@ impl ReadTx<'_> {
         let row = self.object(ObjectKey::new(Kind::Tombstone, owner, 0))?;
         let tombstone = row.map(|row| open_tombstone(self, keyring, &row)).transpose()?;
         Ok(tombstone.is_some_and(|tombstone| tombstone.names_purpose(purpose as u8)))
+    }
+
+    /// Returns all tombstones, by whose they are.
+    pub(crate) fn tombstones(&self, keyring: &Keyring) -> Result<Vec<(ObjectId, Tombstone)>> {
+        let rows = self.objects(Kind::Tombstone, None)?;
+        rows.iter().map(|row| Ok((row.key.id, open_tombstone(self, keyring, row)?))).collect()
     }
 
     /// Returns the keys that tombstones name.

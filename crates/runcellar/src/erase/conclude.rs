@@ -18,8 +18,9 @@ use super::scan::{holds_wraps, open_database};
 use crate::blob::Class;
 use crate::db::{Cover, FILE_NAME, ObjectKey, ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
+use crate::remotes::{self, DeviceReach, Reach};
 use crate::workspace::{Inner, TMP, device_key, drop_old_ingest_pairs, is_root_key_alone, old_secrets_are_gone};
-use crate::{Error, ErrorKind, Result, Workspace, os};
+use crate::{Error, ErrorKind, Result, Workspace, os, rfc3339};
 
 /// How long the end of a purge waits for others to read to their end: until then SQLite's log keeps old pages.
 pub(super) const READERS_WAIT: Duration = Duration::from_secs(5);
@@ -71,6 +72,13 @@ pub(crate) fn conclude_pending(inner: &Inner) {
     }
 }
 
+impl Workspace {
+    /// Looks again at what purges left that could not be concluded: remotes and other devices may have come further.
+    pub fn conclude_purges(&self) {
+        conclude_pending(&self.inner);
+    }
+}
+
 fn pending(inner: &Inner) -> Result<Vec<ObjectId>> {
     inner.read(|tx, keyring| {
         let mut pending = Vec::new();
@@ -93,13 +101,15 @@ pub(super) fn conclude(inner: &Inner, id: ObjectId, wait: Duration) -> Result<Re
     let ingest_replaced = drop_old_ingest_pairs(inner, record.ingest_generation)?;
     let emptied = empty_log(inner, wait)?;
     let is_held_up = !(ingest_replaced && emptied);
-    if is_held_up && receipt.is_signed() {
+    let reach = remotes::reach(inner)?;
+    if is_held_up && receipt.is_signed() && !has_remotes(&receipt, &reach) {
         return Ok(receipt);
     }
     let old_keys: HashSet<KeyId> = record.wrapping.iter().copied().map(KeyId).collect();
-    let old_wraps_gone = !any_file_holds_wraps(inner, &old_keys)?;
+    // Once they are gone they do not come back.
+    let old_wraps_gone = receipt.was_ok("old_wraps_gone") || (emptied && !any_file_holds_wraps(inner, &old_keys)?);
     let keys_dropped = inner.read(|tx, _| keys_are_dropped(tx, &receipt))?;
-    let checks = [
+    let mut checks = vec![
         CheckLine { name: "keys_dropped", ok: keys_dropped },
         CheckLine { name: "root_key_replaced", ok: is_root_key_alone(inner, receipt.epoch_after())? },
         CheckLine { name: "key_file_replaced", ok: old_secrets_are_gone(inner)? },
@@ -111,12 +121,56 @@ pub(super) fn conclude(inner: &Inner, id: ObjectId, wait: Duration) -> Result<Re
     if !ingest_replaced {
         openers.push(json!({"kind": "ingest_key", "id": inner.id.to_string(), "since": receipt.time()}));
     }
+    if has_remotes(&receipt, &reach) {
+        outside(&receipt, &reach, &mut checks, &mut openers);
+    }
+    if receipt.is_signed() && receipt.says(&checks, &openers) {
+        return Ok(receipt);
+    }
     inner.write(None, |tx| {
         let key = device_key(tx)?;
         receipt.conclude(&checks, openers, &key);
         put_record(tx, id, &PurgeRecord { receipt: receipt.to_json(), ..record })
     })?;
     Ok(receipt)
+}
+
+/// Returns whether something of what was purged was published.
+fn has_remotes(receipt: &Receipt, reach: &Reach) -> bool {
+    let is_remote = |opener: &Value| opener["kind"] == "remote_version";
+    receipt.residual_openers().iter().any(is_remote) || !reach.remotes.is_empty() || !reach.devices.is_empty()
+}
+
+/// Says how far remotes and other devices have come.
+fn outside(receipt: &Receipt, reach: &Reach, checks: &mut Vec<CheckLine>, openers: &mut Vec<Value>) {
+    let after = receipt.epoch_after();
+    // What was sent to a remote that is known no longer stays there.
+    openers.retain(|opener| {
+        opener["kind"] != "remote_version" || reach.remotes.iter().all(|remote| opener["id"] != remote.id.to_string())
+    });
+    for remote in reach.remotes.iter().filter(|remote| !remote.is_wiped) {
+        let mut opener = json!({"kind": "remote_version", "id": remote.id.to_string(), "since": receipt.time()});
+        if let Some(until) = remote.locked_until_us {
+            opener["until"] = if until == i64::MAX { Value::Null } else { rfc3339(until).into() };
+        }
+        openers.push(opener);
+    }
+    for device in &reach.devices {
+        let (id, slot) = (device.id.to_string(), device.slot.map(|slot| slot.to_string()));
+        let is_it = |opener: &Value| {
+            let is_slot = slot.as_ref().is_some_and(|slot| opener["id"] == **slot);
+            opener["kind"] == "device" && (is_slot || opener["id"] == *id)
+        };
+        match device.epoch >= after {
+            true => openers.retain(|opener| !is_it(opener)),
+            false if openers.iter().any(is_it) => {}
+            false => openers.push(json!({"kind": "device", "id": slot.unwrap_or(id), "since": receipt.time()})),
+        }
+    }
+    let remains = openers.iter().any(|opener| opener["kind"] == "remote_version");
+    checks.push(CheckLine { name: "remotes_wiped", ok: !remains });
+    let waits = |device: &&DeviceReach| device.slot.is_some() && device.epoch < after;
+    checks.push(CheckLine { name: "devices_acknowledged", ok: !reach.devices.iter().any(|device| waits(&device)) });
 }
 
 /// Cuts SQLite's log to nothing; says who keeps that from being done, after it waited for them.

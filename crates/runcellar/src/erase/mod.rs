@@ -12,6 +12,7 @@
 //! copy of it has the wrap as well, under a key that hangs from the root key; so [`purge`] replaces that one, too.
 //! docs/FORMAT.md, "Tombstones" and "Receipts".
 
+mod buried;
 mod conclude;
 mod expire;
 mod openers;

@@ -13,9 +13,10 @@ use crate::{Error, KeySlot, Result, Workspace, rfc3339};
 /// Something that could still open older copies of what was purged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opener {
-    /// `recovery_code`, `key_file`, `passphrase`, `keychain`, `device`, `host_backup`, or `export`: a capsule that has some of it.
+    /// `recovery_code`, `key_file`, `passphrase`, `keychain`, `device`, `host_backup`, `remote_version`: what a remote has until it
+    /// is deleted there, or `export`: a capsule that has some of it.
     pub kind: &'static str,
-    /// The slot's id; the workspace's for a backup of this host; the capsule's.
+    /// The slot's id; the workspace's for a backup of this host; the remote's; the capsule's.
     pub id: String,
     /// Since when it opens, microseconds UTC since 1970; none if that is not known.
     pub since: Option<i64>,
@@ -43,6 +44,9 @@ impl Workspace {
         if lies_beside_its_key(&self.inner)? {
             openers.push(Opener { kind: "host_backup", id: self.id(), since: None });
         }
+        let reach = crate::remotes::reach(&self.inner)?;
+        let published = reach.remotes.iter().map(|remote| remote.id.to_string());
+        openers.extend(published.map(|id| Opener { kind: "remote_version", id, since: None }));
         let goes = |object: &ObjectId| {
             let of_run = scope.runs.contains(object) || scope.classes.iter().any(|(run, _)| run == object);
             of_run || scope.versions.contains_key(object)

@@ -140,7 +140,11 @@ impl Workspace {
     }
 
     pub(super) fn find_targets(&self, targets: &[Target]) -> Result<Found> {
-        let items = resolve(self, targets, self.inner.io.wall_us())?;
+        self.weigh(resolve(self, targets, self.inner.io.wall_us())?)
+    }
+
+    /// Finds out what would go with items.
+    pub(super) fn weigh(&self, items: Vec<Item>) -> Result<Found> {
         let scope = union(&items);
         let mut plan = PurgePlan {
             at_work: self.at_work(&scope)?,

@@ -1,5 +1,6 @@
 //! Purge: erasing under a new root key, so that whoever kept every byte of before cannot read what went.
 
+use runcellar_format::keyslots::Keyslots;
 use runcellar_format::record::PurgeRecord;
 use runcellar_format::{ObjectId, SlotId};
 use serde_json::json;
@@ -93,15 +94,8 @@ impl Workspace {
                 return Err(Error::new(ErrorKind::Busy, "purge: something was added to what goes"));
             }
             let erased = erase(tx, &found.scope)?;
-            let id = ObjectId(io::random(tx.io)?);
-            let record = PurgeRecord {
-                receipt: self.begin_receipt(tx, id, &found)?.to_json(),
-                wrapping: wrapping_keys(tx)?,
-                ingest_generation: new_ingest_pair(tx, keyslots)?,
-                extra: Vec::new(),
-            };
+            let id = self.put_purge_record(tx, keyslots, &found, tx.epoch().number + 1)?;
             device_signs(inner, tx, keyslots)?;
-            put_record(tx, id, &record)?;
             Ok((erased, id))
         });
         if has_grown {
@@ -120,8 +114,27 @@ impl Workspace {
         Ok(Some(Purged { receipt, recovery_code }))
     }
 
+    /// Draws a new ingest pair, and notes what a purge needs to be concluded by anybody.
+    pub(super) fn put_purge_record(
+        &self,
+        tx: &mut WriteTx<'_>,
+        keyslots: &mut Keyslots,
+        found: &Found,
+        after: u64,
+    ) -> Result<ObjectId> {
+        let id = ObjectId(io::random(tx.io)?);
+        let record = PurgeRecord {
+            receipt: self.begin_receipt(tx, id, found, after)?.to_json(),
+            wrapping: wrapping_keys(tx)?,
+            ingest_generation: new_ingest_pair(tx, keyslots)?,
+            extra: Vec::new(),
+        };
+        put_record(tx, id, &record)?;
+        Ok(id)
+    }
+
     /// Makes the receipt of a purge, before anything was looked at.
-    fn begin_receipt(&self, tx: &WriteTx<'_>, id: ObjectId, found: &Found) -> Result<Receipt> {
+    fn begin_receipt(&self, tx: &WriteTx<'_>, id: ObjectId, found: &Found, after: u64) -> Result<Receipt> {
         let before = tx.epoch().number;
         let target = |item: &super::PlannedItem| json!({"kind": item.kind.as_str(), "id": item.object, "objects": item.objects, "bytes": item.bytes});
         let openers: Vec<_> = found.plan.openers.iter().map(super::Opener::to_json).collect();
@@ -129,7 +142,7 @@ impl Workspace {
             "id": id.to_string(),
             "workspace": self.inner.id.to_string(),
             "time": rfc3339(tx.io.wall_us()),
-            "epoch": {"before": before, "after": before + 1},
+            "epoch": {"before": before, "after": after},
             "targets": found.plan.items.iter().map(target).collect::<Vec<_>>(),
             "checks": [],
             "residual_openers": openers,

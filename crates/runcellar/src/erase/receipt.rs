@@ -150,10 +150,19 @@ impl Receipt {
         pretty.unwrap_or_default() + "\n"
     }
 
+    /// Returns whether a check was made before, and ok.
+    pub(super) fn was_ok(&self, name: &str) -> bool {
+        self.checks().iter().any(|check| check["name"] == name && check["ok"] == true)
+    }
+
+    /// Returns whether it says just this.
+    pub(super) fn says(&self, checks: &[CheckLine], openers: &[Value]) -> bool {
+        self.members.get("checks") == Some(&listed(checks)) && self.residual_openers() == openers
+    }
+
     /// Writes down what was looked at, and signs it.
     pub(super) fn conclude(&mut self, checks: &[CheckLine], openers: Vec<Value>, key: &SigningKey) {
-        let list = checks.iter().map(|check| json!({"name": check.name, "ok": check.ok})).collect();
-        self.members.insert("checks".into(), Value::Array(list));
+        self.members.insert("checks".into(), listed(checks));
         self.members.insert("residual_openers".into(), Value::Array(openers));
         self.members.insert("complete".into(), checks.iter().all(|check| check.ok).into());
         self.members.insert("public_key".into(), hexadecimal(&key.public()).into());
@@ -166,6 +175,10 @@ impl Receipt {
         members.remove("signature");
         canonical(&Value::Object(members))
     }
+}
+
+fn listed(checks: &[CheckLine]) -> Value {
+    checks.iter().map(|check| json!({"name": check.name, "ok": check.ok})).collect()
 }
 
 /// Writes a value without blanks, the names of each object in order of their bytes.

@@ -146,6 +146,27 @@ fn derived(workspace: &Workspace, name: &str) -> Result<Vec<Item>> {
         .collect())
 }
 
+/// Finds what is in a scope that nobody named, each thing as an item of its own.
+pub(super) fn items_of(workspace: &Workspace, scope: &Scope) -> Result<Vec<Item>> {
+    let mut items = Vec::new();
+    for run in &scope.runs {
+        items.extend(workspace.run_of_object(&run.to_string())?.iter().map(of_run));
+    }
+    for (run, class) in &scope.classes {
+        let class = if *class == Class::Code { RunClass::Code } else { RunClass::Media };
+        items.extend(workspace.run_of_object(&run.to_string())?.iter().map(|run| of_class(class, run)));
+    }
+    let versions = if scope.versions.is_empty() { Vec::new() } else { workspace.artifacts(None)? };
+    let is_in_scope = |version: &&ArtifactVersion| scope.versions.contains_key(&version.object_id());
+    items.extend(versions.iter().filter(|version| version.links_to.is_none()).filter(is_in_scope).map(of_version));
+    for artifact in &scope.artifacts {
+        let id = artifact.to_string();
+        let shown = PlannedItem::new(ItemKind::Artifact, *artifact, &id, id.clone());
+        items.push(Item { shown, scope: Scope { artifacts: [*artifact].into(), ..Scope::default() } });
+    }
+    Ok(items)
+}
+
 /// Returns all that is in scope of several items.
 pub(super) fn union(items: &[Item]) -> Scope {
     let mut all = Scope::default();

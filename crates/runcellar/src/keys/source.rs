@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use runcellar_format::keyslots::{FILE_BYTES_MAX, Keyslots};
+use runcellar_format::keyslots::{FILE_BYTES_MAX, Keyslots, SlotSecret};
 
 use super::key_file;
 use super::keychain::Keychain;
@@ -63,29 +63,51 @@ impl Source {
         let bytes = self.io.read(&self.keyslots, FILE_BYTES_MAX as u64);
         let bytes = bytes.map_err(|cause| Error::io("read", &self.keyslots, cause))?;
         let keyslots = Keyslots::decode(&bytes).map_err(|cause| Error::unreadable("keyslots", cause))?;
+        if let Some(epochs) = self.open_with_own(&keyslots, &bytes)? {
+            return Ok(epochs);
+        }
+        Search::new(&*self.io, &self.named()).unlock(&keyslots, &bytes).map(|(_, epochs)| epochs)
+    }
+
+    fn named(&self) -> Keys {
+        let file = self.opened().key_file.clone().or_else(|| self.keys.file.clone());
+        Keys { file, ..self.keys.clone() }
+    }
+
+    /// Opens a `keyslots` file by the slot that opened the workspace; none if it has no such slot, or another secret opens it.
+    pub(crate) fn open_with_own(&self, keyslots: &Keyslots, bytes: &[u8]) -> Result<Option<EpochKeys>> {
         // A passphrase or recovery code opens the new epoch, too; a key file was written anew.
         let opened = self.opened();
         if let Some(slot) = keyslots.slots.iter().find(|slot| slot.id == opened.slot)
             && let Ok(epochs) = slot.open(keyslots.workspace, &keyslots.epochs, &opened.secret)
             && epochs.len() == keyslots.epochs.len()
         {
-            verify(&keyslots, &bytes, &epochs)?;
-            return Ok(epochs);
+            verify(keyslots, bytes, &epochs)?;
+            return Ok(Some(epochs));
         }
-        let named = Keys { file: opened.key_file.clone().or_else(|| self.keys.file.clone()), ..self.keys.clone() };
-        let found = match (opened.secret.key_of_two(), &named.file) {
-            // Two factors: what was typed stays as it is.
-            (Some(_), Some(path)) => key_file::read(&*self.io, path)?,
-            _ => None,
+        let named = self.named();
+        let (Some(path), Some(slot)) = (&named.file, keyslots.slots.iter().find(|slot| slot.id == opened.slot)) else {
+            return Ok(None);
         };
-        if let (Some(file), Some(slot)) = (found, keyslots.slots.iter().find(|slot| slot.id == opened.slot)) {
-            let of_slot = file.entries.iter().filter(|entry| entry.slot == slot.id);
-            let with = of_slot.map(|entry| (None, opened.secret.with_key(entry.secret.duplicate()))).collect();
-            let mut wrong = does_not_open("key file", slot);
-            let (_, _, epochs) = first_that_opens(&keyslots, slot, with, &mut wrong)?.ok_or(wrong)?;
-            verify(&keyslots, &bytes, &epochs)?;
-            return Ok(epochs);
+        let is_of_two = opened.secret.key_of_two().is_some();
+        if !(is_of_two || slot.kind.has_key_file()) {
+            return Ok(None);
         }
-        Search::new(&*self.io, &named).unlock(&keyslots, &bytes).map(|(_, epochs)| epochs)
+        let Some(file) = key_file::read(&*self.io, path)? else { return Ok(None) };
+        let of_slot = file.entries.iter().filter(|entry| entry.slot == slot.id);
+        let with = of_slot.map(|entry| match is_of_two {
+            // What was typed stays as it is.
+            true => (None, opened.secret.with_key(entry.secret.duplicate())),
+            false => (None, SlotSecret::key_file(entry.secret.duplicate())),
+        });
+        let mut wrong = does_not_open("key file", slot);
+        match first_that_opens(keyslots, slot, with.collect(), &mut wrong)? {
+            Some((_, _, epochs)) => {
+                verify(keyslots, bytes, &epochs)?;
+                Ok(Some(epochs))
+            }
+            None if is_of_two => Err(wrong),
+            None => Ok(None),
+        }
     }
 }

@@ -10,6 +10,7 @@ use runcellar_format::{ObjectId, WorkspaceId};
 use super::record::{RemoteInfo, find, load, update};
 use super::replica::{Replica, folder};
 use crate::io::{self, IoFile};
+use crate::workspace::finish_replacing;
 use crate::{Error, ErrorKind, Result, Workspace};
 
 /// File in the folder of a remote whose lock is held by who exchanges with it.
@@ -26,7 +27,7 @@ pub struct Exchange {
     pub(super) remote: RemoteRecord,
     pub(super) own: Replica,
     /// Held as long as this lives; none if it only looks.
-    _held: Option<(Arc<dyn IoFile>, Only)>,
+    held: Option<(Arc<dyn IoFile>, Only)>,
 }
 
 impl std::fmt::Debug for Exchange {
@@ -84,6 +85,7 @@ impl Workspace {
             let message = format!("remote {name}: a workspace on a network file system is not synced yet");
             return Err(Error::new(ErrorKind::State, message));
         }
+        finish_replacing(inner)?;
         let remotes = inner.read(load)?;
         let remote = remotes.all[find(&remotes, name)?].clone();
         let id = ObjectId(remote.id);
@@ -106,13 +108,13 @@ impl Workspace {
         let device = inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
         let remote = if remote.device == device { remote } else { self.publish_elsewhere(name)? };
         let own = Replica::open_or_make(inner, id, ObjectId(remote.prefix), device)?;
-        Ok(Exchange { workspace: self.clone(), remote, own, _held: Some((lock, only)) })
+        Ok(Exchange { workspace: self.clone(), remote, own, held: Some((lock, only)) })
     }
 
     /// Returns what is known of a remote, to look at beside whoever exchanges with it; none before the first exchange.
     pub(super) fn look_at(&self, remote: &RemoteRecord) -> Result<Option<Exchange>> {
-        let own = Replica::open(&self.inner, ObjectId(remote.id), ObjectId(remote.prefix))?;
-        Ok(own.map(|own| Exchange { workspace: self.clone(), remote: remote.clone(), own, _held: None }))
+        let own = Replica::open(&self.inner, ObjectId(remote.id), ObjectId(remote.prefix), false)?;
+        Ok(own.map(|own| Exchange { workspace: self.clone(), remote: remote.clone(), own, held: None }))
     }
 
     /// Draws a new place on a remote for what this device publishes.
@@ -151,7 +153,8 @@ impl Exchange {
     }
 
     pub(super) fn others(&self) -> Result<Vec<Replica>> {
-        Replica::others(&self.workspace.inner, ObjectId(self.remote.id), self.own.prefix)
+        let (remote, isheld) = (ObjectId(self.remote.id), self.held.is_some());
+        Replica::others(&self.workspace.inner, remote, self.own.prefix, isheld)
     }
 
     pub(super) fn workspace_id(&self) -> WorkspaceId {

@@ -18,14 +18,16 @@ use crate::{Error, MergeOptions, MergeReport, Result};
 pub struct Advance {
     /// Where the device publishes.
     pub prefix: String,
+    /// The first segment that there is.
+    pub first: u64,
     /// The first segment that is to be fetched.
     pub from: u64,
     /// The last; below `from` if nothing is new.
     pub to: u64,
     /// Heads that the device has seen: where they stand, and their last segments.
     pub cites: Vec<(String, u64)>,
-    head: DeviceHead,
-    object: ObjectId,
+    pub(super) head: DeviceHead,
+    pub(super) object: ObjectId,
 }
 
 /// What the remote has of this device, beside what it knows of itself.
@@ -65,11 +67,18 @@ impl Exchange {
                 at.headed, head.number
             )));
         }
-        if head.number > at.headed && self.outbox()?.contains(&head.number) {
+        if head.number > at.headed {
             // It was stored, and the answer did not arrive.
-            let sent = self.segment(head.number)?.read().map_err(|cause| Error::damaged(cause.to_string()))?;
-            if segment_hash(&sent) == head.segment {
-                self.sent_up_to(head.number)?;
+            let sent = match self.outbox()?.contains(&head.number) {
+                true => {
+                    let sent = self.segment(head.number)?.read().map_err(|cause| Error::damaged(cause.to_string()))?;
+                    Some(segment_hash(&sent))
+                }
+                // The root key was replaced since, and what waited to be sent was dropped.
+                false => (head.number == at.number).then_some(at.segment),
+            };
+            if sent == Some(head.segment) {
+                self.sent_up_to(head.number, head.welcome())?;
                 return Ok(OwnHead::Fits);
             }
         }
@@ -100,7 +109,7 @@ impl Exchange {
         let key = self.control_key()?;
         let head = DeviceHead::open(&key, self.workspace_id(), object, sealed)
             .map_err(|cause| Error::damaged(format!("{}: {cause}", named())).with_cause(cause))?;
-        let at = match Replica::open(&self.workspace.inner, ObjectId(self.remote.id), object)? {
+        let at = match Replica::open(&self.workspace.inner, ObjectId(self.remote.id), object, true)? {
             Some(replica) => replica.cursor()?,
             None => ReplicaCursor { device: head.device, ..ReplicaCursor::default() },
         };
@@ -116,11 +125,17 @@ impl Exchange {
             );
             return Err(Error::damaged(message));
         }
+        let first = head.first();
+        if first < at.first() || first == 0 || first - 1 > head.number {
+            let message = format!("{}: it tells of segments from {first} on: the remote was rolled back", named());
+            return Err(Error::damaged(message));
+        }
         if head.number == at.number && head.segment != at.segment {
             return Err(Error::damaged(format!("{}: it tells of another past than before: it forked", named())));
         }
         let cites = head.cites.iter().map(|cited| (ObjectId(cited.prefix).to_string(), cited.number)).collect();
-        Ok(Advance { prefix: prefix.to_owned(), from: at.number + 1, to: head.number, cites, head, object })
+        let from = first.max(at.number + 1);
+        Ok(Advance { prefix: prefix.to_owned(), first, from, to: head.number, cites, head, object })
     }
 
     /// Takes in a segment that was fetched. They come in order.
@@ -138,7 +153,9 @@ impl Exchange {
             if number <= at.number {
                 return Ok(());
             }
-            if number != at.number + 1 || segment.previous != at.segment || segment.device != at.device {
+            // Of what a generation goes on from nothing is there any more.
+            let goes_on = number == at.first() || segment.previous == at.segment;
+            if number != at.number + 1 || !goes_on || segment.device != at.device {
                 return Err(Error::damaged(format!("{}: it does not go on where the one before ended", named())));
             }
             apply(tx, &segment.entries, Blocks::Stored)?;
@@ -162,7 +179,9 @@ impl Exchange {
             }
             // Who merges it goes on from there.
             tx.root_mut().clock = head.clock;
-            put_cursor(tx, replica.prefix, &ReplicaCursor { headed: head.number, public: head.public, ..at })
+            let mut at = ReplicaCursor { headed: head.number, public: head.public, ..at };
+            at.set_epoch(head.epoch, head.epoch_id);
+            put_cursor(tx, replica.prefix, &at)
         })
     }
 
@@ -178,6 +197,8 @@ impl Exchange {
             if at.number != at.headed || at.counter == at.headed {
                 continue;
             }
+            // What was erased there first: it is not to come in, and what is here of it goes.
+            self.workspace.erase_with(&replica.workspace)?;
             all.add(self.workspace.merge(&replica.workspace, &MergeOptions::default())?);
             replica.inner().write(None, |tx| {
                 let now = cursor(tx, tx.keyring, replica.prefix)?;
@@ -187,12 +208,20 @@ impl Exchange {
         Ok(all)
     }
 
-    fn replica_of(&self, advance: &Advance) -> Result<Replica> {
-        let remote = ObjectId(self.remote.id);
-        Replica::open_or_make(&self.workspace.inner, remote, advance.object, advance.head.device)
+    /// Returns the replica of a device; one of an earlier generation begins anew.
+    pub(super) fn replica_of(&self, advance: &Advance) -> Result<Replica> {
+        let (inner, remote) = (&self.workspace.inner, ObjectId(self.remote.id));
+        let replica = Replica::open_or_make(inner, remote, advance.object, advance.head.device)?;
+        let mut at = replica.cursor()?;
+        if at.first() >= advance.first {
+            return Ok(replica);
+        }
+        at.set_first(advance.first);
+        (at.number, at.segment) = (advance.first - 1, [0; 32]);
+        replica.renewed(inner, &at)
     }
 
-    fn control_key(&self) -> Result<Arc<OwnerKey>> {
+    pub(super) fn control_key(&self) -> Result<Arc<OwnerKey>> {
         self.workspace.inner.read(|tx, keyring| tx.workspace_key(keyring, Purpose::Control))
     }
 }

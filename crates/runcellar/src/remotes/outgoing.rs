@@ -12,7 +12,7 @@ use super::apply::{Blocks, apply, block_entry, key_entry, object_entry, object_g
 use super::exchange::{Exchange, cited};
 use super::replica::{Replica, cursor, put_cursor};
 use super::status::UnsentRun;
-use crate::db::{GroupKey, OF_RUN, ObjectKey, ObjectRow, ReadTx, WriteTx};
+use crate::db::{EpochRow, GroupKey, OF_RUN, ObjectKey, ObjectRow, ReadTx, WriteTx};
 use crate::ingest::data::RunData;
 use crate::keys::{KeyRow, Keyring, Purpose};
 use crate::merge::Difference;
@@ -40,6 +40,8 @@ pub struct Head {
     pub number: u64,
     /// What is published.
     pub object: SealedObject,
+    /// The welcome of which it speaks.
+    welcome: [u8; 32],
 }
 
 impl Exchange {
@@ -48,16 +50,26 @@ impl Exchange {
     /// # Errors
     /// If cellar.db or the replica cannot be read or written.
     pub fn prepare(&self) -> Result<Prepared> {
+        // Others seal a new root key to this device if its welcome has it.
+        self.workspace.inner.announce()?;
         let others = self.others()?;
         let own = &self.own;
         self.workspace.inner.read(|tx, keyring| {
             let counter = tx.root(keyring)?.counter;
             own.inner().write(None, |out| {
+                if out.epoch().id != tx.epoch().id {
+                    let message = "the keys were replaced meanwhile: sync again";
+                    return Err(Error::new(crate::ErrorKind::Busy, message));
+                }
                 let at = cursor(out, out.keyring, own.prefix)?;
                 if at.counter == counter {
                     return Ok(Prepared::default());
                 }
                 let mut log = Log::new(self, at, Aim::Publish);
+                if log.at.first() > 1 && log.at.first() == log.at.number + 1 {
+                    let EpochRow { number, id, parent } = tx.epoch();
+                    log.push(out, SegmentEntry::Epoch { number, id: id.0, parent: parent.0 })?;
+                }
                 let look = Look { exchange: self, tx, keyring, others: &others };
                 look.all(out, &mut log)?;
                 log.flush(out)?;
@@ -133,7 +145,9 @@ impl Exchange {
     /// If the own replica cannot be read.
     pub fn head(&self) -> Result<Option<Head>> {
         let at = self.own.cursor()?;
-        if at.number == at.headed {
+        // Without a welcome nobody could begin with what it tells of.
+        let Some(welcome) = at.welcome() else { return Ok(None) };
+        if at.number == at.headed && at.headed_welcome() == Some(welcome) {
             return Ok(None);
         }
         let cites = self.others()?.iter().map(cited).collect::<Result<Vec<_>>>()?;
@@ -145,7 +159,7 @@ impl Exchange {
         };
         self.own.inner().read(|tx, keyring| {
             let (at, epoch) = (cursor(tx, keyring, self.own.prefix)?, tx.epoch());
-            let head = DeviceHead {
+            let mut head = DeviceHead {
                 device: at.device,
                 number: at.number,
                 segment: at.segment,
@@ -156,10 +170,13 @@ impl Exchange {
                 clock,
                 ..DeviceHead::default()
             };
+            head.set_first(at.first());
+            head.set_welcome(&welcome);
             let key = tx.workspace_key(keyring, Purpose::Control)?;
             let salt = io::random(&*self.workspace.inner.io)?;
             let object = head.seal(&signing, &key, salt, keyring.workspace(), self.own.prefix);
-            Ok(Some(Head { number: at.number, object: object.map_err(|cause| Error::format("head", cause))? }))
+            let object = object.map_err(|cause| Error::format("head", cause))?;
+            Ok(Some(Head { number: at.number, object, welcome }))
         })
     }
 
@@ -168,15 +185,19 @@ impl Exchange {
     /// # Errors
     /// If the own replica cannot be written.
     pub fn sent(&self, head: &Head) -> Result<()> {
-        self.sent_up_to(head.number)
+        self.sent_up_to(head.number, Some(head.welcome))
     }
 
-    pub(super) fn sent_up_to(&self, number: u64) -> Result<()> {
+    pub(super) fn sent_up_to(&self, number: u64, welcome: Option<[u8; 32]>) -> Result<()> {
         let own = &self.own;
         own.inner().write(None, |tx| {
-            let at = cursor(tx, tx.keyring, own.prefix)?;
+            let mut at = cursor(tx, tx.keyring, own.prefix)?;
             tx.take_up_to(ObjectKey::new(Kind::Segment, own.prefix, number))?;
-            put_cursor(tx, own.prefix, &ReplicaCursor { headed: number.max(at.headed), ..at })
+            at.headed = number.max(at.headed);
+            if let Some(welcome) = welcome {
+                at.set_headed_welcome(&welcome);
+            }
+            put_cursor(tx, own.prefix, &at)
         })
     }
 }

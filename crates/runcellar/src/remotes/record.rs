@@ -9,7 +9,7 @@ use runcellar_format::seal::checksum;
 use super::consent::{check_classes, check_hash};
 use crate::db::{ReadTx, WriteTx};
 use crate::keys::Keyring;
-use crate::workspace::{Inner, device_key, settings};
+use crate::workspace::{device_key, settings};
 use crate::{Error, ErrorKind, Json, Result, Workspace, io};
 
 /// The most remotes of a workspace.
@@ -163,25 +163,6 @@ fn checked(name: &str, url: &str) -> Result<()> {
         return Err(Error::invalid(format!("remote {name}: {url:?} is no place")));
     }
     Ok(())
-}
-
-/// Refuses to replace the root key while something is or was published: other devices would not learn of it yet.
-///
-/// # Errors
-/// [`ErrorKind::State`] with the remote.
-pub(crate) fn refuse_replacing(inner: &Inner) -> Result<()> {
-    let remotes = inner.read(load)?;
-    match remotes.all.iter().find(|remote| remote.consent.is_some()) {
-        None => Ok(()),
-        Some(remote) => {
-            let message = format!(
-                "remote {}: keys cannot be replaced while a remote is in use, as that does not reach it yet; remove it with \
-                 remote rm, and delete what lies there",
-                remote.name
-            );
-            Err(Error::new(ErrorKind::State, message))
-        }
-    }
 }
 
 impl Workspace {

@@ -3,13 +3,14 @@
 //! `remotes/<remote>/<prefix>/cellar.db` has the tables of a workspace's cellar.db and is opened with its keys, so that
 //! everything that reads a workspace reads a replica. Its own root row, sealed here, counts what the device published.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use runcellar_format::ObjectId;
 use runcellar_format::record::{Body, ReplicaCursor, RootRow};
-use runcellar_format::seal::Kind;
+use runcellar_format::seal::{Kind, OwnerKey};
 
-use crate::db::{self, Access, Cover, EpochRow, FILE_NAME, ObjectKey, ReadTx, WORKSPACE_OWNER, WriteTx};
+use crate::db::{self, Access, Cover, EpochRow, FILE_NAME, ObjectKey, ObjectRow, ReadTx, WORKSPACE_OWNER, WriteTx};
 use crate::io::{self, Io};
 use crate::keys::{KeyRow, Keyring, Purpose};
 use crate::workspace::{Inner, JOURNALS, PACKS, REMOTES, TMP};
@@ -18,7 +19,7 @@ use crate::{Error, Result, Workspace};
 /// A database in the making.
 const NEW: &str = "new.db";
 
-/// Keys of the workspace as a whole, which every device has from its beginning; none of them is ever replaced.
+/// Keys of the workspace as a whole, which every device has from its beginning; all but those of ingest are never replaced.
 const BASE: [Purpose; 5] = [Purpose::Lookup, Purpose::Control, Purpose::Integrity, Purpose::Settings, Purpose::Ingest];
 
 /// Epochs and keys on which every replica rests.
@@ -40,6 +41,7 @@ impl Base {
 pub(super) struct Replica {
     pub(super) prefix: ObjectId,
     pub(super) workspace: Workspace,
+    integrity: Arc<OwnerKey>,
 }
 
 /// Returns the folder of a remote.
@@ -48,19 +50,48 @@ pub(super) fn folder(inner: &Inner, remote: ObjectId) -> PathBuf {
 }
 
 impl Replica {
-    /// Opens a replica, if it is there.
-    pub(super) fn open(inner: &Inner, remote: ObjectId, prefix: ObjectId) -> Result<Option<Replica>> {
+    /// Opens a replica, if it is there. One whose rows hang from a root key that was replaced loses them: it knows how far
+    /// its device was, and waits for what that publishes under the new one.
+    ///
+    /// Only who has the remote to itself may do that; for others such a replica is not there.
+    pub(super) fn open(inner: &Inner, remote: ObjectId, prefix: ObjectId, is_held: bool) -> Result<Option<Replica>> {
         let path = folder(inner, remote).join(prefix.to_string());
         match inner.io.identity(&path.join(FILE_NAME)) {
-            Ok(_) => Ok(Some(Replica { prefix, workspace: inner.replica_at(&path)? })),
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(Error::io("open", &path.join(FILE_NAME), cause)),
+            Ok(_) => {}
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(Error::io("open", &path.join(FILE_NAME), cause)),
+        }
+        let replica = Replica::at(inner, prefix, &path)?;
+        match replica.is_of_epoch(inner)? {
+            true => Ok(Some(replica)),
+            false if !is_held => Ok(None),
+            false => {
+                let mut at = replica.cursor()?;
+                let mine = inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
+                if at.device == mine {
+                    // One's own is published anew, as a generation of its own.
+                    at.set_first(at.number + 1);
+                    at.counter = 0;
+                }
+                replica.renewed(inner, &at).map(Some)
+            }
         }
     }
 
-    /// Opens a replica, or makes an empty one.
+    fn at(inner: &Inner, prefix: ObjectId, path: &Path) -> Result<Replica> {
+        let integrity = inner.read(|tx, keyring| tx.integrity_key(keyring))?;
+        Ok(Replica { prefix, workspace: inner.replica_at(path)?, integrity })
+    }
+
+    /// Returns whether its rows hang from the live root key.
+    pub(super) fn is_of_epoch(&self, inner: &Inner) -> Result<bool> {
+        let live = inner.read(|tx, _| Ok(tx.epoch().id))?;
+        Ok(self.inner().read(|tx, _| Ok(tx.epoch().id))? == live)
+    }
+
+    /// Opens a replica, or makes an empty one. Whoever calls this has the remote to itself.
     pub(super) fn open_or_make(inner: &Inner, remote: ObjectId, prefix: ObjectId, device: [u8; 16]) -> Result<Replica> {
-        if let Some(there) = Replica::open(inner, remote, prefix)? {
+        if let Some(there) = Replica::open(inner, remote, prefix, true)? {
             return Ok(there);
         }
         let io = &*inner.io;
@@ -69,50 +100,93 @@ impl Replica {
         for directory in above.into_iter().chain([JOURNALS, PACKS, TMP].map(|name| path.join(name))) {
             io::create_dir_durable(io, &directory).map_err(|cause| Error::io("create", &directory, cause))?;
         }
-        let (new, database) = (path.join(NEW), path.join(FILE_NAME));
-        for name in [NEW, "new.db-wal", "new.db-shm"] {
-            remove_if_there(io, &path.join(name))?;
-        }
-        io.create_new(&new).map_err(|cause| Error::io("create", &new, cause))?;
-        inner.read(|tx, keyring| {
-            let base = Base::read(tx)?;
-            db::create(&new, Access::Shared, |transaction| {
-                let root = RootRow { device, lineage: prefix.0, next_device_seq: 1, ..RootRow::default() };
-                let mut made = WriteTx::begin_replica(transaction, keyring, io, (&base.epochs, &base.keys), root)?;
-                put_cursor(&mut made, prefix, &ReplicaCursor { device, ..ReplicaCursor::default() })?;
-                made.finish().map(drop)
-            })
-        })?;
-        io.rename(&new, &database).map_err(|cause| Error::io("create", &database, cause))?;
-        io.sync_dir(&path).map_err(|cause| Error::io("sync", &path, cause))?;
-        Ok(Replica { prefix, workspace: inner.replica_at(&path)? })
+        make(inner, &path, prefix, &ReplicaCursor { device, ..ReplicaCursor::default() })?;
+        Replica::at(inner, prefix, &path)
+    }
+
+    /// Puts one without rows in its place, that hangs from the live root key.
+    pub(super) fn renewed(self, inner: &Inner, at: &ReplicaCursor) -> Result<Replica> {
+        let (prefix, path) = (self.prefix, self.inner().path.clone());
+        // A log that stays behind would be taken for that of the new file.
+        self.inner().empty_log()?;
+        drop(self);
+        make(inner, &path, prefix, at)?;
+        Replica::at(inner, prefix, &path)
     }
 
     /// Lists the replicas of a remote that are there, but for one.
-    pub(super) fn others(inner: &Inner, remote: ObjectId, own: ObjectId) -> Result<Vec<Replica>> {
+    pub(super) fn others(inner: &Inner, remote: ObjectId, own: ObjectId, is_held: bool) -> Result<Vec<Replica>> {
+        let prefixes = prefixes(inner, remote)?.into_iter().filter(|prefix| *prefix != own);
+        prefixes.filter_map(|prefix| Replica::open(inner, remote, prefix, is_held).transpose()).collect()
+    }
+
+    /// Lists all replicas of a remote as they are, whichever root key they hang from: only [`Replica::cursor`] can be relied
+    /// on.
+    pub(super) fn all(inner: &Inner, remote: ObjectId) -> Result<Vec<Replica>> {
         let folder = folder(inner, remote);
-        let names = match inner.io.list(&folder) {
-            Ok(names) => names,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(cause) => return Err(Error::io("list", &folder, cause)),
-        };
-        let prefix = |name: &PathBuf| name.file_name().and_then(|name| name.to_str()).and_then(ObjectId::from_hex);
-        let mut prefixes: Vec<ObjectId> = names.iter().filter_map(prefix).filter(|prefix| *prefix != own).collect();
-        prefixes.sort_unstable();
-        let open = |prefix| Replica::open(inner, remote, prefix).transpose();
-        prefixes.into_iter().filter_map(open).collect()
+        let is_made = |prefix: &ObjectId| inner.io.identity(&folder.join(prefix.to_string()).join(FILE_NAME)).is_ok();
+        let made = prefixes(inner, remote)?.into_iter().filter(is_made);
+        made.map(|prefix| Replica::at(inner, prefix, &folder.join(prefix.to_string()))).collect()
     }
 
     pub(super) fn inner(&self) -> &Inner {
         &self.workspace.inner
     }
 
+    /// Reads how far it is, whichever root key it hangs from: the integrity key is always the same.
     pub(super) fn cursor(&self) -> Result<ReplicaCursor> {
-        self.inner().read(|tx, keyring| cursor(tx, keyring, self.prefix))
+        let inner = self.inner();
+        inner.read(|tx, _| {
+            let row = cursor_row(tx, self.prefix)?;
+            let place = row.place(inner.id);
+            let body = self.integrity.open(&place, &row.body);
+            read_cursor(
+                self.prefix,
+                &body.map_err(|cause| Error::format(format_args!("replica {}", self.prefix), cause))?,
+            )
+        })
     }
 }
 
-fn remove_if_there(io: &dyn Io, path: &std::path::Path) -> Result<()> {
+/// Makes an empty replica, in the place of one that may be there.
+fn make(inner: &Inner, path: &Path, prefix: ObjectId, at: &ReplicaCursor) -> Result<()> {
+    let io = &*inner.io;
+    let (new, database) = (path.join(NEW), path.join(FILE_NAME));
+    for name in [NEW, "new.db-wal", "new.db-shm"] {
+        remove_if_there(io, &path.join(name))?;
+    }
+    io.create_new(&new).map_err(|cause| Error::io("create", &new, cause))?;
+    inner.read(|tx, keyring| {
+        let base = Base::read(tx)?;
+        db::create(&new, Access::Shared, |transaction| {
+            let root = RootRow { device: at.device, lineage: prefix.0, next_device_seq: 1, ..RootRow::default() };
+            let mut made = WriteTx::begin_replica(transaction, keyring, io, (&base.epochs, &base.keys), root)?;
+            put_cursor(&mut made, prefix, at)?;
+            made.finish().map(drop)
+        })
+    })?;
+    for name in ["-wal", "-shm"] {
+        remove_if_there(io, &path.join(format!("{FILE_NAME}{name}")))?;
+    }
+    io.rename(&new, &database).map_err(|cause| Error::io("create", &database, cause))?;
+    io.sync_dir(path).map_err(|cause| Error::io("sync", path, cause))
+}
+
+/// Lists the prefixes of the replicas of a remote.
+fn prefixes(inner: &Inner, remote: ObjectId) -> Result<Vec<ObjectId>> {
+    let folder = folder(inner, remote);
+    let names = match inner.io.list(&folder) {
+        Ok(names) => names,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(cause) => return Err(Error::io("list", &folder, cause)),
+    };
+    let prefix = |name: &PathBuf| name.file_name().and_then(|name| name.to_str()).and_then(ObjectId::from_hex);
+    let mut prefixes: Vec<ObjectId> = names.iter().filter_map(prefix).collect();
+    prefixes.sort_unstable();
+    Ok(prefixes)
+}
+
+fn remove_if_there(io: &dyn Io, path: &Path) -> Result<()> {
     match io.remove(path) {
         Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, cause)),
         _ => Ok(()),
@@ -121,10 +195,16 @@ fn remove_if_there(io: &dyn Io, path: &std::path::Path) -> Result<()> {
 
 /// Reads how far a replica is.
 pub(super) fn cursor(tx: &ReadTx<'_>, keyring: &Keyring, prefix: ObjectId) -> Result<ReplicaCursor> {
+    read_cursor(prefix, &tx.open_object(keyring, &cursor_row(tx, prefix)?)?)
+}
+
+fn cursor_row(tx: &ReadTx<'_>, prefix: ObjectId) -> Result<ObjectRow> {
     let row = tx.object(ObjectKey::new(Kind::Remote, prefix, 0))?;
-    let row = row.ok_or_else(|| Error::damaged(format!("replica {prefix}: how far it is does not stand in it")))?;
-    let body = tx.open_object(keyring, &row)?;
-    ReplicaCursor::from_body(&body).map_err(|cause| Error::format(format_args!("replica {prefix}"), cause))
+    row.ok_or_else(|| Error::damaged(format!("replica {prefix}: how far it is does not stand in it")))
+}
+
+fn read_cursor(prefix: ObjectId, body: &[u8]) -> Result<ReplicaCursor> {
+    ReplicaCursor::from_body(body).map_err(|cause| Error::format(format_args!("replica {prefix}"), cause))
 }
 
 /// Writes how far a replica is. What a device published does not count this row.

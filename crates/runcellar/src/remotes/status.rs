@@ -165,7 +165,7 @@ fn last_sync(own: &Replica) -> Result<LastSync> {
 impl Exchange {
     fn head_is_due(&self) -> Result<bool> {
         let at = self.own.cursor()?;
-        Ok(at.number != at.headed)
+        Ok(at.number != at.headed || at.welcome() != at.headed_welcome())
     }
 
     /// Returns the runs of which segments tell that wait to be sent.

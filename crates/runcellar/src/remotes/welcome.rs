@@ -16,9 +16,6 @@ use crate::keys::{KeyRow, Keyring, Purpose};
 use crate::workspace::Foundation;
 use crate::{Error, ErrorKind, OpenOptions, Result, Workspace, io};
 
-/// `ReplicaCursor.extra` of the own replica: BLAKE3 of the welcome that was stored last.
-const WELCOME_FIELD: u16 = 1;
-
 impl Exchange {
     /// Returns the welcome, if it is not stored on the remote as it is now.
     ///
@@ -38,8 +35,7 @@ impl Exchange {
         };
         let object = welcome.encode().map_err(|cause| Error::format("welcome", cause))?;
         let known = hash_of(&object)?;
-        let stored = self.own.cursor()?.extra.into_iter().find(|(field, _)| *field == WELCOME_FIELD);
-        Ok(stored.is_none_or(|(_, hash)| hash != known).then_some(object))
+        Ok((self.own.cursor()?.welcome() != Some(known)).then_some(object))
     }
 
     /// Says that a welcome was stored.
@@ -50,8 +46,7 @@ impl Exchange {
         let own = &self.own;
         own.inner().write(None, |tx| {
             let mut at = cursor(tx, tx.keyring, own.prefix)?;
-            at.extra.retain(|(field, _)| *field != WELCOME_FIELD);
-            at.extra.insert(0, (WELCOME_FIELD, hash_of(welcome)?.to_vec()));
+            at.set_welcome(&hash_of(welcome)?);
             put_cursor(tx, own.prefix, &at)
         })
     }

@@ -19,9 +19,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use runcellar_format::keyslots::{Epoch, KeyFileEntry, Keyslots};
+use runcellar_format::keyslots::{Device, Epoch, KeyFileEntry, Keyslots, Slot};
 use runcellar_format::seal::OwnerKey;
-use runcellar_format::{EpochId, KeyId, Secret, SlotId};
+use runcellar_format::{DeviceId, EpochId, KeyId, Secret, SlotId};
 
 use super::Inner;
 use super::keyslots::{KeyslotsFile, read_settled, read_to_change, rewrite};
@@ -29,6 +29,26 @@ use crate::db::{EpochRow, WriteTx};
 use crate::io::{self, Io};
 use crate::keys;
 use crate::{Error, ErrorKind, Result};
+
+/// A root key that another device drew, and its ways to unlock it.
+pub(crate) struct Drawn {
+    pub(crate) epoch: Epoch,
+    pub(crate) key: Secret,
+    /// Epochs between the live one here and that one.
+    pub(crate) between: Vec<EpochRow>,
+    /// Slots of that device's `keyslots`; those of this device are passed over.
+    pub(crate) slots: Vec<Slot>,
+    /// The place of the epoch in each of them.
+    pub(crate) index: usize,
+    pub(crate) devices: Vec<Device>,
+}
+
+impl Drawn {
+    pub(crate) fn duplicate(&self) -> Drawn {
+        let (between, slots, devices) = (self.between.clone(), self.slots.clone(), self.devices.clone());
+        Drawn { epoch: self.epoch, key: self.key.duplicate(), between, slots, index: self.index, devices }
+    }
+}
 
 /// Replaces the root key, with new secrets in the key files at hand. Slots of `without` do not open the new one.
 ///
@@ -42,34 +62,39 @@ pub(crate) fn replace<T>(
     without: &[SlotId],
     also: impl FnOnce(&mut WriteTx<'_>, &mut Keyslots) -> Result<T>,
 ) -> Result<T> {
+    replace_by(inner, None, without, also)
+}
+
+/// As [`replace`], by the root key that another device drew if there is one.
+pub(crate) fn replace_by<T>(
+    inner: &Inner,
+    drawn: Option<Drawn>,
+    without: &[SlotId],
+    also: impl FnOnce(&mut WriteTx<'_>, &mut Keyslots) -> Result<T>,
+) -> Result<T> {
     finish(inner)?;
-    crate::remotes::refuse_replacing(inner)?;
     if inner.source.opened().by_descriptor {
         let message = "the key came through a descriptor and cannot be replaced: name its file by --key-file";
         return Err(Error::new(ErrorKind::State, message));
     }
     let keyring = &inner.state()?.keyring;
-    let new = EpochId(io::random(&*inner.io)?);
+    let new = match &drawn {
+        Some(drawn) => drawn.epoch.id,
+        None => EpochId(io::random(&*inner.io)?),
+    };
     let replaced = inner.write(None, |tx| {
         let mut keyslots = read_settled(inner, tx)?.keyslots;
         let value = also(tx, &mut keyslots)?;
-        let next = next_epoch(tx, new)?;
-        let root = Arc::new(OwnerKey::new(KeyId(next.id.0), Secret::new(io::random(tx.io)?)));
-        tx.begin_epoch(EpochRow { number: next.number, id: next.id, parent: next.parent }, &root)?;
+        let drawn = match drawn {
+            Some(drawn) => drawn,
+            None => draw(tx, new)?,
+        };
+        let next = drawn.epoch;
+        let root = Arc::new(OwnerKey::new(KeyId(next.id.0), drawn.key.duplicate()));
+        tx.begin_epoch(EpochRow { number: next.number, id: next.id, parent: next.parent }, &drawn.between, &root)?;
         tx.keyring.learn(vec![(next.id, root.secret().duplicate())]);
-        let secrets = add_secrets(inner, tx.io, &keyslots, without, next.id)?;
-        for slot in &mut keyslots.slots {
-            if without.contains(&slot.id) {
-                slot.halves.push(None);
-                continue;
-            }
-            let new_key = secrets.get(&slot.id);
-            slot.add_epoch(inner.id, new_key, (next.id, root.secret()), io::random(tx.io)?)
-                .map_err(|cause| Error::format(format_args!("slot {}", slot.id), cause))?;
-        }
-        if keyslots.slots.iter().all(|slot| slot.halves.last().is_none_or(Option::is_none)) {
-            return Err(Error::new(ErrorKind::State, "no slot would be left that opens the workspace"));
-        }
+        let secrets = add_secrets(inner, tx.io, &own_slots(&keyslots, DeviceId(tx.root().device)), without, next.id)?;
+        seal_to_all(inner, tx, &mut keyslots, (without, &secrets), &drawn)?;
         keyslots.epochs.push(next);
         rewrite(inner, tx, &mut keyslots)?;
         Ok(value)
@@ -88,10 +113,70 @@ pub(crate) fn replace<T>(
     finished.and(replaced)
 }
 
-fn next_epoch(tx: &WriteTx<'_>, id: EpochId) -> Result<Epoch> {
+/// Draws the root key that follows the live one.
+fn draw(tx: &WriteTx<'_>, id: EpochId) -> Result<Drawn> {
     let now = tx.epoch();
     let number = now.number.checked_add(1).ok_or_else(|| Error::damaged("epoch row: its number has no successor"))?;
-    Ok(Epoch { number, id, parent: now.id })
+    Ok(Drawn {
+        epoch: Epoch { number, id, parent: now.id },
+        key: Secret::new(io::random(tx.io)?),
+        between: Vec::new(),
+        slots: Vec::new(),
+        index: 0,
+        devices: Vec::new(),
+    })
+}
+
+/// Seals a root key to all slots that shall open it: those that are here, and those that its device has.
+fn seal_to_all(
+    inner: &Inner,
+    tx: &WriteTx<'_>,
+    keyslots: &mut Keyslots,
+    (without, secrets): (&[SlotId], &HashMap<SlotId, Secret>),
+    drawn: &Drawn,
+) -> Result<()> {
+    let epoch = (drawn.epoch.id, &drawn.key);
+    let named = |slot: SlotId| move |cause| Error::format(format_args!("slot {slot}"), cause);
+    // Who drew the key knows the present halves of other devices better, and those of this one worse.
+    let is_own = |slot: SlotId| slot == inner.source.opened().slot || secrets.contains_key(&slot);
+    let is_theirs = |slot: &&Slot| {
+        let opens = slot.halves.get(drawn.index).is_some_and(Option::is_some);
+        opens && !without.contains(&slot.id) && !is_own(slot.id)
+    };
+    let mut theirs = Vec::new();
+    for slot in drawn.slots.iter().filter(is_theirs) {
+        theirs.push(Slot::of_device(inner.id, slot, drawn.index, epoch, io::random(tx.io)?).map_err(named(slot.id))?);
+    }
+    for slot in &mut keyslots.slots {
+        if without.contains(&slot.id) {
+            slot.halves.push(None);
+        } else if let Some(at) = theirs.iter().position(|known| known.id == slot.id && known.kind == slot.kind) {
+            slot.halves.extend(theirs.swap_remove(at).halves);
+        } else {
+            slot.add_epoch(inner.id, secrets.get(&slot.id), epoch, io::random(tx.io)?).map_err(named(slot.id))?;
+        }
+    }
+    theirs.retain(|slot| keyslots.slots.iter().all(|known| known.id != slot.id));
+    for mut slot in theirs {
+        slot.halves.insert(0, None);
+        keyslots.slots.push(slot);
+    }
+    let this = DeviceId(tx.root().device);
+    for device in drawn.devices.iter().filter(|device| device.id != this) {
+        keyslots.devices.retain(|known| known.id != device.id);
+        keyslots.devices.push(*device);
+    }
+    match keyslots.slots.iter().all(|slot| slot.halves.last().is_none_or(Option::is_none)) {
+        true => Err(Error::new(ErrorKind::State, "no slot would be left that opens the workspace")),
+        false => Ok(()),
+    }
+}
+
+/// Returns the slots that are not other devices': their key files are theirs to change, also where they lie beside one's own.
+pub(super) fn own_slots(keyslots: &Keyslots, device: DeviceId) -> Keyslots {
+    let mut own = keyslots.clone();
+    own.slots.retain(|slot| !keyslots.devices.iter().any(|known| known.slot == slot.id && known.id != device));
+    own
 }
 
 /// Returns the key files of the workspace that are at hand: the one that opened it, and those in the directory.
@@ -143,7 +228,8 @@ fn add_secrets(
 
 /// (a) undone, where it did not come to (b).
 fn forget_secrets(inner: &Inner, epoch: EpochId) -> Result<()> {
-    let keyslots = KeyslotsFile::read(&*inner.io, &inner.path)?.keyslots;
+    let device = DeviceId(inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?);
+    let keyslots = own_slots(&KeyslotsFile::read(&*inner.io, &inner.path)?.keyslots, device);
     if keyslots.epochs.iter().any(|known| known.id == epoch) {
         return Ok(());
     }
@@ -166,7 +252,8 @@ pub(crate) fn is_root_key_alone(inner: &Inner, number: u64) -> Result<bool> {
 /// Returns true if no key file at hand has a secret of a root key that was replaced, for a slot that opens the present one.
 pub(crate) fn old_secrets_are_gone(inner: &Inner) -> Result<bool> {
     let keyslots = KeyslotsFile::read_verified(&*inner.io, &inner.path, &inner.state()?.keyring)?.keyslots;
-    let live = inner.read(|tx, _| Ok(tx.epoch().id))?;
+    let (live, device) = inner.read(|tx, keyring| Ok((tx.epoch().id, DeviceId(tx.root(keyring)?.device))))?;
+    let keyslots = own_slots(&keyslots, device);
     let mut gone = true;
     for path in key_files(inner, &keyslots) {
         keys::change(&*inner.io, &path, |entries| {
@@ -185,20 +272,20 @@ fn cannot_be_replaced(path: &std::path::Path, cause: Error) -> Error {
 }
 
 /// Brings to its end what a replacement of the root key has left undone, or takes back what it had prepared.
-pub(super) fn finish(inner: &Inner) -> Result<()> {
+pub(crate) fn finish(inner: &Inner) -> Result<()> {
     let state = inner.state()?;
     let file = KeyslotsFile::read_verified(&*inner.io, &inner.path, &state.keyring)?;
     if !file.is_replacing() {
         return Ok(());
     }
-    let mut live = inner.read(|tx, _| Ok(tx.epoch().id))?;
+    let (mut live, device) = inner.read(|tx, keyring| Ok((tx.epoch().id, DeviceId(tx.root(keyring)?.device))))?;
     if file.keyslots.epochs.last().is_some_and(|newest| newest.id != live) {
         // The old row, as far as can be seen: under the write lock it is known whether it stays.
         live = inner.write(None, |tx| {
             let file = read_to_change(inner, tx)?;
             let live = tx.epoch().id;
             if file.is_replacing() && file.keyslots.epochs.last().is_some_and(|newest| newest.id != live) {
-                keep_secrets(inner, tx.io, &file.keyslots, live)?;
+                keep_secrets(inner, tx.io, &own_slots(&file.keyslots, device), live)?;
                 rewrite(inner, tx, &mut only(&file.keyslots, live))?;
             }
             Ok(live)
@@ -206,7 +293,7 @@ pub(super) fn finish(inner: &Inner) -> Result<()> {
     }
     let file = KeyslotsFile::read_verified(&*inner.io, &inner.path, &state.keyring)?;
     if file.is_replacing() {
-        keep_secrets(inner, &*inner.io, &file.keyslots, live)?;
+        keep_secrets(inner, &*inner.io, &own_slots(&file.keyslots, device), live)?;
         if !inner.is_network() {
             // A reader may keep the log from being emptied. Whoever needs to be sure looks at the files afterwards.
             state.db.empty_log()?;

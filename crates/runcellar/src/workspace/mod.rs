@@ -4,6 +4,7 @@ mod create;
 mod diagnose;
 pub(crate) mod epoch;
 mod keyslots;
+mod members;
 mod mirror;
 mod network;
 mod open;
@@ -20,7 +21,10 @@ pub(crate) use turn::{SILENCE_US, file_system_now_us};
 pub use create::Creation;
 pub(crate) use create::Foundation;
 pub use diagnose::{Diagnosis, FORMAT_VERSION, FileFacts, FileSystemUse, MirrorFacts};
-pub(crate) use epoch::{is_root_key_alone, old_secrets_are_gone, replace as replace_root_key};
+pub(crate) use epoch::{
+    Drawn, finish as finish_replacing, is_root_key_alone, old_secrets_are_gone, replace as replace_root_key, replace_by,
+};
+pub(crate) use members::Signer;
 pub use network::FileSystemMode;
 pub(crate) use network::Writing;
 pub use open::OpenOptions;

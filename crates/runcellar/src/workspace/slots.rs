@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use runcellar_format::keyslots::{Keyslots, SlotKind, SlotSecret, format_recovery_code, parse_recovery_code};
 use runcellar_format::record::SlotInfo;
-use runcellar_format::{Secret, SlotId};
+use runcellar_format::{DeviceId, Secret, SlotId};
 use zeroize::Zeroizing;
 
 use super::keyslots::{KeyslotsFile, read_settled, rewrite};
@@ -216,11 +216,12 @@ impl Workspace {
             if let Some(id) = ids.iter().find(|id| keyslots.slots.iter().all(|slot| slot.id != **id)) {
                 return Err(not_found(&id.to_string()));
             }
-            if keyslots.slots.iter().all(|slot| ids.contains(&slot.id)) {
+            // Those of other devices open the workspace for nobody here.
+            let own = epoch::own_slots(keyslots, DeviceId(tx.root().device));
+            if own.slots.iter().all(|slot| ids.contains(&slot.id)) {
                 let message = "this is the last key: without it nothing opens the workspace; add another one first";
                 return Err(Error::new(ErrorKind::State, message));
             }
-            keyslots.devices.retain(|device| !ids.contains(&device.slot));
             settings::change_slots(tx, &ids, None)
         })?;
         self.forget_in_keychain(&in_keychain);
@@ -263,8 +264,15 @@ impl Workspace {
         also: impl FnOnce(&mut WriteTx<'_>, &mut Keyslots) -> Result<()>,
     ) -> Result<KeysReplaced> {
         epoch::replace(&self.inner, without, also)?;
-        let epoch = self.inner.read(|tx, _| Ok(tx.epoch().number))?;
-        Ok(KeysReplaced { epoch, slots: self.slots()? })
+        Ok(KeysReplaced { epoch: self.key_epoch()?, slots: self.slots()? })
+    }
+
+    /// Returns how often the root key was replaced by now, counted from 1 for the first one.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn key_epoch(&self) -> Result<u64> {
+        self.inner.read(|tx, _| Ok(tx.epoch().number))
     }
 
     fn new_slot_id(&self) -> Result<SlotId> {
