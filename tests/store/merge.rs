@@ -14,6 +14,7 @@ use runcellar::{
 use crate::support::child::command;
 use crate::support::io::{Call, Fate, Hooked};
 use crate::support::{Place, Rng, list, rows};
+use runcellar::run::Removal;
 
 pub(crate) fn open_other(other: &Place) -> Workspace {
     other.options().open_to_read(&other.workspace()).expect("the other opens")
@@ -310,6 +311,49 @@ fn shown(workspace: &Workspace) -> Vec<String> {
         }
     }
     all
+}
+
+#[test]
+fn what_was_taken_away_on_either_side_stays_away_unless_it_was_added_again() {
+    let place = Place::new();
+    let mine = place.open();
+    let run = mine.run("p").id("one").tags(["of-start", "again", "kept"]).config(json!({"lr": 0.1, "old": 1})).start();
+    let run = run.expect("starts");
+    run.summary("wrong", 1_i64).expect("sets");
+    run.finish().expect("finishes");
+    mine.tag_run(&mine.find_run("one").expect("listed"), &["later".into()], &[]).expect("tags");
+    let copy = copy_of(&place, "copy");
+    let open = |path: &Path| place.options().open(path).expect("opens");
+    let left = open(&copy);
+    let resumed = left.run("p").id("one").resume(Resume::Must).start().expect("resumes");
+    resumed.remove(Removal::Config("old")).expect("removes");
+    resumed.remove(Removal::Summary("wrong")).expect("removes");
+    resumed.finish().expect("finishes");
+    let info = left.find_run("one").expect("listed");
+    left.tag_run(&info, &[], &["of-start".into(), "later".into(), "again".into()]).expect("untags");
+    left.tag_run(&info, &["again".into()], &[]).expect("tags");
+    drop(left);
+    mine.tag_run(&mine.find_run("one").expect("listed"), &[], &["kept".into()]).expect("untags");
+    let other = copy_of(&place, "other");
+    drop(mine);
+    // Either way round.
+    for (into, from) in [(&place.workspace(), &copy), (&copy, &other)] {
+        let (into, from) = (open(into), place.options().open_to_read(from).expect("opens"));
+        into.merge(&from, &MergeOptions::default()).expect("merges");
+        let run = into.find_run("one").expect("listed");
+        assert_eq!(run.tags, ["again"]);
+        assert_eq!((&run.config, run.summary("wrong")), (&json!({"lr": 0.1}), None));
+        let again = into.merge(&from, &MergeOptions::default()).expect("merges");
+        assert!(again.is_empty(), "{again:?}");
+    }
+    // What is set again after it was taken away is there again.
+    let mine = place.open();
+    let again = mine.run("p").id("one").resume(Resume::Must).config(json!({"old": 2})).start().expect("resumes");
+    again.finish().expect("finishes");
+    let from = place.options().open_to_read(&copy).expect("opens");
+    mine.merge(&from, &MergeOptions::default()).expect("merges");
+    assert_eq!(mine.find_run("one").expect("listed").config, json!({"lr": 0.1, "old": 2}));
+    is_whole(&mine);
 }
 
 /// One run goes on in three copies: as it stands, with other metrics, and rewound. Whoever merges which into which in what

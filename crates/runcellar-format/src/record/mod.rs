@@ -16,6 +16,7 @@ mod receipt;
 mod run;
 mod secrets;
 mod sync;
+mod taken;
 mod tombstone;
 
 pub use artifact::{
@@ -42,6 +43,7 @@ pub use sync::{
     Cited, Consent, DeviceHead, LAST_SYNC_FIELD, LastSync, REMOTES_FIELD, RemoteRecord, RemoteState, Remotes,
     ReplicaCursor, Segment, SegmentEntry, SegmentObject,
 };
+pub use taken::{TAKEN_MAX, Taken, TakenFrom};
 pub use tombstone::Tombstone;
 
 pub use secrets::{ARGUMENTS_FIELD, Arguments, FINDINGS_FIELD, FINDINGS_MAX, Findings, REDACTED_EVENT, Redacted};

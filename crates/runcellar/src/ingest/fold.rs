@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use runcellar_format::record::{
     Close, Event, FINDINGS_FIELD, FINDINGS_MAX, FieldChange, FieldId, Findings, LAUNCH_FIELD, Launched, Launches,
-    MetricDefinition, Redacted, RunRecord, RunState, SeriesEntry, Session, Stamped, Start, Tag, Tokens, extra_body,
-    set_extra_body,
+    MetricDefinition, Redacted, RunRecord, RunState, SeriesEntry, Session, Stamped, Start, Tag, Taken, TakenFrom,
+    Tokens, extra_body, set_extra_body,
 };
 use runcellar_format::value::{Json, Value};
 use runcellar_format::{KeyId, WriterId};
@@ -53,7 +53,7 @@ fn add_start(record: &mut RunRecord, start: &Start, config: &Json, clock: u64) -
         }
     }
     for tag in &start.tags {
-        add_tag(record, tag, tag_id(tag));
+        add_tag(record, tag, tag_id(tag))?;
     }
     Ok(())
 }
@@ -286,7 +286,10 @@ fn apply_field_at(record: &mut RunRecord, change: &FieldChange, clock: u64, plac
         FieldId::Group => drop(record.group.merge(text(&value), clock)),
         FieldId::JobType => drop(record.job_type.merge(text(&value), clock)),
         FieldId::Config => set_stamped(&mut record.config, &change.key, change.tokens().clone(), clock),
-        FieldId::RemoveConfig => record.config.retain(|(key, old)| *key != change.key || old.clock > clock),
+        FieldId::RemoveConfig => {
+            record.config.retain(|(key, old)| *key != change.key || old.clock > clock);
+            take_away(record, |taken| taken.add_key(TakenFrom::Config, &change.key, clock))?;
+        }
         FieldId::Summary => {
             if let Some(value) = scalar(value) {
                 places.set(&mut record.summary, &change.key, value, clock, true);
@@ -295,16 +298,20 @@ fn apply_field_at(record: &mut RunRecord, change: &FieldChange, clock: u64, plac
         FieldId::RemoveSummary => {
             record.summary.retain(|(key, old)| *key != change.key || old.clock > clock);
             *places = Places::default();
+            take_away(record, |taken| taken.add_key(TakenFrom::Summary, &change.key, clock))?;
         }
         FieldId::AddTag => {
             if let Some(KeyId(add_id)) = KeyId::from_hex(&text(&value)) {
-                add_tag(record, &change.key, add_id);
+                add_tag(record, &change.key, add_id)?;
             }
         }
         FieldId::RemoveTag => {
             let seen = text(&value);
             let removed = |tag: &Tag| tag.name == change.key && seen.contains(&KeyId(tag.add_id).to_string());
-            record.tags.retain(|tag| !removed(tag));
+            let ids: Vec<[u8; 16]> = record.tags.extract_if(.., |tag| removed(tag)).map(|tag| tag.add_id).collect();
+            if !ids.is_empty() {
+                take_away(record, |taken| taken.tags.extend(ids))?;
+            }
         }
         FieldId::Removed => {
             let time = if let Json::Int(time) = value { Some(time) } else { None };
@@ -383,10 +390,28 @@ impl Places {
     }
 }
 
-fn add_tag(record: &mut RunRecord, name: &str, add_id: [u8; 16]) {
+fn add_tag(record: &mut RunRecord, name: &str, add_id: [u8; 16]) -> Result<()> {
     if !record.tags.iter().any(|tag| tag.add_id == add_id) {
-        record.tags.push(Tag { name: name.to_owned(), add_id });
+        let tag = Tag { name: name.to_owned(), add_id };
+        // A run that is gone on with and given the tags of its start has them again.
+        if taken_from(record)?.has_tag(&tag) {
+            take_away(record, |taken| taken.tags.retain(|id| *id != add_id))?;
+        }
+        record.tags.push(tag);
     }
+    Ok(())
+}
+
+/// Returns what was taken away from a run.
+pub(crate) fn taken_from(record: &RunRecord) -> Result<Taken> {
+    Taken::of(record).map_err(|cause| Error::format(format_args!("run {}", record.id), cause))
+}
+
+/// Notes what is taken away from a run, for copies that still have it.
+fn take_away(record: &mut RunRecord, taking: impl FnOnce(&mut Taken)) -> Result<()> {
+    let mut taken = taken_from(record)?;
+    taking(&mut taken);
+    taken.note(record).map_err(|cause| Error::format(format_args!("run {}", record.id), cause))
 }
 
 /// The adding of a tag at the start of a run needs no random id: it is the same adding wherever it is folded.

@@ -4,7 +4,9 @@ use std::fmt::Debug;
 
 use runcellar_format::WriterId;
 use runcellar_format::record::{FINDINGS_FIELD, extra_body, set_extra_body};
-use runcellar_format::record::{LAUNCH_FIELD, Launches, REWINDS_FIELD, RunRecord, RunState, Session, Stamped};
+use runcellar_format::record::{
+    LAUNCH_FIELD, Launches, REWINDS_FIELD, RunRecord, RunState, Session, Stamped, TakenFrom,
+};
 
 use crate::ingest::fold;
 use crate::{Error, Result};
@@ -12,9 +14,9 @@ use crate::{Error, Result};
 /// Takes what `more` says into `base` where it was said later, or is not said there. Whichever is taken into the other, the
 /// outcome is the same but for the order of lists.
 ///
-/// Tags that either has stay: adding wins. So do keys of config and summary: taking one away is not told from its never
-/// having been set.
-pub(super) fn take_in(base: &mut RunRecord, more: &RunRecord) {
+/// Tags that either has stay, but for addings that either took away: adding again wins. A key of config or summary that
+/// either took away stays away unless it was set later.
+pub(super) fn take_in(base: &mut RunRecord, more: &RunRecord) -> Result<()> {
     later(&mut base.name, &more.name);
     later(&mut base.notes, &more.notes);
     later(&mut base.group, &more.group);
@@ -23,10 +25,16 @@ pub(super) fn take_in(base: &mut RunRecord, more: &RunRecord) {
     all_later(&mut base.config, &more.config);
     all_later(&mut base.summary, &more.summary);
     for tag in &more.tags {
-        if !base.tags.iter().any(|known| known.name == tag.name) {
+        if !base.tags.iter().any(|known| known.add_id == tag.add_id) {
             base.tags.push(tag.clone());
         }
     }
+    let mut taken = fold::taken_from(base)?;
+    taken.add(fold::taken_from(more)?);
+    base.tags.retain(|tag| !taken.has_tag(tag));
+    base.config.retain(|(key, value)| !taken.has_key(TakenFrom::Config, key, value.clock));
+    base.summary.retain(|(key, value)| !taken.has_key(TakenFrom::Summary, key, value.clock));
+    taken.note(base).map_err(|cause| Error::format(format_args!("run {}", base.id), cause))?;
     for metric in &more.metrics {
         match base.metrics.iter_mut().find(|known| known.name == metric.name) {
             // Nobody wrote down when it was said.
@@ -49,6 +57,7 @@ pub(super) fn take_in(base: &mut RunRecord, more: &RunRecord) {
         fold::derive_state(base);
     }
     base.next_step = base.next_step.max(more.next_step);
+    Ok(())
 }
 
 /// Takes in what later versions of the format added, but for rewinds, which speak of row groups.

@@ -108,7 +108,7 @@ impl Bring<'_, '_> {
             let is_hidden = may_be_hidden && series.contains(key.as_str());
             !is_hidden && statistic_of(key).is_none_or(|name| !series.contains(name))
         });
-        fields::take_in(&mut record, &theirs);
+        fields::take_in(&mut record, &theirs)?;
         fields::take_in_extra(&mut record, &theirs)?;
         if !rewinds.agree {
             record.next_step = mine.next_step;
