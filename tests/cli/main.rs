@@ -2,6 +2,7 @@
 //!
 //! One file a topic. Exit codes, JSON and what lands on which stream are exact; see docs/CLI.md.
 
+mod agent;
 mod artifact;
 mod backup;
 mod bad_input;

@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     Usage(clap::Error),
     /// Whoever read our output has had enough.
     BrokenPipe,
+    /// Ctrl-C ended what goes on until then.
+    Interrupted,
 }
 
 /// What to do about a failure.
@@ -118,6 +120,7 @@ impl Failure {
     pub(crate) fn report(self) -> ExitCode {
         match self {
             Failure::BrokenPipe => ExitCode::SUCCESS,
+            Failure::Interrupted => ExitCode::from(130),
             Failure::Usage(error) => report_usage(&error),
             Failure::Error { code, message, advice } => {
                 if let Advice::Above(text) = &advice {

@@ -70,6 +70,11 @@ pub(crate) fn is_cancelled() -> bool {
     CANCELLED.load(Ordering::SeqCst) != 0
 }
 
+/// Returns the signal that cancelled the work that ends well by itself; 0 if none did.
+pub(crate) fn cancelled_by() -> i32 {
+    CANCELLED.load(Ordering::SeqCst)
+}
+
 /// Waits for the end, if the process was told to end: what fails now fails since its files were removed.
 pub(crate) fn wait_if_told() {
     while TOLD.load(Ordering::SeqCst) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::exchange::Only;
 use crate::io::IoFile;
-use crate::{Error, ErrorKind, Result, Workspace};
+use crate::{Error, ErrorKind, Filter, Result, Selection, Workspace};
 
 /// File in the workspace's folder whose lock is held by the process that follows it.
 pub const AGENT_FILE: &str = "agent";
@@ -71,5 +71,34 @@ impl Workspace {
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
             file => file.and_then(|file| file.lock_holder()).map_err(failed),
         }
+    }
+
+    /// Returns a number that differs after each change of the database.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn change_number(&self) -> Result<u64> {
+        self.inner.read(|tx, keyring| Ok(tx.root(keyring)?.counter))
+    }
+
+    /// Takes in what writers left that died since the workspace was opened.
+    ///
+    /// # Errors
+    /// If the journals cannot be listed; what is wrong with one of them is told to the monitor.
+    pub fn take_in_what_was_left(&self) -> Result<()> {
+        match crate::ingest::journal_files(&self.inner)?.is_empty() {
+            true => Ok(()),
+            false => crate::ingest::recover(&self.inner),
+        }
+    }
+
+    /// Returns whether a run is being recorded.
+    ///
+    /// # Errors
+    /// If the runs cannot be read.
+    pub fn is_recording(&self) -> Result<bool> {
+        let filter = Filter::parse("state = 'running'").map_err(|error| Error::invalid(error.to_string()))?;
+        let running = Selection { filter: Some(filter), limit: Some(1), ..Selection::default() };
+        Ok(!self.runs(&running)?.is_empty())
     }
 }

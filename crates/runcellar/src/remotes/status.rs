@@ -1,5 +1,7 @@
 //! How a remote stands: what it lacks, and how the last exchanges with it ended.
 
+use std::time::Duration;
+
 use runcellar_format::record::{LAST_SYNC_FIELD, LastSync, RunRecord, RunState, extra_body, set_extra_body};
 use runcellar_format::seal::Kind;
 use runcellar_format::{ObjectId, object};
@@ -9,10 +11,14 @@ use super::record::{find, load};
 use super::replica::{Replica, cursor, put_cursor};
 use crate::db::ObjectKey;
 use crate::ingest::data::RunData;
-use crate::{Error, Result, Workspace};
+use crate::{Error, ErrorKind, Result, Workspace};
 
 /// The longest reason that is kept of a failure, bytes.
 const WHY_BYTES_MAX: usize = 1024;
+/// How long is waited for another process to make the replica, which takes it some milliseconds.
+const MADE_WAIT_US: i64 = 10_000_000;
+/// Pause between looks for it.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A run of which a remote does not have all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,21 +141,26 @@ impl Workspace {
         })
     }
 
-    /// Opens what is known of a remote beside whoever exchanges with it; makes an empty replica if there is none.
+    /// Opens what is known of a remote beside whoever exchanges with it. The first look makes what the first exchange would.
     fn exchange_to_look(&self, name: &str) -> Result<Exchange> {
-        let remotes = self.inner.read(load)?;
-        let remote = &remotes.all[find(&remotes, name)?];
-        let device = self.inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
-        if remote.device == device
-            && let Some(exchange) = self.look_at(remote)?
-        {
-            return Ok(exchange);
+        let deadline = self.inner.io.monotonic_us() + MADE_WAIT_US;
+        loop {
+            let (remotes, device) =
+                self.inner.read(|tx, keyring| Ok((load(tx, keyring)?, tx.root(keyring)?.device)))?;
+            let remote = &remotes.all[find(&remotes, name)?];
+            if remote.device == device
+                && let Some(exchange) = self.look_at(remote)?
+            {
+                return Ok(exchange);
+            }
+            match self.exchange(name) {
+                // Another process is just making it.
+                Err(error) if error.kind() == ErrorKind::Busy && self.inner.io.monotonic_us() < deadline => {
+                    std::thread::sleep(PAUSE);
+                }
+                made => drop(made?),
+            }
         }
-        // The first look makes what the first exchange would.
-        drop(self.exchange(name)?);
-        let remotes = self.inner.read(load)?;
-        let missing = || Error::damaged(format!("remote {name}: its replica is not there"));
-        self.look_at(&remotes.all[find(&remotes, name)?])?.ok_or_else(missing)
     }
 }
 

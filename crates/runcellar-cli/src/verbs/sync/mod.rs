@@ -3,10 +3,13 @@
 mod dry_run;
 pub(crate) mod place;
 mod status;
+mod unit;
+mod watch;
 
 use clap::Subcommand;
 use runcellar::Workspace;
 use runcellar::remotes::RemoteStatus;
+use runcellar_sync::agent;
 use runcellar_sync::engine::{self, Report};
 
 use crate::failure::{Code, Failure};
@@ -25,6 +28,7 @@ Examples:
   runcellar sync
   runcellar sync origin --json
   runcellar sync --dry-run
+  runcellar sync --watch
   runcellar sync status")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,6 +38,21 @@ pub(crate) struct Args {
     /// Say what would be sent, and make no request
     #[arg(long)]
     dry_run: bool,
+    /// Follow the workspace, and send what is new within seconds
+    #[arg(long, conflicts_with_all = ["remote", "dry_run"])]
+    watch: bool,
+    /// With --watch: end after so many seconds without anything to do; 0 for never
+    #[arg(long, value_name = "SECONDS", requires = "watch", default_value_t = agent::IDLE.as_secs())]
+    idle: u64,
+    /// With --watch: go on in the background
+    #[arg(long, requires = "watch")]
+    detach: bool,
+    /// Set by --detach for the process that goes on.
+    #[arg(long, hide = true, requires = "watch", conflicts_with = "detach")]
+    detached: bool,
+    /// Print a systemd user unit that follows the workspace
+    #[arg(long, conflicts_with_all = ["remote", "dry_run", "watch"])]
+    install: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,6 +90,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     match &args.action {
         Some(Action::Status) => return status::run(session),
         None if args.dry_run => return dry_run::run(session, args.remote.as_deref()),
+        None if args.install => return unit::run(session),
+        None if args.watch => return watch::run(session, args),
         None => refuse_if_offline()?,
     }
     let workspace = session.open()?;
