@@ -6,7 +6,7 @@ use runcellar::{Restored, Severity, restore_from};
 
 use super::backup::FilesShape;
 use crate::failure::{Code, Failure};
-use crate::render::number::bytes;
+use crate::render::number::{bytes, count};
 use crate::render::{Style, visible};
 use crate::session::Session;
 
@@ -56,16 +56,16 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         let dim = |text: &str| Style::Dim.paint(text, color);
         let verdict = if shape.ok { Style::Green.paint("ok", color) } else { Style::Red.paint("damaged", color) };
         format!(
-            "{}  {}\n{}         {}\n{}     {} files, {}\n{}      {} runs, {verdict}\n",
+            "{}  {}\n{}         {}\n{}     {}, {}\n{}      {}, {verdict}\n",
             dim("workspace"),
             visible(&shape.workspace),
             dim("id"),
             shape.id,
             dim("copied"),
-            shape.copied.files,
+            count(shape.copied.files, "file"),
             bytes(shape.copied.bytes),
             dim("check"),
-            check.checked.runs,
+            count(check.checked.runs, "run"),
         )
     })?;
     for file in &copied.missing {

@@ -170,9 +170,12 @@ fn merge(into: &Workspace, other: &Workspace, options: &MergeOptions) -> Result<
     let projects = projects_of(other, options)?;
     let mut merge = Merge { into, other, projects, options, report: MergeReport::default() };
     let mut runs = merge.runs(options.dry_run)?;
-    if !options.dry_run {
-        tails::bring(&mut merge, journals, &mut runs)?;
-        merge.files(&runs)?;
+    match options.dry_run {
+        true => tails::plan(&mut merge, journals, &mut runs)?,
+        false => {
+            tails::bring(&mut merge, journals, &mut runs)?;
+            merge.files(&runs)?;
+        }
     }
     let mut report = merge.report;
     artifacts::merge(into, other, &merge.projects, options.dry_run, &mut report)?;

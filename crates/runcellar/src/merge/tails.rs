@@ -51,6 +51,43 @@ pub(super) fn bring(
     Ok(())
 }
 
+/// Counts what [`bring`] would bring in.
+pub(super) fn plan(merge: &mut Merge<'_>, journals: OpenJournals, runs: &mut HashMap<ObjectId, Touched>) -> Result<()> {
+    let (into, other) = (merge.into, merge.other);
+    let tails = other.inner.read(|tx, keyring| {
+        let mut tails = Vec::new();
+        for (run, batch) in journals.tails(&other.inner, tx, keyring, None)? {
+            tails.push((run, tx.object(ObjectKey::new(Kind::Run, run, 0))?.is_some(), batch));
+        }
+        Ok(tails)
+    })?;
+    for (run, is_known, batch) in tails {
+        let (is_here, is_erased, reached) = into.inner.read(|tx, keyring| {
+            let is_here = tx.object(ObjectKey::new(Kind::Run, run, 0))?.is_some();
+            let is_erased =
+                tx.is_buried(keyring, ObjectId(batch.writer.0))? || (!is_here && tx.is_buried(keyring, run)?);
+            Ok((is_here, is_erased, store::writer_row(tx, keyring, batch.writer)?.map_or(0, |row| row.sequence)))
+        })?;
+        let goes_on = batch.progress.sequence > reached;
+        let named = |start: &Start| merge.options.projects.contains(&start.project_name);
+        let is_wanted = merge.options.projects.is_empty() || batch.start.as_deref().is_some_and(named);
+        let report = &mut merge.report;
+        match runs.get(&run) {
+            _ if is_erased => {}
+            Some(false) if goes_on => {
+                runs.insert(run, true);
+                (report.updated_runs, report.unchanged_runs) = (report.updated_runs + 1, report.unchanged_runs - 1);
+            }
+            None if !is_known && is_wanted && goes_on => {
+                runs.insert(run, true);
+                *(if is_here { &mut report.updated_runs } else { &mut report.new_runs }) += 1;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Brings in what the journals of one writer have.
 fn bring_writer(
     merge: &mut Merge<'_>,
@@ -148,6 +185,7 @@ fn bring_writer(
             (report.updated_runs, report.unchanged_runs) = (report.updated_runs + 1, report.unchanged_runs - 1);
         }
         (false, Some(true)) => drop(runs.insert(object, true)),
+        (false, None) if advanced => report.updated_runs += 1,
         (false, _) => {}
     }
     Ok(())
