@@ -1,11 +1,11 @@
-//! Disks that fill up for real, and calls that fail, in the middle of putting, getting, removing and collecting.
+//! Disks that fill up for real, and calls that fail, in the middle of putting, getting, removing, purging and collecting.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use runcellar::artifacts::{ArtifactDraft, DownloadOptions, PutSettings, RemoveOptions};
-use runcellar::{CollectOptions, ErrorKind, Keys, OpenOptions, Workspace};
+use runcellar::{CollectOptions, ErrorKind, Keys, OpenOptions, PurgeOptions, Workspace};
 
 use crate::blobs::{NOW, assert_opens, assert_whole, fail_at_every_call, noise, put, try_put};
 use crate::faults::SmallDisk;
@@ -146,4 +146,49 @@ fn a_removal_that_fails_at_any_call_is_done_or_not() {
             assert_whole(workspace, noun);
         },
     );
+}
+
+#[test]
+fn a_purge_on_a_real_full_disk_changes_nothing_or_is_finished_once_there_is_room() {
+    let (mut refused, mut done) = (0, 0);
+    for room in (0..).map(|step: u64| step * 24 << 10) {
+        let Some(disk) = SmallDisk::mount("12m") else {
+            return not_tested("a purge on a real full disk: tmpfs may not be mounted here");
+        };
+        let keys = tempfile::tempdir().expect("a temporary directory");
+        let workspace = open(&disk, keys.path());
+        for id in ["goes", "stays"] {
+            let run = workspace.run("p").id(id).start().expect("starts");
+            (0..2000).for_each(|step| run.log([("loss", f64::from(step).sqrt())]).expect("logs"));
+            run.finish().expect("finishes");
+        }
+        let kept = put(&workspace, "kept", 1);
+        let ballast = fs::OpenOptions::new().write(true).open(fill(&disk)).expect("opens");
+        ballast.set_len(ballast.metadata().expect("is there").len().saturating_sub(room)).expect("gives room");
+        let purged = workspace.purge(&["goes".parse().expect("a target")], PurgeOptions::default());
+        ballast.set_len(0).expect("gives room");
+        drop(workspace);
+        let workspace = open(&disk, keys.path());
+        let points = |id: &str| Some(workspace.series(&workspace.find_run(id).ok()?, "loss", None).ok()?.steps.len());
+        assert_eq!(points("stays"), Some(2000), "room for {room} bytes");
+        assert_opens(&kept, "what stays");
+        match points("goes") {
+            Some(points) => {
+                let error = purged.expect_err("it says so");
+                assert_eq!((points, error.kind()), (2000, ErrorKind::ReadOnly), "room for {room} bytes: {error}");
+                assert_eq!(workspace.receipts().expect("lists"), []);
+                refused += 1;
+            }
+            None => {
+                let receipts = workspace.receipts().expect("lists");
+                assert!(receipts.len() == 1 && receipts[0].is_complete(), "room for {room} bytes");
+                done += 1;
+            }
+        }
+        assert_whole(&workspace, "once there is room again");
+        if done == 3 {
+            break;
+        }
+    }
+    assert!(refused > 0, "nothing refused");
 }
