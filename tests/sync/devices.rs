@@ -33,28 +33,34 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 }
 
 impl Device {
-    fn of(owned: tempfile::TempDir, workspace: Workspace) -> Device {
-        workspace.add_remote(ORIGIN, "memory", &[RemoteClass::Metrics], &[]).expect("is added");
+    fn of(owned: tempfile::TempDir, workspace: Workspace, classes: &[RemoteClass]) -> Device {
+        workspace.add_remote(ORIGIN, "memory", classes, &[]).expect("is added");
         let request = workspace.consent_request(ORIGIN).expect("asks");
         workspace.enable_remote(ORIGIN, &request.hash).expect("is enabled");
         Device { workspace, root: owned.path().to_owned(), _owned: owned }
     }
 
-    /// The first device.
+    /// The first device, which publishes metrics.
     pub(crate) fn first() -> Device {
+        Device::first_with(&[RemoteClass::Metrics])
+    }
+
+    /// The first device, which publishes these classes.
+    pub(crate) fn first_with(classes: &[RemoteClass]) -> Device {
         let owned = tempfile::tempdir().expect("a temporary directory");
         let made = OpenOptions { create: true, ..options(owned.path().join("keys")) };
         let workspace = made.open(&owned.path().join("w")).expect("is made");
-        Device::of(owned, workspace)
+        Device::of(owned, workspace, classes)
     }
 
-    /// Another device, made of what is on the remote and a copy of the first one's keys.
+    /// Another device, made of what is on the remote and a copy of the first one's keys, which publishes what the first does.
     pub(crate) fn another(first: &Device, remote: &dyn Remote) -> Device {
+        let classes = first.workspace.remote(ORIGIN).expect("is known").classes;
         let owned = tempfile::tempdir().expect("a temporary directory");
         let keys = owned.path().join("keys");
         copy(&first.root.join("keys"), &keys);
         let workspace = clone_from(&welcome(remote), &owned.path().join("w"), options(keys));
-        Device::of(owned, workspace.expect("is made"))
+        Device::of(owned, workspace.expect("is made"), &classes)
     }
 
     /// Another device whose key file lies beside the first one's, as on one machine.
@@ -63,7 +69,7 @@ impl Device {
         let keys = owned.path().join("keys");
         std::os::unix::fs::symlink(first.root.join("keys"), &keys).expect("links");
         let workspace = clone_from(&welcome(remote), &owned.path().join("w"), options(keys));
-        Device::of(owned, workspace.expect("is made"))
+        Device::of(owned, workspace.expect("is made"), &[RemoteClass::Metrics])
     }
 
     /// Opens it anew, as another process does.

@@ -1,6 +1,7 @@
 //! Remotes: every kind of them against one suite, and under faults. One file a topic.
 
 mod conformance;
+mod content;
 mod devices;
 mod engine;
 mod fake;

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! devices/<prefix>      what a new device needs, beside a secret; where a device publishes is found by listing these
+//! packs/<device>/<pack> packs: written once, before the segments that tell of them
 //! <prefix>/<number>     segments: written once, in order
 //! <prefix>/head         how far the device has published: replaced by itself alone
 //! ```
 //!
-//! Push: segments, then the head. Pull: heads, then the segments that they tell of. Each device writes below its own prefix
-//! alone, and every call can be made again, so a process that dies at any request loses nothing and shows nothing half
+//! Push: packs, segments, then the head. Pull: heads, then the segments that they tell of, then the packs that merging them
+//! asks for. Each device writes below its own prefix and folder of packs alone, and every call can be made again, so a process that dies at any request loses nothing and shows nothing half
 //! done. A listing is only a hint: devices are also told by the heads of others.
 //!
 //! What must never be here: keys, plaintext, SQL. What an object means is known to [`runcellar::remotes`] alone.
@@ -20,7 +21,7 @@ mod wipe;
 use std::fmt;
 
 use runcellar::remotes::{Exchange, OwnHead};
-use runcellar::{MergeReport, Workspace};
+use runcellar::{LeftOut, MergeReport, Workspace};
 
 use crate::remote::Remote;
 use names::head_of;
@@ -72,13 +73,21 @@ pub type Outcome<T> = Result<T, Failure>;
 pub struct Report {
     /// Segments that were sent.
     pub sent: u64,
-    /// Bytes of these.
+    /// Packs that were sent.
+    pub sent_packs: u64,
+    /// Bytes of segments and packs that were sent.
     pub sent_bytes: u64,
     /// Runs of which they tell.
     pub sent_runs: u64,
+    /// Versions of artifacts of which they tell.
+    pub sent_versions: u64,
+    /// What is damaged here, and so was not sent.
+    pub not_sent: Vec<LeftOut>,
     /// Segments that were fetched.
     pub fetched: u64,
-    /// Bytes of these.
+    /// Packs that were fetched.
+    pub fetched_packs: u64,
+    /// Bytes of segments and packs that were fetched.
     pub fetched_bytes: u64,
     /// Devices that publish there, this one among them.
     pub devices: u64,

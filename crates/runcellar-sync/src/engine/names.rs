@@ -1,10 +1,14 @@
 //! Names of objects on a remote.
 
+use runcellar::remotes::PackName;
+
 use crate::Result;
 use crate::remote::ObjectName;
 
 /// Folder of the welcomes.
 const DEVICES: &str = "devices";
+/// Folder of the packs.
+const PACKS: &str = "packs";
 /// Hexadecimal digits of a prefix.
 const PREFIX_DIGITS: usize = 32;
 
@@ -33,4 +37,9 @@ pub(super) fn head_of(prefix: &str) -> Result<ObjectName> {
 /// Returns the name of a segment.
 pub(super) fn segment_of(prefix: &str, number: u64) -> Result<ObjectName> {
     ObjectName::new(format!("{prefix}/{number:010}"))
+}
+
+/// Returns the name of a pack.
+pub(super) fn pack_of(pack: &PackName) -> Result<ObjectName> {
+    ObjectName::new(format!("{PACKS}/{}/{}", pack.device, pack.pack))
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use runcellar::remotes::{Advance, Exchange, Standing};
+use runcellar::remotes::{Advance, Exchange, Fetched, PackName, Standing};
 
-use super::names::{devices, head_of, prefix_of, segment_of, welcome_of};
+use super::names::{devices, head_of, pack_of, prefix_of, segment_of, welcome_of};
 use super::{Failure, Outcome, Report};
 use crate::remote::Remote;
 use crate::{Error, ErrorKind};
@@ -46,7 +46,7 @@ pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Rep
             }
         }
         report.devices += heads.len() as u64;
-        report.merged = exchange.merge()?;
+        report.merged = exchange.merge(&mut |pack| fetch_pack(remote, pack, report))?;
         return Ok(exchange);
     }
     Err(Error::new(ErrorKind::Other, "the keys are being replaced all the time: sync again").into())
@@ -143,6 +143,20 @@ fn segment(remote: &dyn Remote, prefix: &str, number: u64) -> Outcome<Vec<u8>> {
     let name = segment_of(prefix, number)?;
     let missing = || Error::new(ErrorKind::Damaged, "it is missing, and a head tells of it").of(&name);
     Ok(remote.get(&name, None)?.ok_or_else(missing)?)
+}
+
+/// Fetches a pack. What is wrong with one hurts what lies in it, and nothing else.
+fn fetch_pack(remote: &dyn Remote, pack: &PackName, report: &mut Report) -> Outcome<Fetched> {
+    let name = pack_of(pack)?;
+    let bytes = match remote.get(&name, None) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Err(format!("{name}: it is missing on the remote"))),
+        Err(error) if error.kind() == ErrorKind::Damaged => return Ok(Err(error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
+    report.fetched_packs += 1;
+    report.fetched_bytes += bytes.len() as u64;
+    Ok(Ok(bytes))
 }
 
 /// Looks again before a head is called damaged: where objects are replaced in two steps, it may be missing for a moment, or

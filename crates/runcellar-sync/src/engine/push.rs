@@ -2,18 +2,33 @@
 
 use runcellar::remotes::Exchange;
 
-use super::names::{head_of, segment_of, welcome_of};
+use super::names::{head_of, pack_of, segment_of, welcome_of};
 use super::{Outcome, Report};
 use crate::remote::Remote;
 use crate::{Error, ErrorKind};
 
-/// Sends the welcome if it changed, the segments that wait, and then the head that tells of them.
+/// Sends the welcome if it changed, the packs of which waiting segments tell, these segments, and then the head that tells of
+/// them.
 pub(super) fn push(exchange: &Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<()> {
-    report.sent_runs += exchange.prepare()?.runs;
+    let prepared = exchange.prepare()?;
+    report.sent_runs += prepared.runs;
+    report.sent_versions += prepared.versions;
+    report.not_sent.extend(prepared.left_out);
     let prefix = exchange.prefix();
     if let Some(welcome) = exchange.welcome()? {
         remote.put(&welcome_of(&prefix)?, &welcome)?;
         exchange.welcomed(&welcome)?;
+    }
+    for pack in exchange.packs()? {
+        // One that was written anew since is told of no more, once all segments are read.
+        let Some(object) = exchange.pack(&pack)? else { continue };
+        let name = pack_of(&pack)?;
+        // It is there if a sync was cut off, or if it was told of before, from under another prefix.
+        if remote.head(&name)? != Some(object.len()) {
+            remote.put(&name, &object)?;
+            report.sent_packs += 1;
+            report.sent_bytes += object.len();
+        }
     }
     for number in exchange.outbox()? {
         let (name, segment) = (segment_of(&prefix, number)?, exchange.segment(number)?);

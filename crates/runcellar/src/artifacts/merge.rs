@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use runcellar_format::ObjectId;
 use runcellar_format::record::{Artifact, Content, Version, VersionRef};
+use runcellar_format::seal::Kind;
 
 use super::records::{self, Stored};
 use crate::blob::{
     self, Class, Entered, ManifestReader, Pool, PutOptions, ReadEntry, Source, StoredFile, What, put_manifest,
 };
-use crate::db::WriteTx;
+use crate::db::{ReadTx, WriteTx};
 use crate::ingest::store::ensure_project;
 use crate::keys::Purpose;
 use crate::merge::{LeftOut, MergeReport, is_theirs};
@@ -81,21 +82,44 @@ impl Bring<'_> {
                 report.stays_erased(what());
                 continue;
             };
-            let brought = self.other.inner.read(|tx, keyring| records::version(tx, keyring, object));
-            let brought = brought.and_then(|theirs| match known {
-                Some(mine) => self.uses(mine, &theirs.record, dry_run, report),
-                None if dry_run => {
-                    report.new_versions += 1;
-                    Ok(())
-                }
-                None => self.version(listed, &theirs).map(|()| report.new_versions += 1),
-            });
-            match brought {
+            match self.listed(listed, known, dry_run, report) {
                 Err(error) if is_theirs(&error) => report.leave_out(what(), &error),
                 brought => brought?,
             }
         }
         Ok(())
+    }
+
+    /// Brings in a version, or what is said of the one that is here.
+    fn listed(
+        &self,
+        listed: &VersionRef,
+        known: Option<Stored<Version>>,
+        dry_run: bool,
+        report: &mut MergeReport,
+    ) -> Result<()> {
+        let (object, is_replica) = (ObjectId(listed.version), self.other.inner.is_replica());
+        let theirs = self.other.inner.read(|tx, keyring| match is_replica {
+            // A device lists versions that another published, and may say no more of these than who used them.
+            true => match records::find_version(tx, keyring, object)? {
+                Some(found) => Ok(Some((has_content(tx, &found)?, found))),
+                None => Ok(None),
+            },
+            false => Ok(Some((true, records::version(tx, keyring, object)?))),
+        })?;
+        match (theirs, known) {
+            (None, _) => Ok(()),
+            (Some((_, theirs)), Some(mine)) => self.uses(mine, &theirs.record, dry_run, report),
+            (Some((has_content, theirs)), None) => {
+                if has_content {
+                    if !dry_run {
+                        self.version(listed, &theirs)?;
+                    }
+                    report.new_versions += 1;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Takes in which runs made and used a version.
@@ -117,14 +141,22 @@ impl Bring<'_> {
     /// Puts the content of a version into this workspace and lists it, under the next number if its own is taken.
     fn version(&self, listed: &VersionRef, theirs: &Stored<Version>) -> Result<()> {
         let inner = &*self.into.inner;
+        let project_there = ObjectId(self.theirs.record.project);
+        let pool_there =
+            self.other.inner.read(|tx, keyring| Pool::find(tx, keyring, project_there, Class::Artifacts))?;
+        let pool_there = pool_there.map(Arc::new);
+        // Devices of one workspace name content alike, where one of them was the first to have some.
+        let like = pool_there.as_deref().filter(|_| self.into.inner.id == self.other.inner.id);
         let pool = inner.write(None, |tx| {
             let project = self.project_here(tx)?;
             self.artifact_here(tx, project)?;
-            Pool::find_or_make(tx, project, Class::Artifacts)
+            Pool::find_or_make_like(tx, project, Class::Artifacts, like)
         })?;
+        let pool = Arc::new(pool);
+        inner.read(|tx, keyring| pool.refresh(tx, keyring))?;
         let options = PutOptions { bytes_total: theirs.record.bytes, ..PutOptions::default() };
         for _ in 0..PUTS_MAX {
-            let sources = Files::of(self.other, ObjectId(self.theirs.record.project), theirs)?;
+            let sources = Files::of((self.into, &pool), (self.other, pool_there.as_ref()), theirs);
             let put = blob::put(inner, &pool, &mut { sources }, None, options)?;
             if put.files != theirs.record.files || put.bytes != theirs.record.bytes {
                 return Err(Error::damaged(format!("version v{}: its manifest is not whole", theirs.record.number)));
@@ -165,7 +197,7 @@ impl Bring<'_> {
 
     /// Takes in aliases and, of a collection, links. Each that is here already is known by object id and clock.
     fn lists(&self, dry_run: bool, is_counted: bool, report: &mut MergeReport) -> Result<()> {
-        let plan = |tx: &crate::db::ReadTx<'_>, keyring: &crate::keys::Keyring| {
+        let plan = |tx: &ReadTx<'_>, keyring: &crate::keys::Keyring| {
             let is_here = |object| records::find_version(tx, keyring, object).map(|found| found.is_some());
             let mut wanted = self.theirs.record.clone();
             let mut kept = Vec::new();
@@ -248,8 +280,13 @@ impl Bring<'_> {
     }
 }
 
+/// Returns whether the manifest of a version stands beside its record.
+pub(super) fn has_content(tx: &ReadTx<'_>, version: &Stored<Version>) -> Result<bool> {
+    Ok(version.record.parts.is_empty() || !tx.positions(Kind::Manifest, version.object)?.is_empty())
+}
+
 /// Takes in who made and used a version; returns whether that changed anything.
-fn take_uses(mine: &mut Version, theirs: &Version) -> bool {
+pub(super) fn take_uses(mine: &mut Version, theirs: &Version) -> bool {
     let mut changed = false;
     for user in &theirs.used_by {
         if mine.used_by.iter().all(|known| known.0 != user.0) {
@@ -287,25 +324,31 @@ fn take_lists(mine: &mut Artifact, theirs: &Artifact) -> u64 {
 
 /// The files of a version as sources, in the order of its manifest.
 struct Files<'a> {
+    here: (&'a Workspace, &'a Arc<Pool>),
     other: &'a Workspace,
-    pool: Option<Arc<Pool>>,
+    pool: Option<&'a Arc<Pool>>,
     entries: std::iter::Peekable<ManifestReader<'a>>,
 }
 
 impl<'a> Files<'a> {
-    fn of(other: &'a Workspace, project: ObjectId, version: &Stored<Version>) -> Result<Files<'a>> {
-        let pool = other.inner.read(|tx, keyring| Pool::find(tx, keyring, project, Class::Artifacts))?;
+    fn of(
+        here: (&'a Workspace, &'a Arc<Pool>),
+        (other, pool): (&'a Workspace, Option<&'a Arc<Pool>>),
+        version: &Stored<Version>,
+    ) -> Files<'a> {
         let parts = version.record.parts.len() as u64;
         let entries = ManifestReader::new(&other.inner, version.object, 0..parts).peekable();
-        Ok(Files { other, pool: pool.map(Arc::new), entries })
+        Files { here, other, pool, entries }
     }
 
     fn source(&mut self, ReadEntry { entry, packs }: ReadEntry) -> Result<Source> {
         let what = match entry.content {
             Content::File(file) => {
                 let missing = || Error::damaged("the key of its files is missing");
-                let pool = self.pool.as_ref().ok_or_else(missing)?;
-                let mut stored = StoredFile::new(&self.other.inner, pool, &file, &packs);
+                let pool = self.pool.ok_or_else(missing)?;
+                let (here, pool_here) = self.here;
+                let stored = StoredFile::new(&self.other.inner, pool, &file, &packs);
+                let mut stored = stored.rather_from(&here.inner, pool_here);
                 // It goes on in the next parts.
                 let goes_on = |next: &Result<ReadEntry>| next.as_ref().is_ok_and(|next| next.entry.path == entry.path);
                 while let Some(more) = self.entries.next_if(goes_on) {

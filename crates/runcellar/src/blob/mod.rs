@@ -24,6 +24,7 @@ mod pack;
 mod pool;
 mod put;
 mod share;
+mod source;
 mod stored;
 mod suspects;
 
@@ -39,11 +40,12 @@ pub(crate) use get::{Got, PackReader, Placed, check_path, get, open_content};
 pub(crate) use hold::{is_hold, is_put_under_way};
 pub(crate) use live::owners_in;
 pub(crate) use manifest::{ManifestReader, ReadEntry, path_order, put_manifest, remove_manifest};
-pub(crate) use of_run::{add_to_pool, add_to_run, files_of_run, key_of, pool_of_run, read_file};
+pub(crate) use of_run::{add_to_pool, add_to_run, files_of_run, key_of, pool_of_run, pool_of_run_like, read_file};
 pub(crate) use pack::{PackData, load_bucket, open_directory, pack_path, told_by_file};
 pub(crate) use pool::{Class, Pool, project_epoch_key};
 pub(crate) use put::{Entered, Put, PutOptions, Source, Stream, What, put};
 pub(crate) use share::{Holdings, chunks_of};
+pub(crate) use source::PackSource;
 pub(crate) use stored::StoredFile;
 pub(crate) use suspects::{Damaged, give_up, suspect, suspects, trust};
 

@@ -32,9 +32,14 @@ pub(crate) fn add_to_run(inner: &Inner, run: ObjectId, class: Class, sources: &[
 /// # Errors
 /// As [`add_to_run`].
 pub(crate) fn pool_of_run(inner: &Inner, run: ObjectId, class: Class) -> Result<Pool> {
+    pool_of_run_like(inner, run, class, None)
+}
+
+/// As [`pool_of_run`]; one that is made is like another, if one is given ([`Pool::find_or_make_like`]).
+pub(crate) fn pool_of_run_like(inner: &Inner, run: ObjectId, class: Class, like: Option<&Pool>) -> Result<Pool> {
     inner.write(None, |tx| {
         let project = project_of(tx, run)?;
-        Pool::find_or_make(tx, project, class)
+        Pool::find_or_make_like(tx, project, class, like)
     })
 }
 

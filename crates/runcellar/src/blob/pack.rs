@@ -82,9 +82,10 @@ impl PackData {
         self.keys.get_or_init(|| self.bucket.keys()).get(slot)?.as_ref()
     }
 
-    /// Returns false if the file was lost: what it had is stored again when it is put again.
+    /// Returns false if the file was lost: what it had is stored again when it is put again. That of a replica is fetched.
     pub(crate) fn has_file(&self, inner: &Inner) -> bool {
-        *self.has_file.get_or_init(|| inner.io.identity(&pack_path(&inner.path, self.id)).is_ok())
+        let is_there = || inner.is_replica() || inner.io.identity(&pack_path(&inner.path, self.id)).is_ok();
+        *self.has_file.get_or_init(is_there)
     }
 
     fn bytes(&self) -> usize {

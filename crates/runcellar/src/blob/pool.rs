@@ -1,10 +1,11 @@
 //! The packs that a project's blobs of one class share.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runcellar_format::blob::BlobKeys;
-use runcellar_format::record::Project;
-use runcellar_format::seal::OwnerKey;
+use runcellar_format::record::{Body, Content, Manifest, Project};
+use runcellar_format::seal::{Kind, OwnerKey};
 use runcellar_format::{ChunkId, DeviceId, ObjectId};
 
 use super::get::{PackReader, Placed};
@@ -94,12 +95,31 @@ impl Pool {
 
     /// Opens a pool, with a new key if there is none.
     pub(crate) fn find_or_make(tx: &mut WriteTx<'_>, project: ObjectId, class: Class) -> Result<Pool> {
+        Pool::find_or_make_like(tx, project, class, None)
+    }
+
+    /// As [`Pool::find_or_make`], with the key of a pool that another device of this workspace made, if it is given one: then
+    /// both cut and name content alike, and know of each chunk whether the other has it.
+    pub(crate) fn find_or_make_like(
+        tx: &mut WriteTx<'_>,
+        project: ObjectId,
+        class: Class,
+        like: Option<&Pool>,
+    ) -> Result<Pool> {
         if let Some(pool) = Pool::find(tx, tx.keyring, project, class)? {
             return Ok(pool);
         }
         let wrapping = project_epoch_key(tx, tx.keyring, project)?;
-        let key = tx.draw_key(project, class.purpose(), &wrapping)?;
+        let key = match like {
+            Some(like) => tx.take_over_key(project, class.purpose(), &wrapping, like.key.clone())?,
+            None => tx.draw_key(project, class.purpose(), &wrapping)?,
+        };
         Ok(Pool::new(tx.keyring, project, class, key))
+    }
+
+    /// Returns whether another pool names content as this one does.
+    pub(crate) fn is_twin_of(&self, other: &Pool) -> bool {
+        self.key.id() == other.key.id()
     }
 
     fn new(keyring: &Keyring, project: ObjectId, class: Class, key: Arc<OwnerKey>) -> Pool {
@@ -157,14 +177,61 @@ impl Pool {
 
     /// Returns what is known of a pack; none if it is gone.
     pub(crate) fn pack(&self, inner: &Inner, pack: ObjectId) -> Result<Option<Arc<PackData>>> {
-        let cached = self.packs.lock().unwrap_or_else(PoisonError::into_inner).get(pack);
-        if let Some(data) = cached {
+        if let Some(data) = self.cached(pack) {
             return Ok(Some(data));
         }
-        let data = inner.read(|tx, keyring| PackData::load(tx, keyring, &self.key, pack))?;
+        inner.read(|tx, keyring| self.loaded(tx, keyring, pack))
+    }
+
+    fn cached(&self, pack: ObjectId) -> Option<Arc<PackData>> {
+        self.packs.lock().unwrap_or_else(PoisonError::into_inner).get(pack)
+    }
+
+    fn loaded(&self, tx: &ReadTx<'_>, keyring: &Keyring, pack: ObjectId) -> Result<Option<Arc<PackData>>> {
+        let data = PackData::load(tx, keyring, &self.key, pack)?;
         let Some(data) = data.map(Arc::new) else { return Ok(None) };
         self.packs.lock().unwrap_or_else(PoisonError::into_inner).add(data.clone());
         Ok(Some(data))
+    }
+
+    /// Returns the packs in which the content lies that a manifest lists.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] if some of it lies nowhere.
+    pub(crate) fn packs_of(&self, tx: &ReadTx<'_>, keyring: &Keyring, owner: ObjectId) -> Result<HashSet<ObjectId>> {
+        let (mut packs, positions) = (HashSet::new(), self.class.positions());
+        let mut is_fresh = false;
+        let within = |pack: ObjectId| -> Result<Option<Arc<PackData>>> {
+            let cached = self.cached(pack);
+            if cached.is_some() { Ok(cached) } else { self.loaded(tx, keyring, pack) }
+        };
+        for row in tx.objects_within(Kind::Manifest, owner, positions.start, positions.end - 1)? {
+            let body = tx.open_object(keyring, &row)?;
+            let part = Manifest::from_body(&body)
+                .map_err(|cause| Error::format(format_args!("manifest {owner}, part {}", row.key.position), cause))?;
+            let hints = part.packs.iter().map(|pack| within(ObjectId(*pack))).collect::<Result<Vec<_>>>()?;
+            for entry in part.entries {
+                let Content::File(file) = entry.content else { continue };
+                for (number, id) in file.chunks {
+                    let id = ChunkId(id);
+                    let hint = hints.get(number as usize).and_then(Option::as_ref);
+                    if let Some(pack) = hint.filter(|data| data.has(id)) {
+                        packs.insert(pack.id);
+                        continue;
+                    }
+                    if !std::mem::replace(&mut is_fresh, true) {
+                        self.refresh(tx, keyring)?;
+                    }
+                    let candidates = self.index().candidates(id);
+                    let mut found = None;
+                    for pack in candidates {
+                        found = found.or(within(pack)?.filter(|data| data.has(id)).map(|data| data.id));
+                    }
+                    packs.insert(found.ok_or_else(|| Error::damaged(format!("chunk {id} is missing")))?);
+                }
+            }
+        }
+        Ok(packs)
     }
 
     /// As [`Pool::pack`], and none if it is damaged, too: what it has is stored again.
@@ -183,10 +250,6 @@ impl Pool {
 
 /// Returns the key that wraps the keys of a project.
 pub(crate) fn project_epoch_key(tx: &ReadTx<'_>, keyring: &Keyring, project: ObjectId) -> Result<Arc<OwnerKey>> {
-    tx.owner_key(keyring, project, Purpose::ProjectEpoch)?.ok_or_else(|| {
-        Error::damaged(format!(
-            "{} {project}: its epoch key is missing",
-            <Project as runcellar_format::record::Body>::NAME
-        ))
-    })
+    tx.owner_key(keyring, project, Purpose::ProjectEpoch)?
+        .ok_or_else(|| Error::damaged(format!("{} {project}: its epoch key is missing", Project::NAME)))
 }

@@ -21,6 +21,8 @@ const CHUNKS_AT_ONCE: usize = 32;
 pub(crate) struct StoredFile {
     inner: Arc<Inner>,
     pool: Arc<Pool>,
+    /// A pool that names content alike, where chunks are looked for first.
+    nearer: Option<(Arc<Inner>, Arc<Pool>)>,
     chunks: Vec<(Option<ObjectId>, ChunkId)>,
     pub(crate) size: u64,
     pub(crate) executable: bool,
@@ -37,9 +39,15 @@ impl StoredFile {
     pub(crate) fn new(inner: &Arc<Inner>, pool: &Arc<Pool>, file: &FileContent, packs: &[ObjectId]) -> StoredFile {
         let (inner, pool) = (inner.clone(), pool.clone());
         let (size, executable) = (file.size, file.executable);
-        let mut stored = StoredFile { inner, pool, chunks: Vec::new(), size, executable };
+        let mut stored = StoredFile { inner, pool, nearer: None, chunks: Vec::new(), size, executable };
         stored.add(file, packs);
         stored
+    }
+
+    /// Has chunks read from another pool, as far as it has them whole, if it names content as this one does.
+    pub(crate) fn rather_from(mut self, inner: &Arc<Inner>, pool: &Arc<Pool>) -> StoredFile {
+        self.nearer = pool.is_twin_of(&self.pool).then(|| (inner.clone(), pool.clone()));
+        self
     }
 
     /// Adds what the next part lists of it.
@@ -68,14 +76,29 @@ impl StoredReader<'_> {
         let file = self.file;
         let end = file.chunks.len().min(self.next + CHUNKS_AT_ONCE);
         let chunks = file.chunks.get(self.next..end).unwrap_or_default();
-        let placed = chunks.iter().map(|(pack, id)| Placed::find(&file.inner, &file.pool, *pack, *id));
-        let placed = placed.collect::<Result<Vec<_>>>()?;
         self.next = end;
         let buffer = &mut self.buffer;
-        PackReader::new(&file.inner, &file.pool).read(&placed, &mut |bytes| {
+        let mut take = |bytes: &[u8]| {
             buffer.extend(bytes);
             Ok(())
-        })
+        };
+        let mut far = PackReader::new(&file.inner, &file.pool);
+        let Some((inner, pool)) = &file.nearer else {
+            let placed = chunks.iter().map(|(pack, id)| Placed::find(&file.inner, &file.pool, *pack, *id));
+            return far.read(&placed.collect::<Result<Vec<_>>>()?, &mut take);
+        };
+        let mut near = PackReader::new(inner, pool);
+        for (pack, id) in chunks {
+            let placed = match pool.locate(inner, *id)? {
+                Some(found) => pool.usable(inner, found.pack)?.and_then(|data| Placed::within(data, *id)),
+                None => None,
+            };
+            match placed.filter(|placed| near.opens(placed)) {
+                Some(placed) => near.read(&[placed], &mut take)?,
+                None => far.read(&[Placed::find(&file.inner, &file.pool, *pack, *id)?], &mut take)?,
+            }
+        }
+        Ok(())
     }
 
     /// Returns what went wrong, or that the file is not as long as it was listed.

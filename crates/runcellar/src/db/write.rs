@@ -282,6 +282,21 @@ impl<'a> WriteTx<'a> {
         Ok(key)
     }
 
+    /// Stores the wrap of a key that another device of this workspace drew.
+    pub(crate) fn take_over_key(
+        &mut self,
+        owner: ObjectId,
+        purpose: Purpose,
+        wrapping: &OwnerKey,
+        key: Arc<OwnerKey>,
+    ) -> Result<Arc<OwnerKey>> {
+        let epoch = self.read.epoch().id;
+        let row = self.keyring.wrap(self.io, owner, purpose, (epoch, wrapping), &key)?;
+        self.sum.add(&row.hash(self.integrity.secret()));
+        insert_key(self.read.transaction(), &row)?;
+        Ok(key)
+    }
+
     /// Seals and writes the parts of a row group, in an order that fills pages; returns their sum for the group's entry.
     pub(crate) fn put_group(&mut self, group: GroupKey, seal_key: &OwnerKey, parts: &[Vec<u8>]) -> Result<Sum> {
         let size =

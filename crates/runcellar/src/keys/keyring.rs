@@ -201,11 +201,23 @@ impl Keyring {
     ) -> Result<(KeyRow, Arc<OwnerKey>)> {
         let id = KeyId(io::random(io)?);
         let key = Arc::new(OwnerKey::new(id, guarded(Secret::new(io::random(io)?))));
+        Ok((self.wrap(io, owner, purpose, (epoch, wrapping), &key)?, key))
+    }
+
+    /// Wraps a key, and remembers it as opened.
+    pub(crate) fn wrap(
+        &self,
+        io: &dyn Io,
+        owner: ObjectId,
+        purpose: Purpose,
+        (epoch, wrapping): (EpochId, &OwnerKey),
+        key: &Arc<OwnerKey>,
+    ) -> Result<KeyRow> {
+        let id = key.id();
         let place = self.place(id, owner, purpose as u8, epoch);
         let wrap: Sealed = wrapping.seal(io::random(io)?, &place, key.secret().expose());
         self.cache().insert(id, key.clone());
-        let row = KeyRow { id, owner, purpose: purpose as u8, epoch, wrap: wrap.into_bytes() };
-        Ok((row, key))
+        Ok(KeyRow { id, owner, purpose: purpose as u8, epoch, wrap: wrap.into_bytes() })
     }
 
     /// Opens a row of the key table with its wrapping key.

@@ -7,7 +7,9 @@ use runcellar_format::ObjectId;
 use runcellar_format::record::Content;
 use runcellar_format::seal::Kind;
 
-use crate::blob::{Class, Pool, ReadEntry, Source, StoredFile, What, add_to_run, files_of_run, path_order};
+use crate::blob::{
+    Class, Pool, ReadEntry, Source, StoredFile, What, add_to_pool, files_of_run, path_order, pool_of_run_like,
+};
 use crate::db::ObjectKey;
 use crate::ingest::data::RunData;
 use crate::{Error, Result, Workspace};
@@ -42,7 +44,11 @@ pub(super) fn bring(into: &Workspace, other: &Workspace, run: ObjectId, class: C
         Pool::find(tx, keyring, project, class)
     });
     let pool = pool?.ok_or_else(|| Error::damaged(format!("run {run}: the key of its {} is missing", class.name())))?;
-    let sources = sources(other, &Arc::new(pool), new);
+    // Devices of one workspace name content alike, where one of them was the first to have some.
+    let like = (into.inner.id == other.inner.id).then_some(&pool);
+    let pool_here = Arc::new(pool_of_run_like(&into.inner, run, class, like)?);
+    into.inner.read(|tx, keyring| pool_here.refresh(tx, keyring))?;
+    let sources = sources((into, &pool_here), (other, &Arc::new(pool)), new);
     let count = sources.len() as u64;
     let mut batch = Vec::new();
     let mut bytes = 0;
@@ -50,18 +56,22 @@ pub(super) fn bring(into: &Workspace, other: &Workspace, run: ObjectId, class: C
         batch.push(source);
         bytes += len;
         if bytes >= BYTES_AT_ONCE {
-            add_to_run(&into.inner, run, class, &std::mem::take(&mut batch))?;
+            add_to_pool(&into.inner, &pool_here, run, &std::mem::take(&mut batch))?;
             bytes = 0;
         }
     }
     if !batch.is_empty() {
-        add_to_run(&into.inner, run, class, &batch)?;
+        add_to_pool(&into.inner, &pool_here, run, &batch)?;
     }
     Ok(Brought::Files(count))
 }
 
 /// Makes sources of what a manifest lists, in its order, each with its length. Of a path that stands twice the later counts.
-fn sources(other: &Workspace, pool: &Arc<Pool>, files: impl Iterator<Item = ReadEntry>) -> Vec<(Source, u64)> {
+fn sources(
+    (into, pool_here): (&Workspace, &Arc<Pool>),
+    (other, pool): (&Workspace, &Arc<Pool>),
+    files: impl Iterator<Item = ReadEntry>,
+) -> Vec<(Source, u64)> {
     let mut all: HashMap<Vec<u8>, (Source, u64)> = HashMap::new();
     for ReadEntry { entry, packs } in files {
         let path = entry.path.clone();
@@ -75,7 +85,8 @@ fn sources(other: &Workspace, pool: &Arc<Pool>, files: impl Iterator<Item = Read
                     continue;
                 }
                 let size = file.size;
-                (What::Stored(StoredFile::new(&other.inner, pool, &file, &packs)), size)
+                let stored = StoredFile::new(&other.inner, pool, &file, &packs);
+                (What::Stored(stored.rather_from(&into.inner, pool_here)), size)
             }
             Content::Link(target) => (What::Link(target), 0),
             Content::Directory => (What::Directory, 0),

@@ -8,8 +8,17 @@ use crate::db::{BlockRow, OF_RUN, ObjectKey, ObjectRow, WriteTx};
 use crate::keys::KeyRow;
 use crate::{Error, Result};
 
-/// Kinds of records that a segment may tell of.
-const PUBLISHED: [Kind; 3] = [Kind::Project, Kind::Writer, Kind::Tombstone];
+/// Kinds of records that a segment may tell of, besides those of runs.
+const PUBLISHED: [Kind; 8] = [
+    Kind::Project,
+    Kind::Writer,
+    Kind::Tombstone,
+    Kind::Artifact,
+    Kind::Version,
+    Kind::Manifest,
+    Kind::Bucket,
+    Kind::Pack,
+];
 
 /// Makes the entry of a record.
 pub(super) fn object_entry(row: &ObjectRow) -> SegmentEntry {

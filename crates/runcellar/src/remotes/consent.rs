@@ -148,11 +148,10 @@ pub(super) fn check_hash(remote: &RemoteRecord, hash: &str) -> Result<String> {
     }
 }
 
-/// Refuses classes that are not sent yet.
+/// Refuses classes without that of metrics: code, media and artifacts are told beside runs and projects, which are of it.
 pub(super) fn check_classes(name: &str, classes: &[RemoteClass]) -> Result<()> {
-    match classes.iter().find(|class| **class != RemoteClass::Metrics) {
-        Some(class) => Err(Error::invalid(format!("remote {name}: class {} is not synced yet", class.as_str()))),
-        None if classes.is_empty() => Err(Error::invalid(format!("remote {name}: it needs a class: metrics"))),
-        None => Ok(()),
+    match classes.contains(&RemoteClass::Metrics) {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("remote {name}: the class metrics goes with all others"))),
     }
 }

@@ -9,9 +9,10 @@ use runcellar_format::sync::segment_hash;
 
 use super::apply::{Blocks, apply};
 use super::exchange::Exchange;
+use super::packs::{Fetched, PackName, drop_fetched};
 use super::replica::{Replica, cursor, put_cursor};
 use crate::keys::Purpose;
-use crate::{Error, MergeOptions, MergeReport, Result};
+use crate::{Error, MergeReport, Result};
 
 /// What a head says, beside what is known of its device.
 #[derive(Debug, Clone)]
@@ -185,25 +186,52 @@ impl Exchange {
         })
     }
 
-    /// Merges what other devices published since the last time.
+    /// Merges what other devices published since the last time. `fetch` is asked for packs, as they are read.
+    ///
+    /// What is damaged is named in the report, and taken in by a later merge if it is whole then.
     ///
     /// # Errors
-    /// As [`crate::Workspace::merge`].
-    pub fn merge(&self) -> Result<MergeReport> {
-        let mut all = MergeReport::default();
+    /// As [`crate::Workspace::merge`], and those of `fetch`.
+    pub fn merge<E: From<Error>>(
+        &self,
+        fetch: &mut dyn FnMut(&PackName) -> std::result::Result<Fetched, E>,
+    ) -> std::result::Result<MergeReport, E> {
+        let mut waiting = Vec::new();
         for replica in self.others()? {
             let at = replica.cursor()?;
             // What was taken in only in part waits for the rest.
-            if at.number != at.headed || at.counter == at.headed {
-                continue;
+            if at.number == at.headed && at.counter != at.headed {
+                waiting.push(replica);
             }
-            // What was erased there first: it is not to come in, and what is here of it goes.
-            self.workspace.erase_with(&replica.workspace)?;
-            all.add(self.workspace.merge(&replica.workspace, &MergeOptions::default())?);
-            replica.inner().write(None, |tx| {
-                let now = cursor(tx, tx.keyring, replica.prefix)?;
-                put_cursor(tx, replica.prefix, &ReplicaCursor { counter: at.headed, ..now })
-            })?;
+        }
+        let mut all = MergeReport::default();
+        // What one device says of a run or version that another published finds it here the second time.
+        for round in 0.. {
+            let mut now = MergeReport::default();
+            for replica in &waiting {
+                // What was erased there first: it is not to come in, and what is here of it goes.
+                self.workspace.erase_with(&replica.workspace)?;
+                now.add(self.merge_replica(replica, fetch)?);
+            }
+            let is_settled = now.is_empty() || waiting.len() < 2;
+            if round > 0 {
+                now.unchanged_runs = 0;
+            }
+            all.left_out.clear();
+            all.add(now);
+            if is_settled {
+                break;
+            }
+        }
+        let is_whole = all.left_out.iter().all(|left| !left.damaged);
+        for replica in &waiting {
+            drop_fetched(replica.inner())?;
+            if is_whole {
+                replica.inner().write(None, |tx| {
+                    let now = cursor(tx, tx.keyring, replica.prefix)?;
+                    put_cursor(tx, replica.prefix, &ReplicaCursor { counter: now.headed, ..now })
+                })?;
+            }
         }
         Ok(all)
     }

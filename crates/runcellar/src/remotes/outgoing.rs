@@ -1,6 +1,7 @@
 //! What is to be published: the rows in which cellar.db differs from one's own replica.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 
 use runcellar_format::object::{SealedObject, grid};
 use runcellar_format::record::{DeviceHead, GroupEntry, ReplicaCursor, Segment, SegmentEntry};
@@ -9,13 +10,14 @@ use runcellar_format::sync::segment_hash;
 use runcellar_format::{DeviceId, ObjectId, WriterId};
 
 use super::apply::{Blocks, apply, block_entry, key_entry, object_entry, object_gone, weight};
+use super::content::{Files, Pools};
 use super::exchange::{Exchange, cited};
 use super::replica::{Replica, cursor, put_cursor};
 use super::status::UnsentRun;
 use crate::db::{EpochRow, GroupKey, OF_RUN, ObjectKey, ObjectRow, ReadTx, WriteTx};
 use crate::ingest::data::RunData;
 use crate::keys::{KeyRow, Keyring, Purpose};
-use crate::merge::Difference;
+use crate::merge::{Difference, LeftOut};
 use crate::workspace::{device_key, known_device_key};
 use crate::{Error, Result, io};
 
@@ -23,14 +25,22 @@ use crate::{Error, Result, io};
 const SEGMENT_BYTES: usize = 4 << 20;
 
 /// What [`Exchange::prepare`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Prepared {
     /// Segments that were made.
     pub segments: u64,
     /// Runs of which they tell.
     pub runs: u64,
+    /// Versions of artifacts of which they tell.
+    pub versions: u64,
     /// Bytes of these segments, sealed.
     pub bytes: u64,
+    /// Packs of which they tell for the first time.
+    pub packs: u64,
+    /// Bytes of these packs.
+    pub pack_bytes: u64,
+    /// What is damaged here, and so is not published.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// A head to publish.
@@ -211,13 +221,13 @@ enum Aim {
 }
 
 /// Segments in the making.
-struct Log<'a> {
+pub(super) struct Log<'a> {
     exchange: &'a Exchange,
     aim: Aim,
     at: ReplicaCursor,
     entries: Vec<SegmentEntry>,
     bytes: usize,
-    done: Prepared,
+    pub(super) done: Prepared,
     runs: Vec<UnsentRun>,
 }
 
@@ -264,47 +274,67 @@ impl<'a> Log<'a> {
 }
 
 /// A comparison of cellar.db with the own replica.
-struct Look<'a, 'tx> {
-    exchange: &'a Exchange,
-    tx: &'a ReadTx<'tx>,
-    keyring: &'a Keyring,
-    others: &'a [Replica],
+pub(super) struct Look<'a, 'tx> {
+    pub(super) exchange: &'a Exchange,
+    pub(super) tx: &'a ReadTx<'tx>,
+    pub(super) keyring: &'a Keyring,
+    pub(super) others: &'a [Replica],
 }
 
 impl Look<'_, '_> {
     fn all(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>) -> Result<()> {
         let projects = crate::artifacts::project_names(self.tx, self.keyring)?;
-        let wanted = &self.exchange.remote.projects;
-        let mut named = HashSet::new();
-        let here = self.tx.object_ids(Kind::Run)?;
-        for run in &here {
-            if !self.is_changed(out, *run)? {
+        let (mut named, mut pools) = (HashSet::new(), Pools::default());
+        // First: what came since may have the name of what went.
+        self.gone(out, log, &mut pools)?;
+        for run in self.tx.object_ids(Kind::Run)? {
+            let (is_changed, mut files) = (self.is_changed(out, run)?, self.files_of(out, run)?);
+            if !is_changed && files.is_empty() {
                 continue;
             }
-            let Some(row) = self.tx.object(ObjectKey::new(Kind::Run, *run, 0))? else { continue };
+            let Some(row) = self.tx.object(ObjectKey::new(Kind::Run, run, 0))? else { continue };
             let mut data = RunData::without_series(self.tx, self.keyring, &row)?;
             let project = ObjectId(data.record.project);
             let name = projects.get(&project).map(String::as_str).unwrap_or_default();
-            if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
+            if !self.is_wanted(name) {
                 continue;
             }
-            if !self.others.is_empty() {
+            if is_changed && !self.others.is_empty() {
                 data.load_series(self.tx, self.keyring)?;
             }
-            let Some(blocks) = self.is_news(&data)? else { continue };
+            let mut sound = Vec::new();
+            for (class, news) in files.drain(..) {
+                let what = format!("{} of run {}", class.name(), data.record.id);
+                if news == Files::Gone || self.want(log, &mut pools, (project, class), run, &what)? {
+                    sound.push((class, news));
+                }
+            }
+            let news = if is_changed { self.is_news(&data)? } else { None };
+            // Files are told beside their run, whoever published that.
+            let Some(blocks) = news.or((!sound.is_empty()).then_some(Blocks::LeftOut)) else { continue };
             if named.insert(project) {
                 self.owner(out, log, project, &[Kind::Project])?;
             }
-            let is_new = out.object(ObjectKey::new(Kind::Run, *run, 0))?.is_none();
+            let is_new = out.object(ObjectKey::new(Kind::Run, run, 0))?.is_none();
             log.runs.push(UnsentRun::new(&data.record, name, is_new));
             self.run(out, log, &data, blocks)?;
+            for files in sound {
+                self.files(out, log, &mut pools, run, files)?;
+            }
             log.done.runs += 1;
         }
-        self.gone(out, log, &here)?;
+        self.artifacts(out, log, &mut pools, &mut named)?;
+        self.packs(out, log, pools)?;
         for owner in self.tx.object_ids(Kind::Tombstone)? {
             self.rows(out, log, owner, &[Kind::Tombstone])?;
         }
         Ok(())
+    }
+
+    /// Returns whether a project is among those that the user agreed to.
+    pub(super) fn is_wanted(&self, project: &str) -> bool {
+        let wanted = &self.exchange.remote.projects;
+        wanted.is_empty() || wanted.iter().any(|wanted| wanted == project)
     }
 
     /// Returns whether a run differs from what is published of it: every change of its rows changes its record or head.
@@ -367,15 +397,31 @@ impl Look<'_, '_> {
     }
 
     /// Publishes records of an owner with its keys.
-    fn owner(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, owner: ObjectId, kinds: &[Kind]) -> Result<()> {
+    pub(super) fn owner(
+        &self,
+        out: &mut WriteTx<'_>,
+        log: &mut Log<'_>,
+        owner: ObjectId,
+        kinds: &[Kind],
+    ) -> Result<()> {
         self.keys(out, log, owner, &[Purpose::ProjectRecord, Purpose::ProjectEpoch])?;
         self.rows(out, log, owner, kinds)
     }
 
-    fn keys(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, owner: ObjectId, purposes: &[Purpose]) -> Result<()> {
-        let mut mine: Vec<KeyRow> = self.tx.keys_of(owner)?;
-        mine.retain(|row| purposes.iter().any(|purpose| row.purpose == *purpose as u8));
-        let published = out.keys_of(owner)?;
+    /// Publishes an owner's keys of some purposes, as far as they changed, came or went.
+    pub(super) fn keys(
+        &self,
+        out: &mut WriteTx<'_>,
+        log: &mut Log<'_>,
+        owner: ObjectId,
+        purposes: &[Purpose],
+    ) -> Result<()> {
+        let of_these = |tx: &ReadTx<'_>| -> Result<Vec<KeyRow>> {
+            let mut rows = tx.keys_of(owner)?;
+            rows.retain(|row| purposes.iter().any(|purpose| row.purpose == *purpose as u8));
+            Ok(rows)
+        };
+        let (mine, published) = (of_these(self.tx)?, of_these(out)?);
         for row in published.iter().filter(|row| mine.iter().all(|mine| mine.id != row.id)) {
             log.push(out, SegmentEntry::KeyGone(row.id.0))?;
         }
@@ -386,35 +432,58 @@ impl Look<'_, '_> {
     }
 
     /// Publishes the records of some kinds that changed, came or went.
-    fn rows(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, owner: ObjectId, kinds: &[Kind]) -> Result<()> {
-        for kind in kinds {
-            let (mine, published) = (self.tx.objects(*kind, Some(owner))?, out.objects(*kind, Some(owner))?);
-            for row in published.iter().filter(|row| mine.iter().all(|mine| mine.key != row.key)) {
-                log.push(out, object_gone(row.key))?;
-            }
-            // Both are in order of position.
-            let mut published = published.iter().peekable();
-            for row in &mine {
-                while published.next_if(|known| known.key.position < row.key.position).is_some() {}
-                if published.peek().is_none_or(|known| *known != row) {
-                    log.push(out, object_entry(row))?;
-                }
+    pub(super) fn rows(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, owner: ObjectId, kinds: &[Kind]) -> Result<()> {
+        kinds.iter().try_for_each(|kind| self.rows_within(out, log, (*kind, owner), 0..i64::MAX as u64))
+    }
+
+    /// Does so with those of a kind at some positions.
+    pub(super) fn rows_within(
+        &self,
+        out: &mut WriteTx<'_>,
+        log: &mut Log<'_>,
+        (kind, owner): (Kind, ObjectId),
+        at: Range<u64>,
+    ) -> Result<()> {
+        let of_these = |tx: &ReadTx<'_>| tx.objects_within(kind, owner, at.start, at.end - 1);
+        let (mine, published) = (of_these(self.tx)?, of_these(out)?);
+        for row in published.iter().filter(|row| mine.iter().all(|mine| mine.key != row.key)) {
+            log.push(out, object_gone(row.key))?;
+        }
+        // Both are in order of position.
+        let mut published = published.iter().peekable();
+        for row in &mine {
+            while published.next_if(|known| known.key.position < row.key.position).is_some() {}
+            if published.peek().is_none_or(|known| *known != row) {
+                log.push(out, object_entry(row))?;
             }
         }
         Ok(())
     }
 
-    /// Takes back what is no longer here: runs that were erased, with their keys.
-    fn gone(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, here: &[ObjectId]) -> Result<()> {
-        let here: HashSet<&ObjectId> = here.iter().collect();
-        for run in out.object_ids(Kind::Run)?.iter().filter(|run| !here.contains(run)) {
-            if let Some(row) = out.object(ObjectKey::new(Kind::Run, *run, 0))? {
-                for session in RunData::without_series(out, out.keyring, &row)?.record.sessions {
-                    self.rows(out, log, ObjectId(session.writer), &[Kind::Writer])?;
-                }
+    /// Takes back an owner's records of some kinds, and all its keys.
+    pub(super) fn take_back(
+        &self,
+        out: &mut WriteTx<'_>,
+        log: &mut Log<'_>,
+        owner: ObjectId,
+        kinds: &[Kind],
+    ) -> Result<()> {
+        for row in out.keys_of(owner)? {
+            log.push(out, SegmentEntry::KeyGone(row.id.0))?;
+        }
+        for kind in kinds {
+            for row in out.objects(*kind, Some(owner))? {
+                log.push(out, object_gone(row.key))?;
             }
-            self.keys(out, log, *run, &[])?;
-            self.rows(out, log, *run, &OF_RUN)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what is said of the writers of a run that was erased.
+    pub(super) fn writers_of(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, run: ObjectId) -> Result<()> {
+        let Some(row) = out.object(ObjectKey::new(Kind::Run, run, 0))? else { return Ok(()) };
+        for session in RunData::without_series(out, out.keyring, &row)?.record.sessions {
+            self.rows(out, log, ObjectId(session.writer), &[Kind::Writer])?;
         }
         Ok(())
     }

@@ -84,11 +84,16 @@ impl Workspace {
     pub fn unsent(&self, name: &str) -> Result<Unsent> {
         let exchange = self.exchange_to_look(name)?;
         let (mut runs, made) = exchange.measure()?;
-        let mut unsent = Unsent { runs: Vec::new(), objects: made.segments, bytes: made.bytes };
+        let mut unsent =
+            Unsent { runs: Vec::new(), objects: made.segments + made.packs, bytes: made.bytes + made.pack_bytes };
         let waiting = exchange.outbox()?;
         for number in &waiting {
             unsent.objects += 1;
             unsent.bytes += exchange.segment(*number)?.len();
+        }
+        for pack in exchange.packs()? {
+            unsent.objects += 1;
+            unsent.bytes += exchange.pack(&pack)?.map_or(0, |object| object.len());
         }
         for run in exchange.runs_of(&waiting)? {
             if runs.iter().all(|known| known.id != run.id) {

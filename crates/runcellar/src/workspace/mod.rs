@@ -43,6 +43,7 @@ use runcellar_format::keyslots::{IngestPublic, Keyslots};
 use runcellar_format::{WorkspaceId, WriterId};
 
 use crate::Result;
+use crate::blob::PackSource;
 use crate::catalogue::{Cache, Known};
 use crate::db::{Access, Db, ReadTx};
 use crate::io::Io;
@@ -89,6 +90,7 @@ pub(crate) struct Inner {
     pub(crate) as_of: Option<i64>,
     /// What was measured for quotas, and told of them.
     quotas: Mutex<quota::Known>,
+    pub(crate) pack_source: PackSource,
     state: Forkable<State>,
 }
 
@@ -171,6 +173,7 @@ impl Workspace {
             place: inner.place.clone(),
             as_of: Some(time_us),
             quotas: Mutex::default(),
+            pack_source: PackSource::default(),
             state: Forkable::new(inner.opened_again(inner.state()?)?),
         };
         Ok(Workspace { inner: Arc::new(inner) })

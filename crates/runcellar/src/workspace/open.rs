@@ -14,6 +14,7 @@ use super::settle::{settle, settle_restored};
 use super::turn::Turn;
 use super::{Inner, KEYSLOTS, State, Workspace, create, epoch};
 use crate::backup;
+use crate::blob::PackSource;
 use crate::catalogue::Cache;
 use crate::db::{self, Db, FILE_NAME};
 use crate::io::{Io, SystemIo};
@@ -138,6 +139,7 @@ impl OpenOptions {
             place,
             as_of: None,
             quotas: Mutex::default(),
+            pack_source: PackSource::default(),
             state: Forkable::new(state),
         };
         let opened = inner.source.opened();
@@ -173,7 +175,8 @@ impl Inner {
         let db = open_database(&self.io, path, &place, self.id)?;
         let (file, _, _) = settle_file(&*self.io, path, &keyring, &db, file)?;
         let directory = source.directory().filter(|_| !kept).map(Path::to_owned);
-        Ok(self.beside(path, place, (source, keyring, file.keyslots), (db, directory), !kept))
+        let packs = PackSource::default();
+        Ok(self.beside(path, place, (source, keyring, file.keyslots), (db, directory, packs), !kept))
     }
 
     /// Returns a handle to a database of rows of this workspace, opened with the keys of this one: it has no keyslots, no
@@ -181,8 +184,8 @@ impl Inner {
     pub(crate) fn replica_at(&self, path: &Path) -> Result<Workspace> {
         let place = Place::find(path, FileSystemMode::Local);
         let keyring = self.state()?.keyring.for_copy(self.source.clone());
-        let db = Db::open(&path.join(FILE_NAME), place.access())?;
-        Ok(self.beside(path, place, (self.source.clone(), keyring, self.keyslots.clone()), (db, None), false))
+        let database = (Db::open(&path.join(FILE_NAME), place.access())?, None, PackSource::of_replica());
+        Ok(self.beside(path, place, (self.source.clone(), keyring, self.keyslots.clone()), database, false))
     }
 
     /// Makes a handle to another folder that has rows of this workspace; `directory` is where its mirror lies.
@@ -191,7 +194,7 @@ impl Inner {
         path: &Path,
         place: Place,
         (source, keyring, keyslots): (Arc<Source>, Keyring, Keyslots),
-        (db, directory): (Db, Option<PathBuf>),
+        (db, directory, pack_source): (Db, Option<PathBuf>, PackSource),
         may_write: bool,
     ) -> Workspace {
         let mirror = Mirror::new(directory, self.id);
@@ -209,6 +212,7 @@ impl Inner {
             place,
             as_of: None,
             quotas: Mutex::default(),
+            pack_source,
             state: Forkable::new(state),
         };
         Workspace { inner: Arc::new(inner) }

@@ -16,13 +16,14 @@ it: they are taken from where the provider's own tools look for them.
 
 Examples:
   runcellar remote add origin /mnt/disk/runs
-  runcellar remote add team s3://bucket/runs --projects digits,faces")]
+  runcellar remote add team s3://bucket/runs --projects digits,faces
+  runcellar remote add all /mnt/disk/runs --classes metrics,code,media,artifacts")]
 pub(super) struct Args {
     /// What to call it
     name: String,
     /// Where it is
     url: String,
-    /// What may go there: metrics
+    /// What may go there: metrics, and beside them code, media, artifacts
     #[arg(long, value_delimiter = ',', default_value = "metrics", value_name = "CLASS,...")]
     classes: Vec<String>,
     /// Projects that may go there [default: all]

@@ -162,7 +162,11 @@ impl<'a> PackReader<'a> {
                     Ok(file) => file,
                     Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
                         let gone = format!("pack {pack}: its file is missing");
-                        return Ok(Err(Error::new(ErrorKind::Damaged, gone).with_cause(cause)));
+                        let gone = Error::new(ErrorKind::Damaged, gone).with_cause(cause);
+                        match self.inner.fetch_pack(pack)? {
+                            Some(file) => file,
+                            None => return Ok(Err(gone)),
+                        }
                     }
                     Err(cause) => return Err(Error::io("open pack", &path, cause)),
                 };

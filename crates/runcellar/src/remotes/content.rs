@@ -1,0 +1,271 @@
+//! Files and artifacts that are to be published: manifests and records of the classes that the user agreed to, and the packs
+//! in which their content lies.
+
+use std::collections::{HashMap, HashSet};
+
+use runcellar_format::ObjectId;
+use runcellar_format::record::{Body as _, Manifest};
+use runcellar_format::seal::{Envelope, Kind};
+
+use super::outgoing::{Log, Look};
+use super::packs::object_of;
+use super::record::RemoteClass;
+use crate::artifacts::{ArtifactNews, Said, VersionNews};
+use crate::blob::{Class, Pool, owners_in};
+use crate::db::{OF_RUN, ObjectKey, ReadTx, WriteTx};
+use crate::keys::{Keyring, Purpose};
+use crate::merge::{LeftOut, is_theirs};
+use crate::{Error, Result, artifacts};
+
+/// What is published of pools.
+#[derive(Default)]
+pub(super) struct Pools {
+    open: HashMap<(ObjectId, Class), Wanted>,
+    /// Classes of which something was taken back: their packs are counted anew.
+    changed: HashSet<Class>,
+}
+
+/// A pool, and the packs that what is published needs of it.
+struct Wanted {
+    pool: Pool,
+    packs: HashSet<ObjectId>,
+}
+
+/// What becomes of a run's files of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Files {
+    /// They are published, or another device has published them.
+    Known,
+    News,
+    /// They were erased.
+    Gone,
+}
+
+impl Look<'_, '_> {
+    /// Returns the classes of files that may be published.
+    fn classes(&self) -> impl Iterator<Item = Class> {
+        Class::ALL.into_iter().filter(|class| {
+            let class = match class {
+                Class::Artifacts => RemoteClass::Artifacts,
+                Class::Code => RemoteClass::Code,
+                Class::Media => RemoteClass::Media,
+            };
+            self.exchange.remote.classes.contains(&(class as u8))
+        })
+    }
+
+    /// Returns the classes of a run's files that are to be published, with what becomes of them.
+    pub(super) fn files_of(&self, out: &ReadTx<'_>, run: ObjectId) -> Result<Vec<(Class, Files)>> {
+        let classes = self.classes().filter(|class| *class != Class::Artifacts);
+        let files = classes.map(|class| Ok((class, self.files_of_class(out, run, class)?))).collect::<Result<Vec<_>>>();
+        Ok(files?.into_iter().filter(|(_, files)| *files != Files::Known).collect())
+    }
+
+    fn files_of_class(&self, out: &ReadTx<'_>, run: ObjectId, class: Class) -> Result<Files> {
+        let at = class.positions();
+        let rows = |tx: &ReadTx<'_>| tx.objects_within(Kind::Manifest, run, at.start, at.end - 1);
+        let (mine, published) = (rows(self.tx)?, rows(out)?);
+        if mine == published {
+            return Ok(Files::Known);
+        }
+        if mine.is_empty() {
+            return Ok(Files::Gone);
+        }
+        if published.is_empty() && !self.others.is_empty() {
+            let mut more = paths(self.tx, self.keyring, run, class)?;
+            for other in self.others {
+                let purpose = class.purpose_of_run();
+                let theirs = other.inner().read(|tx, keyring| {
+                    let erased = tx.is_buried_in_part(keyring, run, purpose)?;
+                    Ok((!erased).then_some(paths(tx, keyring, run, class)?))
+                })?;
+                let Some(theirs) = theirs else { return Ok(Files::Known) };
+                more.retain(|path| !theirs.contains(path));
+            }
+            if more.is_empty() {
+                return Ok(Files::Known);
+            }
+        }
+        Ok(Files::News)
+    }
+
+    /// Has the packs of an owner's files published; false if some of it is damaged here, and so none of it is published.
+    pub(super) fn want(
+        &self,
+        log: &mut Log<'_>,
+        pools: &mut Pools,
+        (project, class): (ObjectId, Class),
+        owner: ObjectId,
+        what: &str,
+    ) -> Result<bool> {
+        match self.packs_of(pools, (project, class), owner) {
+            Ok(()) => Ok(true),
+            Err(error) if is_theirs(&error) => {
+                let why = error.to_string();
+                log.done.left_out.push(LeftOut { what: what.to_owned(), why, damaged: true });
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn packs_of(&self, pools: &mut Pools, of: (ObjectId, Class), owner: ObjectId) -> Result<()> {
+        let wanted = match pools.open.entry(of) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                let missing = || Error::damaged(format!("the key of the project's {} is missing", of.1.name()));
+                let pool = Pool::find(self.tx, self.keyring, of.0, of.1)?.ok_or_else(missing)?;
+                place.insert(Wanted { pool, packs: HashSet::new() })
+            }
+        };
+        let packs = wanted.pool.packs_of(self.tx, self.keyring, owner)?;
+        for pack in packs.difference(&wanted.packs) {
+            object_of(&self.exchange.workspace.inner, &wanted.pool.key, *pack)?;
+        }
+        wanted.packs.extend(packs);
+        Ok(())
+    }
+
+    /// Publishes a run's files of a class, whose packs are wanted.
+    pub(super) fn files(
+        &self,
+        out: &mut WriteTx<'_>,
+        log: &mut Log<'_>,
+        pools: &mut Pools,
+        run: ObjectId,
+        (class, files): (Class, Files),
+    ) -> Result<()> {
+        if files == Files::Gone {
+            pools.changed.insert(class);
+        }
+        self.keys(out, log, run, &[class.purpose_of_run()])?;
+        self.rows_within(out, log, (Kind::Manifest, run), class.positions())
+    }
+
+    /// Publishes artifacts: records, versions, and their manifests.
+    pub(super) fn artifacts(
+        &self,
+        out: &mut WriteTx<'_>,
+        log: &mut Log<'_>,
+        pools: &mut Pools,
+        named: &mut HashSet<ObjectId>,
+    ) -> Result<()> {
+        if self.classes().all(|class| class != Class::Artifacts) || self.tx.count_objects(Kind::Artifact)? == 0 {
+            return Ok(());
+        }
+        let own = Said::read(out, out.keyring)?;
+        let others = self.others.iter().map(|other| other.inner().read(Said::read)).collect::<Result<Vec<_>>>()?;
+        let is_wanted = |project: &str| self.is_wanted(project);
+        for news in artifacts::news(self.tx, self.keyring, (out, &own), &others, &is_wanted)? {
+            let ArtifactNews { artifact, project, name, versions } = news;
+            if named.insert(project) {
+                self.owner(out, log, project, &[Kind::Project])?;
+            }
+            self.keys(out, log, artifact, &[Purpose::Artifact])?;
+            self.rows(out, log, artifact, &[Kind::Artifact])?;
+            for (version, news) in versions {
+                let of = (project, Class::Artifacts);
+                let has_content = news == VersionNews::Content
+                    && self.want(log, pools, of, version, &format!("version {version} of artifact {name}"))?;
+                if news == VersionNews::Content && !has_content {
+                    continue;
+                }
+                self.keys(out, log, version, &[Purpose::Version])?;
+                if has_content {
+                    self.rows(out, log, version, &[Kind::Manifest])?;
+                }
+                self.rows(out, log, version, &[Kind::Version])?;
+                log.done.versions += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what tells of the packs that are wanted, and takes back what tells of those that are not needed any more.
+    pub(super) fn packs(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, mut pools: Pools) -> Result<()> {
+        let here: HashSet<ObjectId> = self.tx.object_ids(Kind::Pack)?.into_iter().collect();
+        let mut rewritten = HashSet::new();
+        for pack in out.object_ids(Kind::Pack)?.into_iter().filter(|pack| !here.contains(pack)) {
+            for row in out.objects(Kind::Pack, Some(pack))? {
+                let envelope = Envelope::parse("pack directory", &row.body);
+                rewritten.extend(envelope.map(|envelope| envelope.key));
+            }
+            self.take_back(out, log, pack, &[Kind::Pack, Kind::Bucket])?;
+        }
+        for project in self.tx.object_ids(Kind::Project)? {
+            for class in self.classes() {
+                let Some(key) = self.tx.owner_key(self.keyring, project, class.purpose())? else { continue };
+                let mut told = out.owners_sealed_under(Kind::Pack, key.id())?;
+                told.retain(|pack| here.contains(pack));
+                if rewritten.contains(&key.id()) || (pools.changed.contains(&class) && !told.is_empty()) {
+                    self.want_all(out, log, &mut pools, (project, class))?;
+                    let wanted = pools.open.get(&(project, class));
+                    let is_wanted = |pack: &ObjectId| wanted.is_some_and(|wanted| wanted.packs.contains(pack));
+                    for pack in told.iter().filter(|pack| !is_wanted(pack)) {
+                        self.take_back(out, log, *pack, &[Kind::Pack, Kind::Bucket])?;
+                    }
+                    told.retain(is_wanted);
+                }
+                let mut packs: HashSet<ObjectId> = told.into_iter().collect();
+                packs.extend(pools.open.remove(&(project, class)).into_iter().flat_map(|wanted| wanted.packs));
+                if !packs.is_empty() {
+                    self.keys(out, log, project, &[class.purpose()])?;
+                }
+                for pack in packs {
+                    if out.object(ObjectKey::new(Kind::Pack, pack, 0))?.is_none() {
+                        log.done.packs += 1;
+                        log.done.pack_bytes += object_of(&self.exchange.workspace.inner, &key, pack)?.len();
+                    }
+                    self.keys(out, log, pack, &[Purpose::Bucket])?;
+                    self.rows(out, log, pack, &[Kind::Bucket, Kind::Pack])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Wants the packs of all that is published of a pool.
+    fn want_all(&self, out: &WriteTx<'_>, log: &mut Log<'_>, pools: &mut Pools, of: (ObjectId, Class)) -> Result<()> {
+        let Some(pool) = Pool::find(out, out.keyring, of.0, of.1)? else { return Ok(()) };
+        for owner in owners_in(out, out.keyring, &pool)? {
+            let at = of.1.positions();
+            if !self.tx.objects_within(Kind::Manifest, owner, at.start, at.end - 1)?.is_empty() {
+                self.want(log, pools, of, owner, &format!("{} of {owner}", of.1.name()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what is no longer here: runs, versions and artifacts that were erased, with their keys.
+    pub(super) fn gone(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, pools: &mut Pools) -> Result<()> {
+        for kind in [Kind::Run, Kind::Version, Kind::Artifact] {
+            let here: HashSet<ObjectId> = self.tx.object_ids(kind)?.into_iter().collect();
+            for object in out.object_ids(kind)?.into_iter().filter(|object| !here.contains(object)) {
+                match kind {
+                    Kind::Run => {
+                        pools.changed.extend([Class::Code, Class::Media]);
+                        self.writers_of(out, log, object)?;
+                        self.take_back(out, log, object, &[&OF_RUN[..], &[Kind::Manifest]].concat())?;
+                    }
+                    Kind::Version => {
+                        pools.changed.insert(Class::Artifacts);
+                        self.take_back(out, log, object, &[Kind::Version, Kind::Manifest])?;
+                    }
+                    _ => self.take_back(out, log, object, &[Kind::Artifact])?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the paths of a run's files of a class.
+fn paths(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId, class: Class) -> Result<HashSet<Vec<u8>>> {
+    let (at, mut paths) = (class.positions(), HashSet::new());
+    for row in tx.objects_within(Kind::Manifest, run, at.start, at.end - 1)? {
+        let body = tx.open_object(keyring, &row)?;
+        let part = Manifest::from_body(&body).map_err(|cause| Error::format(format_args!("manifest {run}"), cause))?;
+        paths.extend(part.entries.into_iter().map(|entry| entry.path));
+    }
+    Ok(paths)
+}
