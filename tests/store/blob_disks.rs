@@ -151,7 +151,7 @@ fn a_removal_that_fails_at_any_call_is_done_or_not() {
 #[test]
 fn a_purge_on_a_real_full_disk_changes_nothing_or_is_finished_once_there_is_room() {
     let (mut refused, mut done) = (0, 0);
-    for room in (0..).map(|step: u64| step * 24 << 10) {
+    for room in (0..).map(|step: u64| (step * 24) << 10) {
         let Some(disk) = SmallDisk::mount("12m") else {
             return not_tested("a purge on a real full disk: tmpfs may not be mounted here");
         };
