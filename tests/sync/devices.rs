@@ -1,7 +1,9 @@
 //! Devices of one workspace, each in a folder of its own, and what they show.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use runcellar::io::{Io, SystemIo};
 use runcellar::remotes::{RemoteClass, clone_from};
 use runcellar::{CheckOptions, Keys, OpenOptions, RunInfo, Selection, SeriesValues, Severity, Workspace, json};
 use runcellar_sync::engine::{self, Failure, Report};
@@ -74,9 +76,15 @@ impl Device {
 
     /// Opens it anew, as another process does.
     pub(crate) fn opened_again(self) -> Device {
+        self.opened_with(Arc::new(SystemIo))
+    }
+
+    /// Opens it anew, with files that may fail.
+    pub(crate) fn opened_with(self, io: Arc<dyn Io>) -> Device {
         let Device { workspace, root, _owned } = self;
         drop(workspace);
-        let workspace = options(root.join("keys")).open(&root.join("w")).expect("opens");
+        let options = OpenOptions { io, ..options(root.join("keys")) };
+        let workspace = options.open(&root.join("w")).expect("opens");
         Device { workspace, root, _owned }
     }
 

@@ -1,9 +1,10 @@
 //! Root keys that are replaced, and runs that are purged, reach the remote and the other devices.
 
-use runcellar_sync::remote::fake::{Fake, Store};
+use runcellar_sync::remote::fake::{Fake, Last, Store};
 use runcellar_sync::remote::{Folder, ObjectName, Remote};
 
 use crate::devices::Device;
+use crate::io::{Call, Fate, Faults, Hooked};
 
 /// Two devices of one workspace, which know each other.
 fn pair(remote: &dyn Remote) -> (Device, Device) {
@@ -127,6 +128,113 @@ fn devices_whose_key_files_lie_side_by_side_leave_each_other_the_key() {
     first.sync(&remote).expect("syncs");
     assert_alike(&[&first, &second]);
     assert_eq!((epoch(&first), epoch(&second)), (2, 2));
+}
+
+/// Both purge and rotate before either hears of the other: both purges hold, and one key is left.
+#[test]
+fn devices_that_replace_the_keys_at_once_come_to_one_key_and_erase_what_either_purged() {
+    for order in [[0, 1, 0, 1, 0, 1], [1, 0, 0, 1, 1, 0], [0, 0, 1, 1, 0, 1]] {
+        let remote = Fake::new(&Store::new(), 1);
+        let (first, second) = pair(&remote);
+        let third = Device::another(&first, &remote);
+        third.record("three", 20);
+        for device in [&third, &first, &second, &third] {
+            device.sync(&remote).expect("syncs");
+        }
+        first.workspace.purge(&["one".parse().expect("a run")], Default::default()).expect("purges");
+        second.workspace.purge(&["two".parse().expect("a run")], Default::default()).expect("purges");
+        first.record("of-first", 10);
+        second.record("of-second", 10);
+        third.record("of-third", 10);
+        let devices = [&first, &second, &third];
+        let mut waiting = Vec::new();
+        for at in order {
+            // Whoever is not the one to join them may have to wait until the other has.
+            waiting.push(devices[at].sync(&remote).is_err());
+            third.sync(&remote).expect("syncs");
+        }
+        for device in devices.iter().chain(&devices) {
+            device.sync(&remote).expect("syncs");
+        }
+        assert_alike(&devices);
+        let ids: Vec<String> =
+            first.state().iter().map(|run| run.split(' ').nth(1).expect("an id").to_owned()).collect();
+        assert_eq!(ids, ["of-first", "of-second", "of-third", "three"], "{order:?} {waiting:?}");
+        assert_eq!((epoch(&first), epoch(&second), epoch(&third)), (3, 3, 3));
+        for device in [&first, &second] {
+            for receipt in device.workspace.receipts().expect("lists") {
+                assert!(receipt.is_complete(), "{}", receipt.to_json());
+            }
+            let report = device.sync(&remote).expect("syncs");
+            assert_eq!((report.sent, report.fetched, report.behind), (0, 0, 0));
+        }
+    }
+}
+
+/// The process that replaced the keys dies at any request, and so does the one that takes them over.
+#[test]
+fn a_new_generation_goes_on_from_any_request() {
+    let store = Store::new();
+    let (mine, yours) = (Fake::new(&store, 1), Fake::new(&store, 2));
+    let (first, second) = pair(&mine);
+    for requests in 0.. {
+        let last = if requests % 2 == 0 { Last::Unanswered } else { Last::Unsent };
+        first.workspace.rotate_keys().expect("rotates");
+        mine.stop_after(requests, last);
+        let first_ended = first.sync(&mine).is_ok();
+        mine.revive();
+        second.record(&format!("second-{requests}"), 3);
+        yours.stop_after(requests, last);
+        let second_ended = second.sync(&yours).is_ok();
+        yours.revive();
+        for (device, remote) in [(&first, &mine), (&second, &yours), (&first, &mine)] {
+            device.sync(remote).unwrap_or_else(|error| panic!("after {requests} requests: {error}"));
+        }
+        assert_eq!(epoch(&first), epoch(&second), "after {requests} requests");
+        assert_eq!(first.state(), second.state(), "after {requests} requests");
+        if first_ended && second_ended {
+            assert!(requests > 10, "{requests}");
+            break;
+        }
+    }
+    assert_alike(&[&first, &second]);
+}
+
+fn changes(call: Call) -> bool {
+    matches!(call, Call::Create | Call::Rename | Call::Link | Call::Remove | Call::Append | Call::Sync | Call::SyncDir)
+}
+
+/// From some change of a file on every one fails, as if the process had been killed there.
+#[test]
+fn a_takeover_that_ends_at_any_change_of_a_file_goes_on_when_it_is_opened() {
+    let remote = Fake::new(&Store::new(), 1);
+    let (first, mut second) = pair(&remote);
+    let mut ends = 0;
+    for at in (1..).step_by(7) {
+        let doomed = format!("goes-{at}");
+        first.record(&doomed, 3);
+        first.sync(&remote).expect("syncs");
+        second.sync(&remote).expect("syncs");
+        first.workspace.purge(&[doomed.parse().expect("a run")], Default::default()).expect("purges");
+        first.sync(&remote).expect("syncs");
+        second.record(&format!("second-{at}"), 3);
+        let faults = Faults::new(changes, at, u64::MAX, Fate::Fails(libc::EIO));
+        second = second.opened_with(Hooked::shared(faults.clone()));
+        faults.arm(true);
+        let ended = second.sync(&remote).is_ok();
+        faults.arm(false);
+        second = second.opened_again();
+        second.sync(&remote).unwrap_or_else(|error| panic!("change {at}: {error}"));
+        first.sync(&remote).unwrap_or_else(|error| panic!("change {at}: {error}"));
+        assert_eq!(first.state(), second.state(), "change {at}");
+        assert_eq!(epoch(&first), epoch(&second), "change {at}");
+        ends += u64::from(!ended);
+        if faults.seen() < at {
+            break;
+        }
+    }
+    assert!(ends > 3, "{ends}");
+    assert_alike(&[&first, &second]);
 }
 
 /// Returns the checks of a device's receipt that are not ok.

@@ -1,5 +1,9 @@
 //! Remotes: every kind of them against one suite, and under faults. One file a topic.
 
+#[allow(dead_code, reason = "the double of files that the tests of the store have")]
+#[path = "../store/support/io.rs"]
+mod io;
+
 mod conformance;
 mod content;
 mod devices;
@@ -11,6 +15,7 @@ mod loopback;
 mod retries;
 mod status;
 mod support;
+mod wiped;
 
 /// A file that is not declared would be skipped without a word.
 #[test]

@@ -41,7 +41,7 @@ pub use run::{
 };
 pub use sync::{
     Cited, Consent, DeviceHead, LAST_SYNC_FIELD, LastSync, REMOTES_FIELD, RemoteRecord, RemoteState, Remotes,
-    ReplicaCursor, Segment, SegmentEntry, SegmentObject,
+    ReplicaCursor, SIBLINGS_FIELD, Segment, SegmentEntry, SegmentObject, Siblings,
 };
 pub use taken::{TAKEN_MAX, Taken, TakenFrom};
 pub use tombstone::Tombstone;

@@ -7,6 +7,8 @@ use super::run::Stamped;
 
 /// `Settings.extra`: the remotes of this copy, a [`Remotes`].
 pub const REMOTES_FIELD: u16 = 16;
+/// `Settings.extra`: root keys that were replaced beside others of the same number, [`Siblings`].
+pub const SIBLINGS_FIELD: u16 = 18;
 /// Field of `ReplicaCursor.extra` in which [`LastSync`] stands.
 pub const LAST_SYNC_FIELD: u16 = 8;
 
@@ -322,6 +324,18 @@ impl ReplicaCursor {
     pub fn set_slots(&mut self, slots: &[[u8; 16]]) {
         set_extra_bytes(&mut self.extra, SLOTS_FIELD, slots.as_flattened());
     }
+}
+
+/// Epochs that two devices began at once: of two with one number the table `epoch` has one, and these are the others. What was
+/// erased with them is erased with a later one, too.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Siblings {
+    /// Number, id and parent of each.
+    pub epochs: Vec<(u64, [u8; 16], [u8; 16])>,
+}
+
+impl Body for Siblings {
+    const NAME: &'static str = "siblings of epochs";
 }
 
 /// How a remote stands.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use runcellar::remotes::{Advance, Exchange, Fetched, PackName, Standing};
+use runcellar::remotes::{Advance, Exchange, Fetched, PackName, Standing, Takeover};
 
 use super::names::{devices, head_of, pack_of, prefix_of, segment_of, welcome_of};
 use super::{Failure, Outcome, Report};
@@ -26,17 +26,22 @@ const TAKEOVERS_MAX: usize = 8;
 pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<Exchange> {
     for _ in 0..TAKEOVERS_MAX {
         let heads = look(&exchange, remote)?;
-        let mut ahead = None;
         report.behind = 0;
+        let mut ahead = Vec::new();
         for advance in heads.values() {
             match exchange.standing(advance)? {
-                Standing::Ahead => ahead = Some(advance),
+                Standing::Ahead => ahead.push(advance),
                 Standing::Same => {}
                 Standing::Behind | Standing::Apart => report.behind += 1,
             }
         }
-        if let Some(advance) = ahead {
-            exchange = take_over(exchange, remote, advance)?;
+        if let Some(advance) = exchange.leader(&ahead)? {
+            exchange = take_over(exchange, remote, advance, Exchange::begin_takeover)?;
+            continue;
+        }
+        report.behind += ahead.len() as u64;
+        if let Some(advance) = exchange.to_join(&heads.values().collect::<Vec<_>>())? {
+            exchange = take_over(exchange, remote, advance, Exchange::begin_join)?;
             continue;
         }
         for advance in heads.values() {
@@ -114,13 +119,18 @@ fn meet(exchange: &Exchange, remote: &dyn Remote, advance: &Advance) -> Outcome<
     Ok(())
 }
 
-/// Takes over the root key that a device drew.
-fn take_over(exchange: Exchange, remote: &dyn Remote, advance: &Advance) -> Outcome<Exchange> {
+/// Takes over the root key that a device drew, or joins it with the one here.
+fn take_over(
+    exchange: Exchange,
+    remote: &dyn Remote,
+    advance: &Advance,
+    begin: impl Fn(&Exchange, &Advance, &[u8]) -> runcellar::Result<Takeover>,
+) -> Outcome<Exchange> {
     let name = welcome_of(&advance.prefix)?;
     let missing = || Error::new(ErrorKind::Damaged, "it is missing, and a head tells of it").of(&name);
     let mut takeover = settled(|| {
         let welcome = remote.get(&name, None)?.ok_or_else(missing)?;
-        Ok(exchange.begin_takeover(advance, &welcome)?)
+        Ok(begin(&exchange, advance, &welcome)?)
     })?;
     for number in advance.first..=advance.to {
         takeover.read(number, &segment(remote, &advance.prefix, number)?, &exchange)?;

@@ -15,7 +15,7 @@ use crate::artifacts::listed;
 use crate::blob::{Class, Collected, remove_files};
 use crate::db::{ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
-use crate::workspace::{Drawn, device_signs, replace_by};
+use crate::workspace::{Elsewhere, device_signs, replace_by};
 use crate::{Error, ErrorKind, Result, Workspace};
 
 /// Tombstones of another device, by whose they are.
@@ -93,12 +93,12 @@ impl Workspace {
         Ok(())
     }
 
-    /// Takes over a root key that another device drew, and erases what it erased before that: as a purge does, with a receipt
+    /// Takes over a root key that another device drew, or draws one after both replaced the same, and erases what it erased before that: as a purge does, with a receipt
     /// if something goes. Slots of `removed` do not open the new one.
     ///
     /// # Errors
     /// As [`Workspace::purge`].
-    pub(crate) fn take_over_root_key(&self, drawn: Drawn, removed: &[SlotId], buried: &Buried) -> Result<()> {
+    pub(crate) fn take_over_root_key(&self, elsewhere: &Elsewhere, removed: &[SlotId], buried: &Buried) -> Result<()> {
         let inner = &*self.inner;
         crate::ingest::recover(inner)?;
         for _ in 0..PLANS_MAX {
@@ -110,21 +110,26 @@ impl Workspace {
                 let Some(id) = SlotId::from_hex(&slot.id).filter(|id| *id != own) else { continue };
                 // As a purge does there: older copies open with such a code.
                 let is_stale = slot.kind == "recovery" && !scope.is_empty();
-                let is_known_there = drawn.slots.iter().any(|known| known.id == id);
+                let drawn = elsewhere.drawn.as_ref();
+                let is_known_there = drawn.is_some_and(|drawn| drawn.slots.iter().any(|known| known.id == id));
                 if removed.contains(&id) || (is_stale && !is_known_there) {
                     without.push(id);
                 }
             }
             let found = Found { scope, ..found };
             let mut has_grown = false;
-            let replaced = replace_by(inner, Some(drawn.duplicate()), &without, |tx, keyslots| {
+            let replaced = replace_by(inner, elsewhere.duplicate(), &without, |tx, keyslots| {
                 has_grown = scope_of(tx, tx.keyring, buried)? != found.scope;
                 if has_grown {
                     return Err(Error::new(ErrorKind::Busy, "something came in that goes with the old keys"));
                 }
                 let receipt = match found.scope.is_empty() {
                     true => None,
-                    false => Some(self.put_purge_record(tx, keyslots, &found, drawn.epoch.number)?),
+                    false => {
+                        let next = (tx.epoch().number + 1).max(elsewhere.number_min);
+                        let after = elsewhere.drawn.as_ref().map_or(next, |drawn| drawn.epoch.number);
+                        Some(self.put_purge_record(tx, keyslots, &found, after)?)
+                    }
                 };
                 device_signs(inner, tx, keyslots)?;
                 Ok((bury(tx, &found.scope, buried)?, receipt))
@@ -134,7 +139,10 @@ impl Workspace {
             }
             let (packs, receipt) = replaced?;
             remove_files(inner, &packs, &mut Collected::default());
-            inner.monitor.note("the keys were replaced on another device, and are taken over");
+            inner.monitor.note(match elsewhere.drawn {
+                Some(_) => "the keys were replaced on another device, and are taken over",
+                None => "another device replaced the keys as well: they are replaced by new ones for both",
+            });
             if let Some(id) = receipt {
                 let count = found.plan.items.len();
                 inner

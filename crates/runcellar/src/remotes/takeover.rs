@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use runcellar_format::keyslots::Keyslots;
+use runcellar_format::keyslots::{Epoch, Keyslots};
 use runcellar_format::record::{Body as _, Segment, SegmentEntry, Tombstone};
 use runcellar_format::seal::{Kind, OwnerKey, checksum};
 use runcellar_format::sync::{Welcome, segment_hash};
@@ -16,7 +16,7 @@ use super::exchange::Exchange;
 use super::incoming::Advance;
 use super::replica::{cursor, put_cursor};
 use crate::db::{EpochRow, ObjectKey, ObjectRow};
-use crate::workspace::{Drawn, Signer};
+use crate::workspace::{Drawn, Elsewhere, Signer, settings};
 use crate::{Error, ErrorKind, Result};
 
 /// How the root key of another device stands to the one here.
@@ -35,7 +35,7 @@ pub enum Standing {
 /// A root key that another device drew, about to be taken over, and what was erased with the one before.
 pub struct Takeover {
     advance: Advance,
-    drawn: Drawn,
+    elsewhere: Elsewhere,
     removed: Vec<SlotId>,
     control: Arc<OwnerKey>,
     /// The last segment that was read.
@@ -54,6 +54,10 @@ impl Advance {
         Signer { device: DeviceId(self.head.device), public: self.head.public }
     }
 
+    fn locked(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Locked, format!("{}: it replaced the keys, {what}", self.named()))
+    }
+
     fn named(&self) -> String {
         format!("device {}", self.prefix)
     }
@@ -65,17 +69,79 @@ impl Exchange {
     /// # Errors
     /// If the workspace cannot be read.
     pub fn standing(&self, advance: &Advance) -> Result<Standing> {
-        let (live, known) = self.workspace.inner.read(|tx, _| Ok((tx.epoch(), tx.epochs()?)))?;
+        let (live, known, siblings) = self.epochs()?;
         let (number, id) = (advance.head.epoch, EpochId(advance.head.epoch_id));
         Ok(if id == live.id {
             Standing::Same
-        } else if known.iter().any(|row| row.id == id) {
+        } else if known.iter().any(|row| row.id == id) || siblings.iter().any(|epoch| epoch.id == id) {
             Standing::Behind
         } else if number > live.number {
             Standing::Ahead
         } else {
             Standing::Apart
         })
+    }
+
+    /// Returns the live epoch, all of the table, and those beside them.
+    fn epochs(&self) -> Result<(EpochRow, Vec<EpochRow>, Vec<Epoch>)> {
+        self.workspace.inner.read(|tx, keyring| Ok((tx.epoch(), tx.epochs()?, settings::siblings(tx, keyring)?)))
+    }
+
+    /// Returns which of several devices with newer root keys is followed: all devices choose the same. One that is not known
+    /// here is not: anybody could have drawn its key.
+    ///
+    /// # Errors
+    /// If `keyslots` cannot be read.
+    pub fn leader<'a>(&self, ahead: &[&'a Advance]) -> Result<Option<&'a Advance>> {
+        let mut known = Vec::new();
+        for advance in ahead {
+            if self.workspace.inner.is_member(advance.signer())? {
+                known.push(*advance);
+            }
+        }
+        let rank = |advance: &&Advance| (std::cmp::Reverse(advance.head.epoch), advance.head.device);
+        Ok(known.into_iter().min_by_key(rank))
+    }
+
+    /// Returns the device whose root key and the one here, which replaced the same, are to be replaced by one that is drawn
+    /// here. Of all devices concerned the one with the smallest id does that, so that one alone does.
+    ///
+    /// # Errors
+    /// If the workspace cannot be read.
+    pub fn to_join<'a>(&self, heads: &[&'a Advance]) -> Result<Option<&'a Advance>> {
+        let inner = &self.workspace.inner;
+        let this = inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
+        let (mut apart, mut is_first) = (None, true);
+        for advance in heads {
+            let standing = self.standing(advance)?;
+            if !matches!(standing, Standing::Same | Standing::Apart) || !inner.is_member(advance.signer())? {
+                continue;
+            }
+            is_first &= this < advance.head.device;
+            if standing == Standing::Apart {
+                apart = Some(*advance);
+            }
+        }
+        Ok(apart.filter(|_| is_first))
+    }
+
+    /// Begins to join the root key of a device with the one here. Its segments follow, from the first that there is.
+    ///
+    /// # Errors
+    /// As [`Exchange::begin_takeover`].
+    pub fn begin_join(&self, advance: &Advance, welcome: &[u8]) -> Result<Takeover> {
+        let (read, keyslots, _) = self.proven(advance, welcome)?;
+        let (live, known, _) = self.epochs()?;
+        let is_new = |epoch: &&Epoch| known.iter().all(|row| row.id != epoch.id);
+        let elsewhere = Elsewhere {
+            drawn: None,
+            number_min: live.number.max(advance.head.epoch).saturating_add(1),
+            siblings: read.epochs.iter().filter(is_new).copied().collect(),
+        };
+        let takeover = self.takeover(advance, elsewhere, &keyslots)?;
+        // Its new public half, to which the key is sealed.
+        self.meet(advance, welcome)?;
+        Ok(takeover)
     }
 
     /// Returns whether the welcome of a device changed since it was looked at.
@@ -116,10 +182,40 @@ impl Exchange {
     /// not known there. [`ErrorKind::Busy`] if its welcome is not the one of which its head tells. [`ErrorKind::Damaged`].
     pub fn begin_takeover(&self, advance: &Advance, welcome: &[u8]) -> Result<Takeover> {
         let inner = &self.workspace.inner;
+        let (welcome, keyslots, index) = self.proven(advance, welcome)?;
+        let shut_out = || advance.locked("and not for this device: its key was removed there, or was not known yet");
+        let opened = inner.source.open_with_own(&keyslots, &welcome.keyslots)?.ok_or_else(shut_out)?;
+        let epoch = keyslots.epochs[index];
+        let key = opened.into_iter().find(|(id, _)| *id == epoch.id).ok_or_else(shut_out)?.1;
+        let (live, known, _) = self.epochs()?;
+        if welcome.epochs.iter().all(|row| row.id != live.id) {
+            // Whoever has the smallest id draws one for both.
+            let message =
+                format!("{}: it replaced the keys, and so did this one: sync there, and then here", advance.named());
+            return Err(Error::new(ErrorKind::State, message));
+        }
+        let is_between = |row: &&Epoch| row.number > live.number && row.number < epoch.number;
+        let mut between: Vec<EpochRow> = Vec::new();
+        let mut siblings = Vec::new();
+        for row in &welcome.epochs {
+            let is_taken = between.iter().any(|known| known.number == row.number);
+            if is_between(&row) && !is_taken {
+                between.push(EpochRow { number: row.number, id: row.id, parent: row.parent });
+            } else if row.id != epoch.id && known.iter().all(|known| known.id != row.id) {
+                siblings.push(*row);
+            }
+        }
+        let (slots, devices) = (keyslots.slots.clone(), keyslots.devices.clone());
+        let drawn = Drawn { epoch, key, between, slots, index, devices };
+        let elsewhere = Elsewhere { drawn: Some(drawn), number_min: 0, siblings };
+        self.takeover(advance, elsewhere, &keyslots)
+    }
+
+    /// Reads the welcome of a member, of which its head tells; returns its `keyslots`, and the place of its epoch in them.
+    fn proven(&self, advance: &Advance, welcome: &[u8]) -> Result<(Welcome, Keyslots, usize)> {
         let named = advance.named();
-        let locked = |what: &str| Error::new(ErrorKind::Locked, format!("{named}: it replaced the keys, {what}"));
-        if !inner.is_member(advance.signer())? {
-            return Err(locked("and it is not known here, so that cannot be trusted"));
+        if !self.workspace.inner.is_member(advance.signer())? {
+            return Err(advance.locked("and it is not known here, so that cannot be trusted"));
         }
         if advance.head.welcome() != Some(checksum(welcome)) {
             let message = format!("{named}: it is replacing the keys: sync again when it has");
@@ -130,30 +226,16 @@ impl Exchange {
         let id = EpochId(advance.head.epoch_id);
         let index = keyslots.epochs.iter().position(|epoch| epoch.id == id);
         let index = index.ok_or_else(|| Error::damaged(format!("{named}: its keyslots lack the epoch that it has")))?;
-        let shut_out = || locked("and not for this device: its key was removed there, or was not known yet");
-        let opened = inner.source.open_with_own(&keyslots, &bytes)?.ok_or_else(shut_out)?;
-        let key = opened.into_iter().find(|(epoch, _)| *epoch == id).ok_or_else(shut_out)?.1;
-        let (live, control) =
-            inner.read(|tx, keyring| Ok((tx.epoch(), tx.workspace_key(keyring, crate::keys::Purpose::Control)?)))?;
-        if welcome.epochs.iter().all(|row| row.id != live.id) {
-            let what = "and so did this one: only one of them can; see docs/SYNC.md";
-            return Err(Error::new(ErrorKind::State, format!("{named}: it replaced the keys, {what}")));
-        }
-        let between = welcome.epochs.iter().filter(|row| row.number > live.number && row.number < advance.head.epoch);
-        let between = between.map(|row| EpochRow { number: row.number, id: row.id, parent: row.parent });
+        Ok((welcome, keyslots, index))
+    }
+
+    fn takeover(&self, advance: &Advance, elsewhere: Elsewhere, keyslots: &Keyslots) -> Result<Takeover> {
         let seen = self.replica_of(advance)?.cursor()?.slots();
         let is_gone = |slot: &[u8; 16]| keyslots.slots.iter().all(|known| known.id.0 != *slot);
         Ok(Takeover {
-            drawn: Drawn {
-                epoch: keyslots.epochs[index],
-                key,
-                between: between.collect(),
-                slots: keyslots.slots.clone(),
-                index,
-                devices: keyslots.devices.clone(),
-            },
+            elsewhere,
             removed: seen.into_iter().filter(is_gone).map(SlotId).collect(),
-            control,
+            control: self.control_key()?,
             last: (advance.first - 1, [0; 32]),
             tombstones: BTreeMap::new(),
             advance: advance.clone(),
@@ -166,13 +248,13 @@ impl Exchange {
     /// # Errors
     /// [`ErrorKind::Damaged`] if segments are missing; else as [`crate::Workspace::purge`].
     pub fn take_over(self, takeover: Takeover) -> Result<Exchange> {
-        let Takeover { advance, drawn, removed, last, tombstones, .. } = takeover;
+        let Takeover { advance, elsewhere, removed, last, tombstones, .. } = takeover;
         if last != (advance.head.number, advance.head.segment) {
             return Err(Error::damaged(format!("{}: what it published is not what its head says", advance.named())));
         }
         let (workspace, name) = (self.workspace.clone(), self.remote.name.clone());
         drop(self);
-        workspace.take_over_root_key(drawn, &removed, &tombstones)?;
+        workspace.take_over_root_key(&elsewhere, &removed, &tombstones)?;
         workspace.exchange(&name)
     }
 }

@@ -13,7 +13,7 @@ use super::exchange::Exchange;
 use super::replica::{Base, cursor, put_cursor};
 use crate::db::{Cover, EpochRow, ObjectKey, WORKSPACE_OWNER, WriteTx};
 use crate::keys::{KeyRow, Keyring, Purpose};
-use crate::workspace::Foundation;
+use crate::workspace::{Foundation, settings};
 use crate::{Error, ErrorKind, OpenOptions, Result, Workspace, io};
 
 impl Exchange {
@@ -23,14 +23,15 @@ impl Exchange {
     /// If the workspace cannot be read.
     pub fn welcome(&self) -> Result<Option<SealedObject>> {
         let inner = &self.workspace.inner;
-        let (base, device) = inner.read(|tx, keyring| Ok((Base::read(tx)?, tx.root(keyring)?.device)))?;
+        let (base, siblings, device) = inner
+            .read(|tx, keyring| Ok((Base::read(tx)?, settings::siblings(tx, keyring)?, tx.root(keyring)?.device)))?;
         let key = |row: KeyRow| WelcomeKey { id: row.id, purpose: row.purpose, epoch: row.epoch, wrap: row.wrap };
         let epoch = |row: EpochRow| Epoch { number: row.number, id: row.id, parent: row.parent };
         let welcome = Welcome {
             workspace: inner.id,
             device: DeviceId(device),
             keyslots: inner.present_keyslots()?,
-            epochs: base.epochs.into_iter().map(epoch).collect(),
+            epochs: base.epochs.into_iter().map(epoch).chain(siblings).collect(),
             keys: base.keys.into_iter().map(key).collect(),
         };
         let object = welcome.encode().map_err(|cause| Error::format("welcome", cause))?;
@@ -77,8 +78,14 @@ pub fn clone_from(welcome: &[u8], dir: &Path, options: OpenOptions) -> Result<Wo
     }
     let io = options.io.clone();
     let fill = |keyring: &Keyring, transaction: &rusqlite::Transaction<'_>| {
-        let epochs = welcome.epochs.iter().map(|row| EpochRow { number: row.number, id: row.id, parent: row.parent });
-        let epochs: Vec<EpochRow> = epochs.collect();
+        // Those that stand beside others of the same number come last.
+        let (mut epochs, mut siblings) = (Vec::<EpochRow>::new(), Vec::new());
+        for row in &welcome.epochs {
+            match epochs.iter().any(|known| known.number == row.number) {
+                true => siblings.push(*row),
+                false => epochs.push(EpochRow { number: row.number, id: row.id, parent: row.parent }),
+            }
+        }
         let keys = welcome.keys.iter().map(|key| KeyRow {
             id: KeyId(key.id.0),
             owner: WORKSPACE_OWNER,
@@ -100,6 +107,7 @@ pub fn clone_from(welcome: &[u8], dir: &Path, options: OpenOptions) -> Result<Wo
         let body = runcellar_format::record::Body::to_body(&Settings::default())
             .map_err(|cause| Error::format("settings", cause))?;
         tx.put(ObjectKey::new(Kind::Settings, WORKSPACE_OWNER, 0), None, &key, &body, Cover::Root)?;
+        settings::add_siblings(&mut tx, &siblings)?;
         tx.finish().map(drop)
     };
     let unlocked = Foundation { keyslots: &keyslots, bytes: &welcome.keyslots }.lay(dir, &options, fill)?;

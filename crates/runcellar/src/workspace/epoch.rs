@@ -23,8 +23,8 @@ use runcellar_format::keyslots::{Device, Epoch, KeyFileEntry, Keyslots, Slot};
 use runcellar_format::seal::OwnerKey;
 use runcellar_format::{DeviceId, EpochId, KeyId, Secret, SlotId};
 
-use super::Inner;
 use super::keyslots::{KeyslotsFile, read_settled, read_to_change, rewrite};
+use super::{Inner, settings};
 use crate::db::{EpochRow, WriteTx};
 use crate::io::{self, Io};
 use crate::keys;
@@ -41,6 +41,23 @@ pub(crate) struct Drawn {
     /// The place of the epoch in each of them.
     pub(crate) index: usize,
     pub(crate) devices: Vec<Device>,
+}
+
+/// What another device did with the root key, and what follows from it here.
+pub(crate) struct Elsewhere {
+    /// The key that it drew; none if one is to be drawn here, after both devices had replaced the same.
+    pub(crate) drawn: Option<Drawn>,
+    /// The least number of a key that is drawn here.
+    pub(crate) number_min: u64,
+    /// Epochs of other devices that stand beside those here.
+    pub(crate) siblings: Vec<Epoch>,
+}
+
+impl Elsewhere {
+    pub(crate) fn duplicate(&self) -> Elsewhere {
+        let drawn = self.drawn.as_ref().map(Drawn::duplicate);
+        Elsewhere { drawn, number_min: self.number_min, siblings: self.siblings.clone() }
+    }
 }
 
 impl Drawn {
@@ -62,13 +79,13 @@ pub(crate) fn replace<T>(
     without: &[SlotId],
     also: impl FnOnce(&mut WriteTx<'_>, &mut Keyslots) -> Result<T>,
 ) -> Result<T> {
-    replace_by(inner, None, without, also)
+    replace_by(inner, Elsewhere { drawn: None, number_min: 0, siblings: Vec::new() }, without, also)
 }
 
 /// As [`replace`], by the root key that another device drew if there is one.
 pub(crate) fn replace_by<T>(
     inner: &Inner,
-    drawn: Option<Drawn>,
+    elsewhere: Elsewhere,
     without: &[SlotId],
     also: impl FnOnce(&mut WriteTx<'_>, &mut Keyslots) -> Result<T>,
 ) -> Result<T> {
@@ -78,6 +95,7 @@ pub(crate) fn replace_by<T>(
         return Err(Error::new(ErrorKind::State, message));
     }
     let keyring = &inner.state()?.keyring;
+    let Elsewhere { drawn, number_min, siblings } = elsewhere;
     let new = match &drawn {
         Some(drawn) => drawn.epoch.id,
         None => EpochId(io::random(&*inner.io)?),
@@ -87,8 +105,9 @@ pub(crate) fn replace_by<T>(
         let value = also(tx, &mut keyslots)?;
         let drawn = match drawn {
             Some(drawn) => drawn,
-            None => draw(tx, new)?,
+            None => draw(tx, new, number_min)?,
         };
+        settings::add_siblings(tx, &siblings)?;
         let next = drawn.epoch;
         let root = Arc::new(OwnerKey::new(KeyId(next.id.0), drawn.key.duplicate()));
         tx.begin_epoch(EpochRow { number: next.number, id: next.id, parent: next.parent }, &drawn.between, &root)?;
@@ -114,11 +133,11 @@ pub(crate) fn replace_by<T>(
 }
 
 /// Draws the root key that follows the live one.
-fn draw(tx: &WriteTx<'_>, id: EpochId) -> Result<Drawn> {
+fn draw(tx: &WriteTx<'_>, id: EpochId, number_min: u64) -> Result<Drawn> {
     let now = tx.epoch();
     let number = now.number.checked_add(1).ok_or_else(|| Error::damaged("epoch row: its number has no successor"))?;
     Ok(Drawn {
-        epoch: Epoch { number, id, parent: now.id },
+        epoch: Epoch { number: number.max(number_min), id, parent: now.id },
         key: Secret::new(io::random(tx.io)?),
         between: Vec::new(),
         slots: Vec::new(),

@@ -22,7 +22,8 @@ pub use create::Creation;
 pub(crate) use create::Foundation;
 pub use diagnose::{Diagnosis, FORMAT_VERSION, FileFacts, FileSystemUse, MirrorFacts};
 pub(crate) use epoch::{
-    Drawn, finish as finish_replacing, is_root_key_alone, old_secrets_are_gone, replace as replace_root_key, replace_by,
+    Drawn, Elsewhere, finish as finish_replacing, is_root_key_alone, old_secrets_are_gone, replace as replace_root_key,
+    replace_by,
 };
 pub(crate) use members::Signer;
 pub use network::FileSystemMode;

@@ -1,8 +1,12 @@
 //! Settings of a workspace: a closed list of names, each with its check and default.
 
-use runcellar_format::SlotId;
-use runcellar_format::record::{Body, Change, ChangeKind, FieldChange, FieldId, Settings, SlotInfo, Stamped};
+use runcellar_format::keyslots::Epoch;
+use runcellar_format::record::{
+    Body, Change, ChangeKind, FieldChange, FieldId, SIBLINGS_FIELD, Settings, Siblings, SlotInfo, Stamped, extra_body,
+    set_extra_body,
+};
 use runcellar_format::seal::Kind;
+use runcellar_format::{EpochId, SlotId};
 
 use super::Workspace;
 use crate::db::{Cover, ObjectKey, ReadTx, WORKSPACE_OWNER, WriteTx};
@@ -303,6 +307,33 @@ fn update(tx: &mut WriteTx<'_>, fields: Vec<FieldChange>, edit: impl FnOnce(&mut
     let clock = tx.next_clock();
     edit(&mut settings, clock);
     store(tx, &settings, clock, fields)
+}
+
+/// Returns the epochs that stand beside those of the table.
+pub(crate) fn siblings(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Vec<Epoch>> {
+    siblings_of(&load(tx, keyring)?)
+}
+
+fn siblings_of(settings: &Settings) -> Result<Vec<Epoch>> {
+    let known: Option<Siblings> =
+        extra_body(&settings.extra, SIBLINGS_FIELD).map_err(|cause| Error::format("siblings of epochs", cause))?;
+    let epoch = |(number, id, parent)| Epoch { number, id: EpochId(id), parent: EpochId(parent) };
+    Ok(known.unwrap_or_default().epochs.into_iter().map(epoch).collect())
+}
+
+/// Remembers epochs that stand beside those of the table.
+pub(crate) fn add_siblings(tx: &mut WriteTx<'_>, more: &[Epoch]) -> Result<()> {
+    if more.is_empty() {
+        return Ok(());
+    }
+    update_extra(tx, |_, settings, _| {
+        let mut all = siblings_of(settings)?;
+        let new = more.iter().filter(|epoch| all.iter().all(|known| known.id != epoch.id)).copied();
+        all.extend(new.collect::<Vec<_>>());
+        let epochs = all.iter().map(|epoch| (epoch.number, epoch.id.0, epoch.parent.0)).collect();
+        set_extra_body(&mut settings.extra, SIBLINGS_FIELD, &Siblings { epochs })
+            .map_err(|cause| Error::format("siblings of epochs", cause))
+    })
 }
 
 /// Changes what stands in `Settings.extra`, of which no change record tells.
