@@ -27,6 +27,7 @@ def test_init_has_the_promised_signature() -> None:
             "console",
             "source",
             "redact",
+            "sync_timeout",
         ),
     ]
     assert parameters["project"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD

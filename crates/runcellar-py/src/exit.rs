@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "calls of libc")]
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use runcellar::{Run, RunState};
@@ -20,6 +21,8 @@ struct Open {
     run: Arc<Run>,
     messages: Arc<Messages>,
     tap: Option<Arc<Tap>>,
+    /// The process whose end waits for remotes, and how long.
+    remotes: Option<(u32, Duration)>,
 }
 
 /// Only locked by threads that hold the interpreter's lock, or after its end: never found locked after a fork.
@@ -32,13 +35,20 @@ fn open() -> MutexGuard<'static, Vec<Open>> {
 /// Sees to it that a run is ended with the process.
 pub(crate) fn register(run: &Arc<Run>, messages: &Arc<Messages>) {
     watch_exit();
-    open().push(Open { run: run.clone(), messages: messages.clone(), tap: None });
+    open().push(Open { run: run.clone(), messages: messages.clone(), tap: None, remotes: None });
 }
 
 /// Sees to it that the console of a run is captured to the end of the process, and no longer.
 pub(crate) fn hold(run: &Arc<Run>, tap: &Arc<Tap>) {
     if let Some(open) = open().iter_mut().find(|open| Arc::ptr_eq(&open.run, run)) {
         open.tap = Some(tap.clone());
+    }
+}
+
+/// Has the end of a run wait for remotes, if it ends with the process.
+pub(crate) fn wait_for_remotes(run: &Arc<Run>, timeout: Duration) {
+    if let Some(open) = open().iter_mut().find(|open| Arc::ptr_eq(&open.run, run)) {
+        open.remotes = Some((std::process::id(), timeout));
     }
 }
 
@@ -49,7 +59,7 @@ pub(crate) fn forget(run: &Arc<Run>) {
 
 fn finish_open(state: RunState, exit_code: Option<i32>) {
     let all = std::mem::take(&mut *open());
-    for Open { run, messages, tap } in all {
+    for Open { run, messages, tap, remotes } in all {
         if let Some(tap) = tap {
             tap.stop();
         }
@@ -59,7 +69,22 @@ fn finish_open(state: RunState, exit_code: Option<i32>) {
         if let Some(text) = run.redacted_message() {
             runcellar::Monitor::warn(&*messages, &format!("run {}: {text}", run.id()));
         }
+        // Whoever ends a program by Ctrl-C does not want to wait, and a forked child has not ended the run.
+        if let Some((_, timeout)) = remotes.filter(|(pid, _)| *pid == std::process::id() && state != RunState::Killed) {
+            say_what_is_left(&run, &messages, timeout);
+        }
         messages.print();
+    }
+}
+
+fn say_what_is_left(run: &Run, messages: &Messages, timeout: Duration) {
+    let pause = |pause| {
+        std::thread::sleep(pause);
+        true
+    };
+    match crate::remotes::wait(run, timeout, Duration::ZERO, pause) {
+        Ok(left) => left.iter().for_each(|line| runcellar::Monitor::warn(messages, line)),
+        Err(error) => runcellar::Monitor::warn(messages, &format!("run {}: {error}", run.id())),
     }
 }
 

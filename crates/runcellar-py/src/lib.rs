@@ -22,6 +22,7 @@ mod memory;
 mod messages;
 mod open;
 mod purge;
+mod remotes;
 mod run;
 mod series;
 mod stored;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -19,7 +20,7 @@ use crate::error::{self, Result};
 use crate::log::{self, Memory};
 use crate::messages::Messages;
 use crate::open::{self, Missing};
-use crate::{exit, launch, stored};
+use crate::{exit, launch, remotes, stored};
 
 /// One run being recorded.
 #[pyclass(subclass, frozen, weakref, module = "runcellar._runcellar")]
@@ -570,6 +571,48 @@ impl Recorder {
             }
         })
         .map(drop)
+    }
+
+    /// The remotes to which something may be sent now.
+    fn _remotes(&self, py: Python<'_>) -> Result<Vec<String>> {
+        Ok(self.detached(py, remotes::in_use)?.unwrap_or_default())
+    }
+
+    /// True if a remote in use lacks something of the run.
+    fn _is_lacking(&self, py: Python<'_>) -> Result<bool> {
+        Ok(self.detached(py, remotes::is_lacking)?.unwrap_or_default())
+    }
+
+    /// Has the end of the process, too, wait for remotes if the run is open then.
+    fn _wait_at_exit(&self, timeout_s: f64) {
+        if let Some(run) = self.run() {
+            exit::wait_for_remotes(run, Duration::from_secs_f64(timeout_s));
+        }
+    }
+
+    /// Waits until the remotes in use have the run; returns a line for each that does not. An agent that was just started
+    /// has `starts_s` seconds to begin.
+    fn _wait_for_remotes(&self, py: Python<'_>, timeout_s: f64, starts_s: f64) -> Result<Vec<String>> {
+        let (timeout, starts) = (Duration::from_secs_f64(timeout_s), Duration::from_secs_f64(starts_s));
+        let mut interrupted = Ok(());
+        let pause = |pause| {
+            std::thread::sleep(pause);
+            interrupted = Python::attach(|py| py.check_signals());
+            interrupted.is_ok()
+        };
+        let left = self.detached(py, |run| remotes::wait(run, timeout, starts, pause))?;
+        interrupted?;
+        Ok(left.unwrap_or_default())
+    }
+
+    /// True if a process follows the workspace, and sends what is new.
+    fn _is_followed(&self, py: Python<'_>) -> Result<bool> {
+        Ok(self.detached(py, remotes::is_followed)?.unwrap_or_default())
+    }
+
+    /// The key file that opened the workspace, if one did.
+    fn _key_file(&self, py: Python<'_>) -> Result<Option<PathBuf>> {
+        Ok(self.detached(py, remotes::key_file)?.flatten())
     }
 
     /// Forgets, in a forked child, what the parent has to say itself.

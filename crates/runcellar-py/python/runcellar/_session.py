@@ -58,6 +58,7 @@ class Run(_runcellar.Recorder):
         "_name",
         "_pid",
         "_summary",
+        "_sync_timeout",
     )
 
     _config: Config | None
@@ -68,6 +69,8 @@ class Run(_runcellar.Recorder):
     _name: str
     _pid: int
     _summary: Summary
+    #: Seconds that `finish` waits for remotes; None where none is in use.
+    _sync_timeout: float | None
 
     @property
     def config(self) -> Config:
@@ -336,7 +339,9 @@ class Run(_runcellar.Recorder):
     def finish(self, exit_code: int | None = None) -> None:
         """End the run, and wait until all of it is durable.
 
-        A second call does nothing. In a forked child this ends the child's own writing only.
+        Where a remote is enabled this waits up to ``sync_timeout`` seconds (see `init`) until it
+        has the run, too, and says on standard error if it does not. A second call does nothing. In
+        a forked child this ends the child's own writing only.
 
         Parameters
         ----------
@@ -360,6 +365,14 @@ class Run(_runcellar.Recorder):
         self._finish(state, exit_code)
         if was_open and self.finished:
             self._say_redacted()
+            self._await_remotes()
+
+    def _await_remotes(self) -> None:
+        """Wait until remotes in use have the run, if this process started it."""
+        if self._sync_timeout is not None and self._pid == os.getpid():
+            from runcellar import _sync
+
+            _sync.wait(self, self._sync_timeout)
 
     def _say_redacted(self) -> None:
         if self._redacted is not None:
@@ -466,6 +479,7 @@ def init(
     console: bool | None = None,
     source: bool | None = None,
     redact: bool | None = None,
+    sync_timeout: float = 30.0,
 ) -> Run:
     """Start a run and make it the active one.
 
@@ -536,6 +550,11 @@ def init(
         before they are recorded; a line on standard error says how many. This process goes on with
         its own values. By default ``RUNCELLAR_REDACT`` (on or off), else the workspace's setting
         ``redact``, which is on.
+    sync_timeout : float
+        Seconds that `finish` waits at most until remotes have the run; 0 for not at all. Without a
+        remote that the user enabled (``runcellar remote enable``) nothing is sent, and nothing is
+        waited for. With one a process ``runcellar sync --watch`` is started unless one is at work;
+        it outlives this one. ``RUNCELLAR_OFFLINE=1`` keeps that from happening.
 
     fork_from : str, optional
         ``"ID?_step=N"``: a new run that begins with the history of another up to and including step
@@ -578,6 +597,8 @@ def init(
         raise InvalidArgumentError(f"resume {resume!r}: {expected} is expected")
     if _RESUME[resume] == "must" and not (id or fork_from or resume_from or _has_launcher()):
         raise InvalidArgumentError("resume='must': the id of the run is needed, too")
+    if not 0 <= sync_timeout < float("inf"):
+        raise InvalidArgumentError(f"sync_timeout {sync_timeout!r}: seconds from 0 on are expected")
     if active is not None:
         before = active
         try:
@@ -622,13 +643,30 @@ def init(
     run._summary = Summary(run)
     run._local_tags = _as_tags(tags)
     run._local_notes = notes
+    run._sync_timeout = None
     if run._created is not None:
         print(f"runcellar: {run._created}", file=sys.stderr, flush=True)
     run._say_redacted()
     active = run
     _process.watch(_active)
     run._end_console = _capture.start(run)
+    try:
+        _have_followed(run, sync_timeout)
+    except Error as failure:
+        # What cannot be sent is recorded all the same.
+        warn(f"run {run.id}: nothing follows its workspace: {failure}")
     return run
+
+
+def _have_followed(run: Run, sync_timeout: float) -> None:
+    """Start an agent where a remote is in use; elsewhere not even its module is imported."""
+    if run._remotes():
+        from runcellar import _sync
+
+        if not _sync.is_offline():
+            run._sync_timeout = float(sync_timeout)
+            run._wait_at_exit(run._sync_timeout)
+            _sync.start(run)
 
 
 def _active() -> Run | None:

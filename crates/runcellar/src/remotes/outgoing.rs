@@ -19,7 +19,7 @@ use crate::ingest::data::RunData;
 use crate::keys::{KeyRow, Keyring, Purpose};
 use crate::merge::{Difference, LeftOut};
 use crate::workspace::{device_key, known_device_key};
-use crate::{Error, Result, io};
+use crate::{Error, Result, RunInfo, io};
 
 /// Bytes that one segment gathers before the next begins.
 const SEGMENT_BYTES: usize = 4 << 20;
@@ -109,6 +109,22 @@ impl Exchange {
             (Some(found), _) => Ok(found),
             (None, looked) => looked,
         }
+    }
+
+    /// Returns whether a run, which is here, is not published as it is, or waits for that.
+    pub(super) fn lacks(&self, run: &RunInfo) -> Result<bool> {
+        let wanted = &self.remote.projects;
+        if !wanted.is_empty() && !wanted.contains(&run.project) {
+            return Ok(false);
+        }
+        let at = self.own.cursor()?;
+        if at.number != at.headed || !self.outbox()?.is_empty() {
+            return Ok(true);
+        }
+        self.workspace.inner.read(|tx, keyring| {
+            let look = Look { exchange: self, tx, keyring, others: &[] };
+            self.own.inner().read(|out, _| look.is_changed(out, run.object))
+        })
     }
 
     /// Lists the segments that wait to be sent, in order.

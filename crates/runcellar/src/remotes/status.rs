@@ -11,7 +11,7 @@ use super::record::{find, load};
 use super::replica::{Replica, cursor, put_cursor};
 use crate::db::ObjectKey;
 use crate::ingest::data::RunData;
-use crate::{Error, ErrorKind, Result, Workspace};
+use crate::{Error, ErrorKind, Result, RunInfo, Workspace};
 
 /// The longest reason that is kept of a failure, bytes.
 const WHY_BYTES_MAX: usize = 1024;
@@ -109,6 +109,14 @@ impl Workspace {
             unsent.bytes += welcome.len();
         }
         Ok(Unsent { runs, ..unsent })
+    }
+
+    /// Returns whether a remote does not have all there is of a run that may go there. Far cheaper than [`Workspace::unsent`].
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] if there is no such remote; if the workspace cannot be read.
+    pub fn lacks_run(&self, name: &str, run: &RunInfo) -> Result<bool> {
+        self.exchange_to_look(name)?.lacks(run)
     }
 
     /// Returns how the last exchanges with a remote ended.
