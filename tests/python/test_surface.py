@@ -33,7 +33,7 @@ def test_init_has_the_promised_signature() -> None:
     assert parameters["project"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     for name, parameter in list(parameters.items())[1:]:
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, name
-        assert parameter.default is (False if name == "strict" else None)
+        assert parameter.default == {"strict": False, "sync_timeout": 30.0}.get(name)
 
 
 def test_log_is_a_native_method_that_returns_none(ws_dir: str) -> None:
