@@ -1,8 +1,10 @@
 //! Root keys that are replaced, and runs that are purged, reach the remote and the other devices.
 
+use runcellar::remotes::RemoteClass;
 use runcellar_sync::remote::fake::{Fake, Last, Store};
 use runcellar_sync::remote::{Folder, ObjectName, Remote};
 
+use crate::content;
 use crate::devices::Device;
 use crate::io::{Call, Fate, Faults, Hooked};
 
@@ -105,6 +107,47 @@ fn what_one_device_purges_goes_from_the_remote_and_from_the_others() {
     };
     assert!(segments(&before).iter().all(|name| !after.contains(name)), "{before:?} {after:?}");
     assert!(!segments(&after).is_empty());
+}
+
+/// Files go, too: packs that nobody tells of any more are deleted, and what shares one with what went stays readable.
+#[test]
+fn a_purged_version_goes_from_the_remote_with_its_packs_and_everything_else_stays() {
+    let store = Store::new();
+    let remote = Fake::new(&store, 1);
+    let first = Device::first_with(&RemoteClass::ALL);
+    content::record(&first, "stays");
+    content::record(&first, "goes");
+    let goes = content::put(&first, &[7; 300_000], Some("goes"), &["best"]).name;
+    first.sync(&remote).expect("syncs");
+    let second = Device::another(&first, &remote);
+    second.sync(&remote).expect("syncs");
+    content::record(&second, "second");
+    second.sync(&remote).expect("syncs");
+    first.sync(&remote).expect("syncs");
+    let packs = || store.names().into_iter().filter(|name| name.as_str().starts_with("packs/")).collect::<Vec<_>>();
+    let before = packs();
+    let targets = [format!("artifact:{goes}"), "class:media@stays".to_owned(), "goes".to_owned()];
+    let targets = targets.map(|target| target.parse().expect("a target"));
+    first.workspace.purge(&targets, Default::default()).expect("purges");
+    for device in [&first, &second, &first, &second] {
+        device.sync(&remote).expect("syncs");
+    }
+    assert_alike(&[&first, &second]);
+    assert_eq!(content::shown(&first), content::shown(&second));
+    for device in [&first, &second] {
+        assert!(device.workspace.artifacts(None).expect("lists").is_empty());
+        let ids: Vec<String> = device.state().iter().map(|run| run.split(' ').nth(1).expect("an id").into()).collect();
+        assert_eq!(ids, ["second", "stays"]);
+        assert_eq!(device.workspace.code(&device.run("stays")).expect("lists").len(), 1);
+        assert!(device.workspace.receipts().expect("lists")[0].is_complete());
+    }
+    let after = packs();
+    assert!(before.iter().any(|pack| !after.contains(pack)), "{before:?} {after:?}");
+    assert!(after.iter().any(|pack| before.contains(pack)), "what is still told of was not sent again");
+    // Whoever begins now has all that is left.
+    let third = Device::another(&first, &remote);
+    third.sync(&remote).expect("syncs");
+    assert_eq!(content::shown(&third), content::shown(&first));
 }
 
 #[test]

@@ -125,6 +125,11 @@ fn deleting_reaches_every_version_of_an_object_and_of_no_other() {
     assert!(!versions.contains("<Key>p/devices/ab/head</Key>"), "{versions}");
     assert_eq!(versions.matches("<Key>p/devices/ab/head2</Key>").count(), 3);
     remote.delete(&name("devices/ab/head")).expect("deleted");
+    // What an object was before goes without it.
+    remote.delete_older(&name("devices/ab/head2")).expect("deleted");
+    assert_eq!(server.versions().matches("<Key>p/devices/ab/head2</Key>").count(), 1);
+    assert_eq!(remote.get(&name("devices/ab/head2"), None).expect("answers"), object(2, 1).read().ok());
+    remote.delete_older(&name("devices/ab/none")).expect("nothing to do");
 }
 
 #[test]

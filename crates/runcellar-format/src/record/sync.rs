@@ -240,6 +240,8 @@ const LOCKED_FIELD: u16 = 5;
 const EPOCH_FIELD: u16 = 6;
 /// `ReplicaCursor.extra`, another's: ids of the slots that its welcome had.
 const SLOTS_FIELD: u16 = 7;
+/// `ReplicaCursor.extra`, one's own: ids of the packs of which earlier generations told, until those are deleted.
+const PACKS_FIELD: u16 = 9;
 
 impl ReplicaCursor {
     /// Returns the hash of the welcome that was stored, or looked at, last.
@@ -316,13 +318,31 @@ impl ReplicaCursor {
     /// Returns the ids of the slots that the welcome of another device had.
     #[must_use]
     pub fn slots(&self) -> Vec<[u8; 16]> {
-        let found = self.extra.iter().find(|(field, _)| *field == SLOTS_FIELD);
-        found.map_or_else(Vec::new, |(_, bytes)| bytes.as_chunks().0.to_vec())
+        self.ids(SLOTS_FIELD)
     }
 
     /// Says so.
     pub fn set_slots(&mut self, slots: &[[u8; 16]]) {
         set_extra_bytes(&mut self.extra, SLOTS_FIELD, slots.as_flattened());
+    }
+
+    /// Returns the ids of the packs of which earlier generations told.
+    #[must_use]
+    pub fn old_packs(&self) -> Vec<[u8; 16]> {
+        self.ids(PACKS_FIELD)
+    }
+
+    /// Says so.
+    pub fn set_old_packs(&mut self, packs: &[[u8; 16]]) {
+        match packs {
+            [] => self.extra.retain(|(field, _)| *field != PACKS_FIELD),
+            packs => set_extra_bytes(&mut self.extra, PACKS_FIELD, packs.as_flattened()),
+        }
+    }
+
+    fn ids(&self, field: u16) -> Vec<[u8; 16]> {
+        let found = self.extra.iter().find(|(number, _)| *number == field);
+        found.map_or_else(Vec::new, |(_, bytes)| bytes.as_chunks().0.to_vec())
     }
 }
 

@@ -93,7 +93,7 @@ pub struct Report {
     pub devices: u64,
     /// Devices among them that have not taken over the present keys yet.
     pub behind: u64,
-    /// Segments that were deleted, as the keys were replaced.
+    /// Objects that were deleted, as the keys were replaced.
     pub deleted: u64,
     /// Until when a lock keeps some that should be deleted, microseconds UTC since 1970; `i64::MAX` if nobody knows.
     pub locked_until_us: Option<i64>,

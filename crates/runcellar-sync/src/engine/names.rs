@@ -43,3 +43,14 @@ pub(super) fn segment_of(prefix: &str, number: u64) -> Result<ObjectName> {
 pub(super) fn pack_of(pack: &PackName) -> Result<ObjectName> {
     ObjectName::new(format!("{PACKS}/{}/{}", pack.device, pack.pack))
 }
+
+/// Returns the folder of a device's packs.
+pub(super) fn packs_of(device: &str) -> Result<ObjectName> {
+    ObjectName::new(format!("{PACKS}/{device}"))
+}
+
+/// Returns the pack of this name.
+pub(super) fn pack_named(name: &ObjectName) -> Option<PackName> {
+    let (device, pack) = name.as_str().strip_prefix(PACKS)?.strip_prefix('/')?.split_once('/')?;
+    Some(PackName { device: device.to_owned(), pack: pack.to_owned() })
+}

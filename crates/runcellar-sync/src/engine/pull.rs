@@ -44,11 +44,23 @@ pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Rep
             exchange = take_over(exchange, remote, advance, Exchange::begin_join)?;
             continue;
         }
+        let mut has_moved = false;
         for advance in heads.values() {
             meet(&exchange, remote, advance)?;
-            if exchange.standing(advance)? == Standing::Same {
-                fetch(&exchange, remote, advance, report)?;
+            if exchange.standing(advance)? == Standing::Same
+                && let Err(failure) = fetch(&exchange, remote, advance, report)
+            {
+                // Its device may be publishing anew, and deletes what was before.
+                let now = head(&exchange, remote, &advance.prefix)?;
+                has_moved = now.is_some_and(|now| now.first > advance.first);
+                if !has_moved {
+                    return Err(failure);
+                }
+                break;
             }
+        }
+        if has_moved {
+            continue;
         }
         report.devices += heads.len() as u64;
         report.merged = exchange.merge(&mut |pack| fetch_pack(remote, pack, report))?;

@@ -1,27 +1,23 @@
 //! Deleting what was published under keys that were replaced.
 
-use runcellar::remotes::Exchange;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
-use super::names::segment_of;
+use runcellar::remotes::{Exchange, Leftovers};
+
+use super::names::{head_of, pack_named, pack_of, packs_of, segment_of, welcome_of};
 use super::{Outcome, Report};
-use crate::remote::Remote;
+use crate::remote::{ObjectName, Remote};
 use crate::{Error, ErrorKind};
 
-/// Deletes the segments of earlier generations, with all versions, and looks whether they are gone. It is gone on with until
-/// that is so; a lock is told of, and waited for.
+/// Deletes what earlier generations have, with all versions, and looks whether it is gone: segments, packs that are told of no
+/// more, and what head and welcome were before. It is gone on with until that is so; a lock is told of, and waited for.
 pub(super) fn wipe(exchange: &Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<()> {
     let Some(leftovers) = exchange.leftovers()? else { return Ok(()) };
-    let prefix = exchange.prefix();
     let mut locked: Option<i64> = None;
-    for number in leftovers.from..=leftovers.to {
-        let name = segment_of(&prefix, number)?;
-        match remote.delete(&name) {
-            Err(error) if error.kind() == ErrorKind::ObjectLocked => {
-                let until = error.locked_until_us().unwrap_or(i64::MAX);
-                locked = Some(locked.map_or(until, |known| known.max(until)));
-                continue;
-            }
-            deleted => deleted?,
+    for name in names(exchange, remote, &leftovers)? {
+        if is_locked(remote.delete(&name), &mut locked)? {
+            continue;
         }
         if remote.head(&name)?.is_some() {
             let message = "it was deleted, and is still there: the remote does not delete";
@@ -29,6 +25,41 @@ pub(super) fn wipe(exchange: &Exchange, remote: &dyn Remote, report: &mut Report
         }
         report.deleted += 1;
     }
+    for name in [head_of(&exchange.prefix())?, welcome_of(&exchange.prefix())?] {
+        is_locked(remote.delete_older(&name), &mut locked)?;
+    }
     report.locked_until_us = locked;
-    Ok(exchange.wiped(leftovers, locked)?)
+    Ok(exchange.wiped(&leftovers, locked)?)
+}
+
+/// Returns what is to go: what is known to have been stored, and packs that a listing tells besides.
+fn names(exchange: &Exchange, remote: &dyn Remote, leftovers: &Leftovers) -> Outcome<BTreeSet<ObjectName>> {
+    let prefix = exchange.prefix();
+    let mut names = BTreeSet::new();
+    for number in leftovers.from..=leftovers.to {
+        names.insert(segment_of(&prefix, number)?);
+    }
+    for pack in &leftovers.packs {
+        names.insert(pack_of(pack)?);
+    }
+    let told = exchange.told()?;
+    remote.list(Some(&packs_of(&exchange.pack_folder()?)?), &mut |entry| {
+        if pack_named(&entry.name).is_some_and(|pack| !told.contains(&pack)) {
+            names.insert(entry.name);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
+}
+
+/// Notes until when a lock keeps an object, if one does.
+fn is_locked(deleted: crate::Result<()>, locked: &mut Option<i64>) -> Outcome<bool> {
+    match deleted {
+        Err(error) if error.kind() == ErrorKind::ObjectLocked => {
+            let until = error.locked_until_us().unwrap_or(i64::MAX);
+            *locked = Some(locked.map_or(until, |known| known.max(until)));
+            Ok(true)
+        }
+        deleted => Ok(deleted.map(|()| false)?),
+    }
 }

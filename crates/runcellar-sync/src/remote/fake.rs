@@ -381,6 +381,10 @@ impl Remote for Fake {
         fate.answer(())
     }
 
+    fn delete_older(&self, _name: &ObjectName) -> Result<()> {
+        self.begin(|requests| &mut requests.deletes)?.answer(())
+    }
+
     fn head(&self, name: &ObjectName) -> Result<Option<u64>> {
         let fate = self.begin(|requests| &mut requests.heads)?;
         let mut device = self.device();

@@ -262,6 +262,11 @@ impl Remote for Folder {
         }
     }
 
+    fn delete_older(&self, _name: &ObjectName) -> Result<()> {
+        // It keeps none.
+        Ok(())
+    }
+
     fn head(&self, name: &ObjectName) -> Result<Option<u64>> {
         Ok(self.open(name)?.map(|(_, len)| len))
     }

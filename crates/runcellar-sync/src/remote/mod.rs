@@ -82,6 +82,12 @@ pub trait Remote: Send + Sync {
     /// [`crate::ErrorKind::ObjectLocked`] if a version may not be deleted yet.
     fn delete(&self, name: &ObjectName) -> Result<()>;
 
+    /// Deletes what an object was before it was replaced, where the remote keeps that; the object stays.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::ObjectLocked`] if a version may not be deleted yet.
+    fn delete_older(&self, name: &ObjectName) -> Result<()>;
+
     /// Returns the length of an object; none if nothing has the name.
     ///
     /// # Errors
@@ -118,6 +124,10 @@ impl<R: Remote + ?Sized> Remote for Box<R> {
 
     fn delete(&self, name: &ObjectName) -> Result<()> {
         (**self).delete(name)
+    }
+
+    fn delete_older(&self, name: &ObjectName) -> Result<()> {
+        (**self).delete_older(name)
     }
 
     fn head(&self, name: &ObjectName) -> Result<Option<u64>> {

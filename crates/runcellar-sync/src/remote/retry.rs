@@ -103,6 +103,10 @@ impl<R: Remote> Remote for Retry<R> {
         self.again(|| self.inner.delete(name))
     }
 
+    fn delete_older(&self, name: &ObjectName) -> Result<()> {
+        self.again(|| self.inner.delete_older(name))
+    }
+
     fn head(&self, name: &ObjectName) -> Result<Option<u64>> {
         self.again(|| self.inner.head(name))
     }

@@ -126,8 +126,9 @@ impl S3 {
         }
     }
 
-    /// Deletes every version of an object, and what marks it as deleted; one that may not be deleted stops no other.
-    fn delete_versions(&self, name: &ObjectName) -> Result<()> {
+    /// Deletes every version of an object, and what marks it as deleted, or all but the one that it has now; one that may not be
+    /// deleted stops no other.
+    fn delete_versions(&self, name: &ObjectName, which: Versions) -> Result<()> {
         let key = self.key(name);
         let mut kept = None;
         let mut from = String::new();
@@ -141,6 +142,7 @@ impl S3 {
             let each = |fields: xml::Fields| {
                 if let (Some(of), Some(version)) = (fields.get("Key"), fields.get("VersionId"))
                     && decode(of).is_ok_and(|of| of == key)
+                    && (which == Versions::All || fields.get("IsLatest") != Some("true"))
                 {
                     versions.push(version.to_owned());
                 }
@@ -195,6 +197,13 @@ impl S3 {
     fn of(&self, error: Error, name: &ObjectName) -> Error {
         error.at(&self.label).of(name)
     }
+}
+
+/// Which versions of an object are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Versions {
+    All,
+    Older,
 }
 
 impl Remote for S3 {
@@ -264,7 +273,18 @@ impl Remote for S3 {
             // The bucket keeps versions: so far the object was only marked as deleted.
             let versioned = answer.header("x-amz-delete-marker") == Some("true")
                 || answer.header("x-amz-version-id").is_some_and(|version| !version.is_empty());
-            if versioned { self.delete_versions(name) } else { Ok(()) }
+            if versioned { self.delete_versions(name, Versions::All) } else { Ok(()) }
+        };
+        delete().map_err(|error| self.of(error, name))
+    }
+
+    fn delete_older(&self, name: &ObjectName) -> Result<()> {
+        let delete = || {
+            let answer = self.send(Method::HEAD, &self.key(name), "", HeaderMap::new(), Body::None)?;
+            // Who keeps versions says which one this is; not everybody else can list them, or lets one do it.
+            let versioned =
+                answer.header("x-amz-version-id").is_some_and(|version| !version.is_empty() && version != "null");
+            if versioned { self.delete_versions(name, Versions::Older) } else { Ok(()) }
         };
         delete().map_err(|error| self.of(error, name))
     }

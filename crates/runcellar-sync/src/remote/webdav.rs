@@ -311,6 +311,11 @@ impl Remote for WebDav {
         delete().map_err(|error| self.of(error, name))
     }
 
+    fn delete_older(&self, _name: &ObjectName) -> Result<()> {
+        // It keeps none.
+        Ok(())
+    }
+
     fn head(&self, name: &ObjectName) -> Result<Option<u64>> {
         let head = || {
             let Some(answer) = self.properties(name.as_str(), "0")? else {

@@ -33,7 +33,7 @@ pub struct PackName {
 }
 
 impl PackName {
-    fn new(device: [u8; 16], pack: ObjectId) -> PackName {
+    pub(super) fn new(device: [u8; 16], pack: ObjectId) -> PackName {
         PackName { device: DeviceId(device).to_string(), pack: pack.to_string() }
     }
 }

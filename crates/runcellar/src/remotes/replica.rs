@@ -3,6 +3,7 @@
 //! `remotes/<remote>/<prefix>/cellar.db` has the tables of a workspace's cellar.db and is opened with its keys, so that
 //! everything that reads a workspace reads a replica. Its own root row, sealed here, counts what the device published.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,6 +72,10 @@ impl Replica {
                 if at.device == mine {
                     // One's own is published anew, as a generation of its own.
                     at.set_first(at.number + 1);
+                    let told = replica.inner().read(|tx, _| tx.object_ids(Kind::Pack))?;
+                    let mut packs: BTreeSet<[u8; 16]> = at.old_packs().into_iter().collect();
+                    packs.extend(told.iter().map(|pack| pack.0));
+                    at.set_old_packs(&Vec::from_iter(packs));
                     at.counter = 0;
                 }
                 replica.renewed(inner, &at).map(Some)

@@ -1,9 +1,13 @@
 //! What is to go from a remote after the root key was replaced: the segments of earlier generations. And how far that, and
 //! the other devices, have come.
 
+use std::collections::HashSet;
+
+use runcellar_format::seal::Kind;
 use runcellar_format::{DeviceId, ObjectId, SlotId};
 
 use super::exchange::Exchange;
+use super::packs::PackName;
 use super::record::load;
 use super::replica::{Replica, cursor, put_cursor};
 use crate::Result;
@@ -69,37 +73,67 @@ pub(crate) fn reach(inner: &Inner) -> Result<Reach> {
     Ok(found)
 }
 
-/// Segments that are to be deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is to be deleted: it was published under a root key that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftovers {
-    /// The first of them.
+    /// The first segment.
     pub from: u64,
     /// The last.
     pub to: u64,
+    /// Packs that are told of no more.
+    pub packs: Vec<PackName>,
 }
 
 impl Exchange {
-    /// Returns the segments of earlier generations that are still to be deleted; none before the present one is published.
+    /// Returns what is still to be deleted of earlier generations; none before the present one is published.
     ///
     /// # Errors
     /// If the own replica cannot be read.
     pub fn leftovers(&self) -> Result<Option<Leftovers>> {
         let at = self.own.cursor()?;
         let (from, to) = (at.wiped() + 1, at.first() - 1);
-        Ok((from <= to && at.headed >= at.first()).then_some(Leftovers { from, to }))
+        if from > to || at.headed < at.first() {
+            return Ok(None);
+        }
+        let told = self.told_packs()?;
+        let gone = at.old_packs().into_iter().map(ObjectId).filter(|pack| !told.contains(pack));
+        let packs = gone.map(|pack| PackName::new(at.device, pack)).collect();
+        Ok(Some(Leftovers { from, to, packs }))
     }
 
-    /// Says that segments were deleted, and that they are not there any more; or until when a lock keeps some of them.
+    /// Returns the device below whose name this one stores its packs.
+    ///
+    /// # Errors
+    /// If the own replica cannot be read.
+    pub fn pack_folder(&self) -> Result<String> {
+        Ok(DeviceId(self.own.cursor()?.device).to_string())
+    }
+
+    /// Returns the packs of which this device tells.
+    ///
+    /// # Errors
+    /// If the own replica cannot be read.
+    pub fn told(&self) -> Result<HashSet<PackName>> {
+        let device = self.own.cursor()?.device;
+        Ok(self.told_packs()?.into_iter().map(|pack| PackName::new(device, pack)).collect())
+    }
+
+    fn told_packs(&self) -> Result<HashSet<ObjectId>> {
+        Ok(self.own.inner().read(|tx, _| tx.object_ids(Kind::Pack))?.into_iter().collect())
+    }
+
+    /// Says that all of this was deleted, and is not there any more; or until when a lock keeps some of it.
     ///
     /// # Errors
     /// If the own replica cannot be written.
-    pub fn wiped(&self, leftovers: Leftovers, locked_until_us: Option<i64>) -> Result<()> {
+    pub fn wiped(&self, leftovers: &Leftovers, locked_until_us: Option<i64>) -> Result<()> {
         let own = &self.own;
         own.inner().write(None, |tx| {
             let mut at = cursor(tx, tx.keyring, own.prefix)?;
             at.set_locked_until_us(locked_until_us);
             if locked_until_us.is_none() {
                 at.set_wiped(leftovers.to);
+                at.set_old_packs(&[]);
             }
             put_cursor(tx, own.prefix, &at)
         })
