@@ -57,36 +57,41 @@ fn all(_: Call) -> bool {
 
 const FATES: [Fate; 3] = [Fate::Fails(libc::ENOSPC), Fate::Half, Fate::DoneAndFails(libc::EIO)];
 
-/// Lets each call of some work fail in turn, each in a new workspace that `prepare` made; `after` looks at what is left.
+/// Lets each call of some work fail in turn, each in a new workspace that `prepare` made; `after` looks at what is left. Of the
+/// six ways in which a call fails each one takes the next two, or all with `RUNCELLAR_FATE_EVERY=1` instead of 3.
 pub(crate) fn fail_at_every_call(
     prepare: impl Fn(&Workspace),
     work: impl Fn(&Workspace) -> bool,
     after: impl Fn(&Place, &Workspace, bool, &str),
 ) {
-    for fate in FATES {
-        for length in [1, u64::MAX] {
-            let mut met = 0;
-            for n in 1.. {
-                let place = Place::new();
-                let faults = Faults::new(all, n, n.saturating_add(length), fate);
-                let io = Hooked::shared(faults.clone());
-                let noun = format!("{fate:?} at call {n}, {length} long");
-                let workspace = place.open_with(io, Arc::new(Heard::default())).expect("opens");
-                prepare(&workspace);
-                faults.arm(true);
-                let done = work(&workspace);
-                faults.arm(false);
-                drop(workspace);
-                after(&place, &place.open(), done, &noun);
-                if faults.seen() < n {
-                    assert!(done, "{noun}: nothing failed");
-                    break;
-                }
-                met += 1;
-            }
-            assert!(met > 3, "{met} calls");
+    let every = count_from("RUNCELLAR_FATE_EVERY", 3);
+    let ways = FATES.into_iter().flat_map(|fate| [(fate, 1), (fate, u64::MAX)]);
+    let ways: Vec<_> = (0..).zip(ways).collect();
+    let mut met = 0;
+    for n in 1.. {
+        let mut any = false;
+        for (_, (fate, length)) in ways.iter().filter(|(way, _)| (n + way) % every == 0) {
+            let place = Place::new();
+            let faults = Faults::new(all, n, n.saturating_add(*length), *fate);
+            let io = Hooked::shared(faults.clone());
+            let noun = format!("{fate:?} at call {n}, {length} long");
+            let workspace = place.open_with(io, Arc::new(Heard::default())).expect("opens");
+            prepare(&workspace);
+            faults.arm(true);
+            let done = work(&workspace);
+            faults.arm(false);
+            drop(workspace);
+            after(&place, &place.open(), done, &noun);
+            let failed = faults.seen() >= n;
+            assert!(done || failed, "{noun}: nothing failed");
+            any |= failed;
         }
+        if !any {
+            break;
+        }
+        met += 1;
     }
+    assert!(met > 3, "{met} calls");
 }
 
 #[test]

@@ -4,13 +4,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use runcellar_format::KeyId;
 use runcellar_format::seal::{Envelope, OwnerKey};
 
 use super::read::{KEY_COLUMNS, key_from};
 use super::rows::Summed as _;
-use super::{Db, EpochRow, ReadTx, WriteTx, insert_epoch, insert_key};
+use super::{BUSY_WAIT, Db, EpochRow, ReadTx, WriteTx, insert_epoch, insert_key};
 use crate::keys::{KeyRow, Purpose};
 use crate::{Error, Result};
 
@@ -75,11 +76,13 @@ impl ReadTx<'_> {
 }
 
 impl Db {
-    /// Writes the log back into the file and cuts it to nothing, so that no old page stays in it; false if a reader
-    /// keeps it from that.
+    /// Writes the log back into the file and cuts it to nothing, so that no old page stays in it; false, at once, if
+    /// somebody who reads or writes keeps it from that.
     pub(crate) fn empty_log(&self) -> Result<bool> {
         let connection = self.lock()?;
-        let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        Ok(busy == 0)
+        connection.busy_timeout(Duration::ZERO)?;
+        let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        connection.busy_timeout(BUSY_WAIT)?;
+        Ok(emptied? == 0)
     }
 }
