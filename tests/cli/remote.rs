@@ -157,6 +157,64 @@ fn what_one_home_publishes_another_clones_and_adds_to() {
 }
 
 #[test]
+fn files_and_artifacts_that_one_home_publishes_another_reads() {
+    let home = Home::with_workspace();
+    let run = home.workspace().run("p").id("a-run").start().expect("starts");
+    run.log([("n", 1_i64)]).expect("logs");
+    let picture = runcellar::NewMedia {
+        kind: "image".into(),
+        format: "png".into(),
+        metadata: runcellar::json!({}),
+        content: std::sync::Arc::new(b"a picture".to_vec()),
+        companions: Vec::new(),
+        parts: Vec::new(),
+    };
+    run.log_media(None, None, vec![("sample".into(), picture)], |_| {}).expect("logs");
+    std::fs::create_dir(home.path("source")).expect("makes");
+    std::fs::write(home.path("source/train.py"), "print()\n").expect("writes");
+    let folder = runcellar::CodeFolder { root: home.path("source"), ..runcellar::CodeFolder::default() };
+    run.log_code(&folder).expect("is kept");
+    run.finish().expect("finishes");
+    std::fs::create_dir(home.path("shared")).expect("makes");
+    std::fs::write(home.path("weights.bin"), "weights of a model").expect("writes");
+    let weights = home.text("weights.bin");
+    home.ok(["artifact", "put", "p/model", &weights, "--type", "model", "--alias", "best", "--run", "a-run"]);
+    home.ok(["artifact", "link", "p/model:v0", "registry/approved"]);
+    let added = home.json(["remote", "add", "origin", "shared", "--classes", "metrics,code,media,artifacts"]);
+    assert_eq!(added["classes"], json!(["metrics", "code", "media", "artifacts"]));
+    assert_eq!(added["estimate"]["objects"], json!(6), "three packs, a segment, the head, the welcome: {added}");
+    assert!(is_empty(&home));
+    enable(&home);
+    let done = home.json(["sync"]);
+    assert_eq!((&done[0]["versions"]["sent"], &done[0]["sent"]["objects"]), (&json!(1), &json!(4)), "{done}");
+
+    let other = Home::new();
+    let key = home.key_file().display().to_string();
+    let cloned = other.json(["clone", &home.text("shared"), "w", "--key-file", &key]);
+    // The link counts as a version of the collection.
+    assert_eq!((&cloned["runs"], &cloned["versions"], &cloned["files"]), (&json!(1), &json!(2), &json!(2)), "{cloned}");
+    let key = ["--key-file", key.as_str()];
+    other.ok(["artifact", "get", "p/model:best", "-o", &other.text("got"), key[0], key[1]]);
+    assert_eq!(std::fs::read_to_string(other.path("got/weights.bin")).expect("reads"), "weights of a model");
+    other.ok(["artifact", "get", "registry/approved", "-o", &other.text("linked"), key[0], key[1]]);
+    other.ok(["checkout-code", "a-run", &other.text("code"), key[0], key[1]]);
+    assert_eq!(std::fs::read_to_string(other.path("code/source/train.py")).expect("reads"), "print()\n");
+    other.ok(["check", "--read-data", key[0], key[1]]);
+    // A pack that is gone from the remote: what lies in it is named, and the rest is there.
+    let packs = list(&list(&home.path("shared/packs"))[0]);
+    packs.iter().for_each(|pack| std::fs::remove_file(pack).expect("removes"));
+    let third = Home::new();
+    let outcome = third.run(["clone", &home.text("shared"), "w", key[0], key[1]]);
+    assert_eq!(outcome.code, 5, "{outcome:?}");
+    assert!(outcome.stderr.contains("artifact p/model:v0: left out: packs/"), "{outcome:?}");
+    assert!(third.ok(["ls", key[0], key[1]]).contains("a-run"));
+}
+
+fn list(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    std::fs::read_dir(folder).expect("lists").map(|entry| entry.expect("reads").path()).collect()
+}
+
+#[test]
 fn a_remote_that_was_emptied_or_is_gone_is_an_error_and_nothing_is_lost() {
     let home = home();
     home.ok(["remote", "add", "origin", "shared"]);

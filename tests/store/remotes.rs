@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use runcellar::remotes::{Exchange, Fetched, PackName, RemoteClass, clone_from};
-use runcellar::{CheckOptions, ErrorKind, MergeReport, RunInfo, Selection, Severity, Workspace, json};
+use runcellar::{CheckOptions, CodeFolder, ErrorKind, MergeReport, RunInfo, Selection, Severity, Workspace, json};
 
 use crate::support::{Place, is_network, rows};
 
@@ -198,4 +198,55 @@ fn runs_of_other_projects_stay_at_home() {
     let (_other, there) = another(&place, &remote);
     pull(&there, &remote);
     assert_eq!(listed(&there).iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["wanted"]);
+}
+
+/// Rows by kind and keys by purpose of what was prepared to be sent, as they stand in the own replica.
+#[test]
+fn of_a_class_that_was_not_agreed_to_no_row_and_no_key_leaves() {
+    if is_network() {
+        return;
+    }
+    let [metrics, code, media, artifacts] = RemoteClass::ALL;
+    // Project, run, head, pages, writer, overview; manifest, bucket, artifact, pack, version.
+    const OF_FILES: [i64; 5] = [13, 14, 20, 23, 24];
+    // The kinds and purposes that come with each class.
+    let cases: [(&[RemoteClass], &[i64], &[i64]); 4] = [
+        (&[metrics], &[], &[1, 32, 33]),
+        (&[metrics, code], &[13, 14, 23], &[1, 2, 32, 33, 36, 41]),
+        (&[metrics, media], &[13, 14, 23], &[1, 3, 32, 33, 36, 42]),
+        (&[metrics, artifacts], &[13, 14, 20, 23, 24], &[1, 32, 33, 34, 35, 36, 40]),
+    ];
+    for (classes, kinds, purposes) in cases {
+        let place = Place::new();
+        crate::merge::fill(&place);
+        let here = place.open();
+        let run = here.run("p").id("coded").start().expect("starts");
+        std::fs::create_dir(place.root().join("source")).expect("makes");
+        std::fs::write(place.root().join("source/train.py"), "print()").expect("writes");
+        let folder = CodeFolder { root: place.root().join("source"), ..CodeFolder::default() };
+        assert_eq!(run.log_code(&folder).expect("is kept").files, 1);
+        run.finish().expect("finishes");
+        here.add_remote("origin", "memory", classes, &[]).expect("is added");
+        let exchange = exchange(&here);
+        let prepared = exchange.prepare().expect("prepares");
+        assert!(prepared.left_out.is_empty(), "{prepared:?}");
+        assert_eq!(prepared.packs > 0, classes.len() > 1, "{prepared:?}");
+        let remote = place.workspace().join("remotes").join(&here.remote("origin").expect("is known").id);
+        let replica = remote.join(exchange.prefix()).join("cellar.db");
+        drop(exchange);
+        let database = rusqlite::Connection::open(replica).expect("opens");
+        let numbers = |sql: &str| -> Vec<i64> {
+            let mut statement = database.prepare(sql).expect("SQL");
+            let rows = statement.query_map([], |row| row.get(0)).expect("reads");
+            rows.map(|row| row.expect("a number")).collect()
+        };
+        let mut found = numbers("SELECT DISTINCT kind FROM object ORDER BY kind");
+        found.retain(|kind| OF_FILES.contains(kind));
+        assert_eq!(found, kinds, "{classes:?}");
+        assert_eq!(
+            numbers("SELECT DISTINCT purpose FROM key WHERE purpose < 64 ORDER BY purpose"),
+            purposes,
+            "{classes:?}"
+        );
+    }
 }

@@ -181,6 +181,25 @@ fn files_and_artifacts_arrive_and_devices_settle() {
     }
 }
 
+/// What every kind of remote carries: files and artifacts arrive, and devices settle.
+pub(crate) fn arrives_by(remote: &dyn Remote) {
+    let first = Device::first_with(&RemoteClass::ALL);
+    record(&first, "one");
+    put(&first, &noise(1, 2 << 20), Some("one"), &["best"]);
+    first.sync(remote).expect("syncs");
+    let second = Device::another(&first, remote);
+    second.sync(remote).expect("syncs");
+    put(&second, &noise(2, 300_000), Some("one"), &["best"]);
+    for device in [&second, &first, &second] {
+        device.sync(remote).expect("syncs");
+    }
+    assert_alike(&[&first, &second]);
+    for device in [&first, &second] {
+        let report = device.sync(remote).expect("syncs");
+        assert!(is_idle(&report), "{report:?}");
+    }
+}
+
 /// Who made content of a name first decides how it is named for all that come after, so a device fetches of a new version what
 /// is new in it.
 #[test]

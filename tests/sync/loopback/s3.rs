@@ -4,6 +4,7 @@ use runcellar_sync::ErrorKind;
 use runcellar_sync::remote::{Location, Remote as _, open};
 
 use crate::conformance::{Kind, conforms, listed};
+use crate::content::arrives_by;
 use crate::loopback::servers::{
     ACCESS_KEY, KEYS, SECRET_KEY, Server, moto, moto_with_pages, options, patient, rclone_s3, remote, remote_with,
 };
@@ -20,6 +21,16 @@ fn moto_conforms() {
 fn rclone_conforms_though_it_ignores_conditions() {
     let Some(server) = rclone_s3() else { return };
     conforms(&*patient(&server.s3("/a/prefix")), Kind { conditional: false, atomic: false });
+}
+
+#[test]
+fn packs_arrive_by_servers_with_and_without_conditions() {
+    if let Some(server) = moto() {
+        arrives_by(&*patient(&server.s3("/packs")));
+    }
+    if let Some(server) = rclone_s3() {
+        arrives_by(&*patient(&server.s3("/packs")));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use runcellar_sync::ErrorKind;
 use runcellar_sync::remote::{Location, Remote as _, open};
 
 use crate::conformance::{Kind, conforms};
+use crate::content::arrives_by;
 use crate::loopback::servers::{USER, files, options, patient, rclone_webdav, remote, remote_with};
 use crate::support::{name, object};
 
@@ -16,6 +17,12 @@ fn rclone_conforms() {
     );
     conforms(&*patient(&format!("webdav://{USER}@{}", server.address)), Kind { conditional: true, atomic: false });
     assert_eq!(files(server.folder.path()), [""; 0], "temporary files are left");
+}
+
+#[test]
+fn packs_arrive() {
+    let Some(server) = rclone_webdav(&[]) else { return };
+    arrives_by(&*patient(&format!("webdav://{USER}@{}/cellar", server.address)));
 }
 
 #[test]

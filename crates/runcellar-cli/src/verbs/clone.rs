@@ -8,7 +8,7 @@ use runcellar_sync::engine;
 use crate::failure::{Code, Failure};
 use crate::render::{Style, visible};
 use crate::session::Session;
-use crate::verbs::sync::{place, refuse_if_offline};
+use crate::verbs::sync::{all_came_in, place, refuse_if_offline};
 
 /// Make a workspace here of what other devices published
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,8 @@ struct Shape {
     id: String,
     remote: &'static str,
     runs: u64,
+    versions: u64,
+    files: u64,
     devices: u64,
 }
 
@@ -57,22 +59,28 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         id: workspace.id(),
         remote: ORIGIN,
         runs: report.merged.new_runs,
+        versions: report.merged.new_versions,
+        files: report.merged.new_files,
         devices: report.devices,
     };
     session.answer(&shape, || {
         let dim = |text: &str| Style::Dim.paint(text, session.display.color);
         format!(
-            "{}  {}\n{}         {}\n{}       {}\n{}    {}\n",
+            "{}  {}\n{}         {}\n{}       {}\n{}   {}\n{}      {}\n{}    {}\n",
             dim("workspace"),
             visible(&shape.workspace),
             dim("id"),
             shape.id,
             dim("runs"),
             shape.runs,
+            dim("versions"),
+            shape.versions,
+            dim("files"),
+            shape.files,
             dim("devices"),
             shape.devices
         )
     })?;
     session.note("to publish from here, too: runcellar remote enable origin");
-    Ok(())
+    all_came_in(session, report.merged.left_out.iter())
 }

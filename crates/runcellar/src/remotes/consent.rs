@@ -3,6 +3,7 @@
 use runcellar_format::record::{RemoteRecord, RemoteState};
 use runcellar_format::seal::checksum;
 
+use super::content::measure_packs;
 use super::record::{RemoteClass, RemoteInfo, find, load};
 use crate::db::ReadTx;
 use crate::keys::Keyring;
@@ -104,8 +105,11 @@ impl Workspace {
             .map(|usage| usage.bytes)
             .sum();
         let segments = bytes.div_ceil(OBJECT_BYTES);
-        // Besides: the welcome and the head; looks at the head and the list of devices.
-        Ok(Estimate { objects: segments + 2, bytes, requests: segments + 4 })
+        let (packs, pack_bytes) = measure_packs(&self.inner, remote)?;
+        // Each pack is looked for before it is sent. Besides: the welcome and the head; looks at the head and the list of
+        // devices.
+        let (objects, requests) = (segments + packs + 2, segments + 2 * packs + 4);
+        Ok(Estimate { objects, bytes: bytes + pack_bytes, requests })
     }
 
     /// Finds out whether something may be sent to a remote now.

@@ -4,17 +4,18 @@
 use std::collections::{HashMap, HashSet};
 
 use runcellar_format::ObjectId;
-use runcellar_format::record::{Body as _, Manifest};
+use runcellar_format::record::{Body as _, Manifest, RemoteRecord};
 use runcellar_format::seal::{Envelope, Kind};
 
 use super::outgoing::{Log, Look};
 use super::packs::object_of;
 use super::record::RemoteClass;
 use crate::artifacts::{ArtifactNews, Said, VersionNews};
-use crate::blob::{Class, Pool, owners_in};
+use crate::blob::{Class, Pool, owners_in, pack_path};
 use crate::db::{OF_RUN, ObjectKey, ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
 use crate::merge::{LeftOut, is_theirs};
+use crate::workspace::Inner;
 use crate::{Error, Result, artifacts};
 
 /// What is published of pools.
@@ -44,14 +45,7 @@ pub(super) enum Files {
 impl Look<'_, '_> {
     /// Returns the classes of files that may be published.
     fn classes(&self) -> impl Iterator<Item = Class> {
-        Class::ALL.into_iter().filter(|class| {
-            let class = match class {
-                Class::Artifacts => RemoteClass::Artifacts,
-                Class::Code => RemoteClass::Code,
-                Class::Media => RemoteClass::Media,
-            };
-            self.exchange.remote.classes.contains(&(class as u8))
-        })
+        classes_of(&self.exchange.remote)
     }
 
     /// Returns the classes of a run's files that are to be published, with what becomes of them.
@@ -257,6 +251,37 @@ impl Look<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Returns the classes of files that the consent of a remote names.
+fn classes_of(remote: &RemoteRecord) -> impl Iterator<Item = Class> {
+    Class::ALL.into_iter().filter(|class| {
+        let class = match class {
+            Class::Artifacts => RemoteClass::Artifacts,
+            Class::Code => RemoteClass::Code,
+            Class::Media => RemoteClass::Media,
+        };
+        remote.classes.contains(&(class as u8))
+    })
+}
+
+/// Returns how many packs may go to a remote, and their bytes.
+pub(super) fn measure_packs(inner: &Inner, remote: &RemoteRecord) -> Result<(u64, u64)> {
+    inner.read(|tx, keyring| {
+        let (mut packs, mut bytes) = (0, 0);
+        let mut projects = artifacts::project_names(tx, keyring)?;
+        projects.retain(|_, name| remote.projects.is_empty() || remote.projects.contains(name));
+        for project in projects.into_keys() {
+            for class in classes_of(remote) {
+                let Some(key) = tx.owner_key(keyring, project, class.purpose())? else { continue };
+                for pack in tx.owners_sealed_under(Kind::Pack, key.id())? {
+                    packs += 1;
+                    bytes += std::fs::metadata(pack_path(&inner.path, pack)).map_or(0, |file| file.len());
+                }
+            }
+        }
+        Ok((packs, bytes))
+    })
 }
 
 /// Returns the paths of a run's files of a class.

@@ -7,8 +7,8 @@ mod unit;
 mod watch;
 
 use clap::Subcommand;
-use runcellar::Workspace;
 use runcellar::remotes::RemoteStatus;
+use runcellar::{LeftOut, Workspace};
 use runcellar_sync::agent;
 use runcellar_sync::engine::{self, Report};
 
@@ -70,6 +70,9 @@ struct Shape<'a> {
     sent: MovedShape,
     fetched: MovedShape,
     runs: RunsShape,
+    versions: VersionsShape,
+    /// Files of runs that came in: code and media.
+    files: u64,
     devices: u64,
 }
 
@@ -84,6 +87,12 @@ struct RunsShape {
     sent: u64,
     new: u64,
     updated: u64,
+}
+
+#[derive(serde::Serialize)]
+struct VersionsShape {
+    sent: u64,
+    new: u64,
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
@@ -102,11 +111,24 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     }
     let shapes: Vec<Shape<'_>> = done.iter().map(|(report, name)| shape_of(name, report)).collect();
     session.answer(&shapes, || done.iter().map(|(report, name)| text_of(session, name, report)).collect())?;
-    let left: Vec<_> = done.iter().flat_map(|(report, _)| &report.merged.left_out).collect();
-    for left in &left {
-        session.warn(&format!("{}: left out: {}", visible(&left.what), visible(&left.why)));
+    for left in done.iter().flat_map(|(report, _)| &report.not_sent) {
+        session.warn(&format!("{}: not sent: {}", visible(&left.what), visible(&left.why)));
     }
-    match left.iter().filter(|left| left.damaged).count() {
+    let all_came_in = all_came_in(session, done.iter().flat_map(|(report, _)| &report.merged.left_out));
+    match done.iter().map(|(report, _)| report.not_sent.len()).sum::<usize>() {
+        0 => all_came_in,
+        count => Err(Failure::new(Code::Damage, format!("{count} of what is here is damaged, and was not sent"))),
+    }
+}
+
+/// Names what was left out, and fails if some of it is damaged.
+pub(crate) fn all_came_in<'a>(session: &Session, left: impl Iterator<Item = &'a LeftOut>) -> Result<(), Failure> {
+    let mut damaged = 0;
+    for left in left {
+        session.warn(&format!("{}: left out: {}", visible(&left.what), visible(&left.why)));
+        damaged += usize::from(left.damaged);
+    }
+    match damaged {
         0 => Ok(()),
         count => Err(Failure::new(Code::Damage, format!("{count} of what came in is damaged"))),
     }
@@ -165,25 +187,31 @@ fn shape_of<'a>(name: &'a str, report: &Report) -> Shape<'a> {
     let merged = &report.merged;
     Shape {
         remote: name,
-        sent: MovedShape { objects: report.sent, bytes: report.sent_bytes },
-        fetched: MovedShape { objects: report.fetched, bytes: report.fetched_bytes },
+        sent: MovedShape { objects: report.sent + report.sent_packs, bytes: report.sent_bytes },
+        fetched: MovedShape { objects: report.fetched + report.fetched_packs, bytes: report.fetched_bytes },
         runs: RunsShape { sent: report.sent_runs, new: merged.new_runs, updated: merged.updated_runs },
+        versions: VersionsShape { sent: report.sent_versions, new: merged.new_versions },
+        files: merged.new_files,
         devices: report.devices,
     }
 }
 
 fn text_of(session: &Session, name: &str, report: &Report) -> String {
     let dim = |text: &str| Style::Dim.paint(text, session.display.color);
-    let runs = |number: u64| count(number, "run");
+    let also = |number: u64, what: &str| if number == 0 { String::new() } else { format!(", {}", count(number, what)) };
+    let merged = &report.merged;
     format!(
-        "{}\n  {}     {}, {}\n  {}  {} new, {} updated, {}\n  {}  {}\n",
+        "{}\n  {}     {}{}, {}\n  {}  {} new, {} updated{}{}, {}\n  {}  {}\n",
         name,
         dim("sent"),
-        runs(report.sent_runs),
+        count(report.sent_runs, "run"),
+        also(report.sent_versions, "version"),
         bytes(report.sent_bytes),
         dim("fetched"),
-        runs(report.merged.new_runs),
-        report.merged.updated_runs,
+        count(merged.new_runs, "run"),
+        merged.updated_runs,
+        also(merged.new_versions, "new version"),
+        also(merged.new_files, "file"),
         bytes(report.fetched_bytes),
         dim("devices"),
         report.devices
