@@ -251,16 +251,17 @@ fn what_is_purged_goes_from_the_remote_and_other_homes_and_the_receipt_tells_who
     let hash = serde_json::from_str::<Value>(&asked.stdout).expect("JSON")["consent_hash"].clone();
     other.ok(["remote", "enable", "origin", "--consent", hash.as_str().expect("a text"), key[0], key[1]]);
     other.ok(["sync", key[0], key[1]]);
-    home.ok(["sync"]);
+    let purged = home.run(["purge", "a-run", "--yes"]);
+    assert_eq!(purged.code, 0, "{purged:?}");
+    assert!(purged.stderr.contains("remote origin: 1 object of before deleted"), "{purged:?}");
+    assert!(purged.stderr.contains("other devices erase it at their next sync"), "{purged:?}");
     let slots = home.json(["key", "ls"]);
     assert_eq!(slots[1]["kind"], "device", "{slots}");
-    home.ok(["purge", "a-run", "--yes"]);
     let receipt = |home: &Home, more: &[&str]| {
         let mut show = vec!["receipt", "show"];
         show.extend(more);
         home.json(show)[0].clone()
     };
-    home.ok(["sync"]);
     let shown = receipt(&home, &[]);
     assert_eq!(shown["complete"], false);
     let openers = shown["residual_openers"].as_array().expect("a list");
@@ -276,11 +277,17 @@ fn what_is_purged_goes_from_the_remote_and_other_homes_and_the_receipt_tells_who
     assert_eq!((home.json(["ls"]).as_array().map(Vec::len), home.run(["show", "a-run"]).code), (Some(1), 3));
     // Whose key is removed hears nothing any more.
     home.ok(["key", "rm", slots[1]["id"].as_str().expect("a text"), "--yes"]);
-    home.ok(["sync"]);
     let refused = other.run(["sync", key[0], key[1]]);
     assert_eq!(refused.code, 4, "{refused:?}");
     assert!(refused.stderr.contains("its key was removed there"), "{refused:?}");
     other.ok(["show", "b-run", key[0], key[1]]);
+    // Without the remote everything is done but there.
+    std::fs::rename(home.path("shared"), home.path("away")).expect("renames");
+    let refused = home.run(["key", "rotate"]);
+    assert!(refused.code == 3 && refused.stderr.contains("--offline goes on without it"), "{refused:?}");
+    home.ok(["key", "rotate", "--offline"]);
+    std::fs::rename(home.path("away"), home.path("shared")).expect("renames");
+    assert_eq!(home.json(["sync"])[0]["deleted"], json!(1));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::render::number::{bytes, count};
 use crate::render::{Style, visible, wrapped};
 use crate::session::Session;
 use crate::verbs::init::RECOVERY_ADVICE;
+use crate::verbs::sync::around;
 
 /// Erase runs and artifacts so that older copies cannot give them back
 #[derive(Debug, clap::Args)]
@@ -21,7 +22,8 @@ Rows and keys go at once, and the key of the workspace is replaced: whoever kept
 what went without an old copy of the key file or what else the plan lists. What is to go is shown first. It asks on a \
 terminal; off one it needs --yes, else nothing happens and the exit code is 6. Recovery codes are of no use \
 afterwards; a new one is shown on a terminal, or written by --recovery-out. Older backups do not open with the new \
-key: make a new one.
+key: make a new one. Remotes that are enabled are synced before and afterwards: what was published is deleted there, and \
+other devices erase it at their next sync.
 
 Targets:
   RUN                              a run: id, name, or PROJECT/NAME
@@ -54,10 +56,16 @@ pub(crate) struct Args {
     /// Write the new recovery code into this new file
     #[arg(long, value_name = "FILE")]
     recovery_out: Option<PathBuf>,
+    #[command(flatten)]
+    remotes: around::Remotes,
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let workspace = session.open()?;
+    let remotes = match args.dry_run {
+        true => Vec::new(),
+        false => around::before(session, &workspace, &args.remotes)?,
+    };
     let plan = {
         let _work = session.work("planning");
         workspace.plan_purge(&args.targets)?
@@ -77,7 +85,12 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         let _work = session.work("purging");
         workspace.purge(&args.targets, PurgeOptions { strict: args.strict, new_recovery_code: new_code })?
     };
-    let Purged { receipt, recovery_code } = purged;
+    let Purged { mut receipt, recovery_code } = purged;
+    around::after(session, &workspace, &remotes);
+    if !remotes.is_empty() {
+        // It says now what was deleted there.
+        receipt = workspace.receipts()?.into_iter().find(|known| known.id() == receipt.id()).unwrap_or(receipt);
+    }
     if let Some(mut file) = receipt_file {
         let path = args.receipt.as_deref().unwrap_or(Path::new(""));
         file.write_all(receipt.to_json().as_bytes()).map_err(|cause| Failure::file("write", path, &cause))?;
@@ -102,7 +115,12 @@ fn answer(session: &Session, receipt: &Receipt) -> Result<(), Failure> {
         format!("erased {count}; receipt {}: {state}\n", receipt.id())
     })?;
     if !receipt.is_complete() {
-        session.note("what is left is done by whoever opens the workspace next: runcellar receipt show says what");
+        let waits =
+            receipt.checks().iter().any(|check| check["name"] == "devices_acknowledged" && check["ok"] == false);
+        session.note(match waits {
+            true => "other devices erase it at their next sync: runcellar receipt show says who has not",
+            false => "what is left is done by whoever opens the workspace next: runcellar receipt show says what",
+        });
     }
     Ok(())
 }

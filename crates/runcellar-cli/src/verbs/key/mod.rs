@@ -14,6 +14,7 @@ use crate::render::table::{Cell, Column, Table};
 use crate::render::{Style, time, visible};
 use crate::session::{Session, now_us};
 use crate::shapes::SlotShape;
+use crate::verbs::sync::around;
 
 /// List, add, remove and replace the keys of the workspace
 #[derive(Debug, clap::Args)]
@@ -40,8 +41,12 @@ enum Action {
     #[command(after_help = "\
 Every key of the workspace is wrapped anew; data is not encrypted anew. The key files at hand get new secrets: copies \
 of them that lie elsewhere open nothing any more. Passphrases and recovery codes stay as they are, and so do key files \
-of other devices. Runs that are being recorded go on.")]
-    Rotate,
+of other devices. Runs that are being recorded go on. Remotes that are enabled are synced before and afterwards: what was \
+published under the old keys is deleted there, and other devices take over the new ones at their next sync.")]
+    Rotate {
+        #[command(flatten)]
+        remotes: around::Remotes,
+    },
     Recovery(recovery::Args),
     /// Write a copy of the key file into a new file
     #[command(after_help = "\
@@ -74,7 +79,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         Action::Ls => list(session),
         Action::Add(args) => add::run(session, args),
         Action::Rm(args) => rm::run(session, args),
-        Action::Rotate => rotate(session),
+        Action::Rotate { remotes } => rotate(session, remotes),
         Action::Recovery(args) => recovery::run(session, args),
         Action::Export { file, printable } => export(session, file, *printable),
     }
@@ -113,12 +118,14 @@ fn opens(slot: &KeySlot) -> &'static str {
     }
 }
 
-fn rotate(session: &Session) -> Result<(), Failure> {
+fn rotate(session: &Session, remotes: &around::Remotes) -> Result<(), Failure> {
     let workspace = session.open()?;
+    let remotes = around::before(session, &workspace, remotes)?;
     let replaced = {
         let _work = session.work("replacing the keys");
         workspace.rotate_keys()?
     };
+    around::after(session, &workspace, &remotes);
     answer_replaced(session, &[], &replaced, "replaced the root key")
 }
 

@@ -7,6 +7,7 @@ use crate::failure::{Code, Failure, listed};
 use crate::prompt;
 use crate::render::visible;
 use crate::session::Session;
+use crate::verbs::sync::around;
 
 /// Remove ways to unlock the workspace, and replace the root key
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,8 @@ pub(super) struct Args {
     /// Do it without asking
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    remotes: around::Remotes,
 }
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
@@ -52,10 +55,12 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     if !args.yes && !prompt::confirms("remove them? [y/N] ") {
         return Err(Failure::new(Code::Consent, "no key was removed: --yes confirms it"));
     }
+    let remotes = around::before(session, &workspace, &args.remotes)?;
     let replaced = {
         let _work = session.work("replacing the keys");
         workspace.remove_slots(&slots.iter().map(|slot| &slot.id).collect::<Vec<_>>())?
     };
+    around::after(session, &workspace, &remotes);
     let what = format!("removed {}", listed(slots.iter().map(|slot| &slot.id)));
     answer_replaced(session, &slots, &replaced, &what)
 }

@@ -1,5 +1,6 @@
 //! `sync`: what others published comes in, and what is new here goes out.
 
+pub(crate) mod around;
 mod dry_run;
 pub(crate) mod place;
 mod status;
@@ -74,6 +75,8 @@ struct Shape<'a> {
     /// Files of runs that came in: code and media.
     files: u64,
     devices: u64,
+    behind: u64,
+    deleted: u64,
 }
 
 #[derive(serde::Serialize)]
@@ -111,6 +114,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     }
     let shapes: Vec<Shape<'_>> = done.iter().map(|(report, name)| shape_of(name, report)).collect();
     session.answer(&shapes, || done.iter().map(|(report, name)| text_of(session, name, report)).collect())?;
+    done.iter().for_each(|(report, name)| around::tell(session, name, report));
     for left in done.iter().flat_map(|(report, _)| &report.not_sent) {
         session.warn(&format!("{}: not sent: {}", visible(&left.what), visible(&left.why)));
     }
@@ -193,6 +197,8 @@ fn shape_of<'a>(name: &'a str, report: &Report) -> Shape<'a> {
         versions: VersionsShape { sent: report.sent_versions, new: merged.new_versions },
         files: merged.new_files,
         devices: report.devices,
+        behind: report.behind,
+        deleted: report.deleted,
     }
 }
 

@@ -21,9 +21,13 @@ pub(crate) fn checked(url: &str) -> Result<String, Failure> {
 
 /// Opens the remote that a URL names. Nothing is asked of it yet.
 pub(crate) fn open(session: &Session, url: &str) -> Result<Box<dyn Remote>, Failure> {
+    Ok(opened(session, url)?)
+}
+
+pub(super) fn opened(session: &Session, url: &str) -> runcellar_sync::Result<Box<dyn Remote>> {
     let location: Location = url.parse()?;
     if location.is_exposed() {
         session.warn(&format!("{location}: without TLS, names and sizes of objects and the password show on the way"));
     }
-    Ok(remote::open(&location, &Options::default())?)
+    remote::open(&location, &Options::default())
 }
