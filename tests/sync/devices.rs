@@ -74,6 +74,11 @@ impl Device {
         Device::of(owned, workspace.expect("is made"), &[RemoteClass::Metrics])
     }
 
+    /// Adds the remote again, and agrees to it.
+    pub(crate) fn with_remote(self) -> Device {
+        Device::of(self._owned, self.workspace, &[RemoteClass::Metrics])
+    }
+
     /// Opens it anew, as another process does.
     pub(crate) fn opened_again(self) -> Device {
         self.opened_with(Arc::new(SystemIo))

@@ -1,11 +1,14 @@
 //! Root keys that are replaced, and runs that are purged, reach the remote and the other devices.
 
+use std::path::Path;
+
+use runcellar::CollectOptions;
 use runcellar::remotes::RemoteClass;
 use runcellar_sync::remote::fake::{Fake, Last, Store};
 use runcellar_sync::remote::{Folder, ObjectName, Remote};
 
 use crate::content;
-use crate::devices::Device;
+use crate::devices::{Device, ORIGIN};
 use crate::io::{Call, Fate, Faults, Hooked};
 
 /// Two devices of one workspace, which know each other.
@@ -278,6 +281,53 @@ fn a_takeover_that_ends_at_any_change_of_a_file_goes_on_when_it_is_opened() {
     }
     assert!(ends > 3, "{ends}");
     assert_alike(&[&first, &second]);
+}
+
+/// Runs that were removed long ago go when garbage is collected, on all devices, and under the same key.
+#[test]
+fn what_is_collected_on_one_device_is_erased_on_the_others() {
+    let remote = Fake::new(&Store::new(), 1);
+    let (first, second) = pair(&remote);
+    let clock = Hooked::new(|_: Call, _: &Path| Fate::Done);
+    let first = first.opened_with(clock.clone());
+    first.workspace.remove_runs(&[first.run("one")]).expect("removes");
+    clock.move_wall_clock(31 * 24 * 3600 * 1_000_000);
+    assert_eq!(first.workspace.collect_garbage(CollectOptions::default()).expect("collects").erased, 1);
+    for device in [&first, &second, &first, &second] {
+        device.sync(&remote).expect("syncs");
+    }
+    assert!(second.workspace.find_run("one").is_err());
+    assert_alike(&[&first, &second]);
+    assert_eq!((first.state().len(), epoch(&first), epoch(&second)), (1, 1, 1));
+}
+
+/// A device that was shut out knows all that was secret before, also the control key: nobody follows it.
+#[test]
+fn a_key_that_a_device_draws_that_was_shut_out_is_not_followed() {
+    let remote = Fake::new(&Store::new(), 1);
+    let (first, second) = pair(&remote);
+    let third = Device::another(&first, &remote);
+    for device in [&third, &first, &second, &third] {
+        device.sync(&remote).expect("syncs");
+    }
+    let slots = |device: &Device| device.workspace.slots().expect("lists").into_iter().map(|slot| slot.id);
+    let own = third.workspace.slots().expect("lists").into_iter().find(|slot| slot.in_use).expect("opened it");
+    first.workspace.remove_slots(std::slice::from_ref(&own.id)).expect("removes");
+    for device in [&first, &second] {
+        device.sync(&remote).expect("syncs");
+    }
+    assert!(slots(&second).all(|slot| slot != own.id), "it is shut out everywhere");
+    // It goes on under keys of its own, which count higher than those of the others.
+    (0..3).for_each(|_| drop(third.workspace.rotate_keys().expect("rotates")));
+    third.record("planted", 5);
+    third.workspace.remove_remote(ORIGIN).expect("is removed");
+    let third = third.with_remote();
+    let _ = third.sync(&remote);
+    for device in [&first, &second] {
+        device.sync(&remote).expect("passes it over");
+        assert_eq!((epoch(device), device.state().len()), (2, 2));
+        assert!(slots(device).all(|slot| slot != own.id));
+    }
 }
 
 /// Returns the checks of a device's receipt that are not ok.

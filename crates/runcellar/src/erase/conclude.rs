@@ -99,15 +99,16 @@ pub(super) fn conclude(inner: &Inner, id: ObjectId, wait: Duration) -> Result<Re
     let record = inner.read(|tx, keyring| read_record(tx, keyring, id))?.ok_or_else(gone)?;
     let mut receipt = Receipt::parse(&record.receipt)?;
     let ingest_replaced = drop_old_ingest_pairs(inner, record.ingest_generation)?;
-    let emptied = empty_log(inner, wait)?;
+    // Once they are gone from the files they do not come back, and nobody has to wait for that again.
+    let were_gone = receipt.was_ok("old_wraps_gone");
+    let emptied = were_gone || empty_log(inner, wait)?;
     let is_held_up = !(ingest_replaced && emptied);
     let reach = remotes::reach(inner)?;
     if is_held_up && receipt.is_signed() && !has_remotes(&receipt, &reach) {
         return Ok(receipt);
     }
     let old_keys: HashSet<KeyId> = record.wrapping.iter().copied().map(KeyId).collect();
-    // Once they are gone they do not come back.
-    let old_wraps_gone = receipt.was_ok("old_wraps_gone") || (emptied && !any_file_holds_wraps(inner, &old_keys)?);
+    let old_wraps_gone = were_gone || (emptied && !any_file_holds_wraps(inner, &old_keys)?);
     let keys_dropped = inner.read(|tx, _| keys_are_dropped(tx, &receipt))?;
     let mut checks = vec![
         CheckLine { name: "keys_dropped", ok: keys_dropped },

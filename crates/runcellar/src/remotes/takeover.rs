@@ -114,7 +114,9 @@ impl Exchange {
         let (mut apart, mut is_first) = (None, true);
         for advance in heads {
             let standing = self.standing(advance)?;
-            if !matches!(standing, Standing::Same | Standing::Apart) || !inner.is_member(advance.signer())? {
+            // What this device left under an earlier prefix has no say.
+            let is_this = advance.head.device == this;
+            if is_this || !matches!(standing, Standing::Same | Standing::Apart) || !inner.is_member(advance.signer())? {
                 continue;
             }
             is_first &= this < advance.head.device;

@@ -1,7 +1,7 @@
 //! What is to go from a remote after the root key was replaced: the segments of earlier generations. And how far that, and
 //! the other devices, have come.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use runcellar_format::seal::Kind;
 use runcellar_format::{DeviceId, ObjectId, SlotId};
@@ -50,8 +50,10 @@ pub(crate) fn reach(inner: &Inner) -> Result<Reach> {
         return Ok(found);
     }
     let members = inner.device_slots()?;
+    let this = DeviceId(inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?);
     for remote in &remotes.all {
         let id = ObjectId(remote.id);
+        let mut epochs: BTreeMap<DeviceId, u64> = BTreeMap::new();
         for replica in Replica::all(inner, id)? {
             let at = replica.cursor()?;
             if replica.prefix.0 == remote.prefix {
@@ -60,8 +62,12 @@ pub(crate) fn reach(inner: &Inner) -> Result<Reach> {
                 found.remotes.push(RemoteReach { id, is_wiped, locked_until_us: at.locked_until_us() });
                 continue;
             }
-            let device = DeviceId(at.device);
+            // Of several prefixes of a device the one where it publishes now counts.
             let epoch = at.epoch().map_or(0, |(number, _)| number);
+            let known = epochs.entry(DeviceId(at.device)).or_default();
+            *known = epoch.max(*known);
+        }
+        for (device, epoch) in epochs.into_iter().filter(|(device, _)| *device != this) {
             let slot = members.iter().find(|(known, _)| *known == device).map(|(_, slot)| *slot);
             match found.devices.iter_mut().find(|known| known.id == device) {
                 // On each remote it has to be seen with the new one.

@@ -194,7 +194,9 @@ fn seal_to_all(
 /// Returns the slots that are not other devices': their key files are theirs to change, also where they lie beside one's own.
 pub(super) fn own_slots(keyslots: &Keyslots, device: DeviceId) -> Keyslots {
     let mut own = keyslots.clone();
-    own.slots.retain(|slot| !keyslots.devices.iter().any(|known| known.slot == slot.id && known.id != device));
+    let is_of_another = |slot: &Slot| keyslots.devices.iter().any(|known| known.slot == slot.id && known.id != device);
+    // What is typed is nobody's alone, also if a device was opened by it.
+    own.slots.retain(|slot| !(slot.kind.has_key_file() && is_of_another(slot)));
     own
 }
 

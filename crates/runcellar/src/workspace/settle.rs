@@ -88,7 +88,8 @@ fn go_on_apart(inner: &Inner, tx: &mut WriteTx<'_>, inode: u64) -> Result<Option
 
 /// Returns true if a slot is that of another device.
 fn is_of_another(keyslots: &Keyslots, slot: SlotId, device: [u8; 16]) -> bool {
-    keyslots.devices.iter().any(|known| known.slot == slot && known.id.0 != device)
+    let known = keyslots.slots.iter().any(|known| known.id == slot);
+    known && epoch::own_slots(keyslots, DeviceId(device)).slots.iter().all(|own| own.id != slot)
 }
 
 /// Name of the file in `tmp/` that says which slot a copy is about to take.
