@@ -379,7 +379,11 @@ fn packs_that_were_written_anew_are_told_anew() {
     first.workspace.remove_version(&version, RemoveOptions::default()).expect("is removed");
     let collected = first.workspace.collect_garbage(CollectOptions { now: true }).expect("collects");
     assert!(collected.packs > 0, "{collected:?}");
+    let before = packs(&store);
     first.sync(&remote).expect("syncs");
+    let now = packs(&store);
+    assert!(before.iter().any(|pack| !now.contains(pack)), "what is not needed any more goes");
+
     let second = Device::another(&first, &remote);
     second.sync(&remote).expect("syncs");
     assert_alike(&[&first, &second]);

@@ -240,7 +240,7 @@ const LOCKED_FIELD: u16 = 5;
 const EPOCH_FIELD: u16 = 6;
 /// `ReplicaCursor.extra`, another's: ids of the slots that its welcome had.
 const SLOTS_FIELD: u16 = 7;
-/// `ReplicaCursor.extra`, one's own: ids of the packs of which earlier generations told, until those are deleted.
+/// `ReplicaCursor.extra`, one's own: ids of the packs of which earlier generations told, or which went since, until those are deleted.
 const PACKS_FIELD: u16 = 9;
 
 impl ReplicaCursor {
@@ -326,7 +326,7 @@ impl ReplicaCursor {
         set_extra_bytes(&mut self.extra, SLOTS_FIELD, slots.as_flattened());
     }
 
-    /// Returns the ids of the packs of which earlier generations told.
+    /// Returns the ids of the packs of which earlier generations told, or which are told of no more.
     #[must_use]
     pub fn old_packs(&self) -> Vec<[u8; 16]> {
         self.ids(PACKS_FIELD)

@@ -1,11 +1,18 @@
 //! Sending what is new.
 
-use runcellar::remotes::Exchange;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use runcellar::remotes::{Exchange, PackName};
 
 use super::names::{head_of, pack_of, segment_of, welcome_of};
 use super::{Outcome, Report};
 use crate::remote::Remote;
 use crate::{Error, ErrorKind};
+
+/// Packs that are on their way at once: beyond four a connection is seldom faster, and each takes memory.
+const TRANSFERS: usize = 4;
 
 /// Sends the welcome if it changed, the packs of which waiting segments tell, these segments, and then the head that tells of
 /// them.
@@ -19,17 +26,7 @@ pub(super) fn push(exchange: &Exchange, remote: &dyn Remote, report: &mut Report
         remote.put(&welcome_of(&prefix)?, &welcome)?;
         exchange.welcomed(&welcome)?;
     }
-    for pack in exchange.packs()? {
-        // One that was written anew since is told of no more, once all segments are read.
-        let Some(object) = exchange.pack(&pack)? else { continue };
-        let name = pack_of(&pack)?;
-        // It is there if a sync was cut off, or if it was told of before, from under another prefix.
-        if remote.head(&name)? != Some(object.len()) {
-            remote.put(&name, &object)?;
-            report.sent_packs += 1;
-            report.sent_bytes += object.len();
-        }
-    }
+    send_packs(exchange, remote, &exchange.packs()?, report)?;
     for number in exchange.outbox()? {
         let (name, segment) = (segment_of(&prefix, number)?, exchange.segment(number)?);
         if !remote.put_new(&name, &segment)? {
@@ -49,6 +46,50 @@ pub(super) fn push(exchange: &Exchange, remote: &dyn Remote, report: &mut Report
     }
     report.devices += 1;
     Ok(())
+}
+
+/// Sends packs that are not there, some at once; the first failure ends it.
+fn send_packs(exchange: &Exchange, remote: &dyn Remote, packs: &[PackName], report: &mut Report) -> Outcome<()> {
+    let (next, sent) = (AtomicUsize::new(0), Mutex::new((0, 0)));
+    let send = || -> Outcome<()> {
+        while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let bytes = send_pack(exchange, remote, pack);
+            if bytes.is_err() {
+                next.store(packs.len(), Ordering::Relaxed);
+            }
+            if let Some(bytes) = bytes? {
+                let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+                *sent = (sent.0 + 1, sent.1 + bytes);
+            }
+        }
+        Ok(())
+    };
+    let outcome = match packs.len() {
+        0 | 1 => send(),
+        count => std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..count.min(TRANSFERS)).map(|_| scope.spawn(send)).collect();
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            let outcomes: Vec<Outcome<()>> = joined.collect();
+            outcomes.into_iter().collect()
+        }),
+    };
+    let (packs, bytes) = sent.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.sent_packs += packs;
+    report.sent_bytes += bytes;
+    outcome
+}
+
+/// Sends a pack; returns its bytes, none if it is there or is needed no more.
+fn send_pack(exchange: &Exchange, remote: &dyn Remote, pack: &PackName) -> Outcome<Option<u64>> {
+    // One that was written anew since is told of no more, once all segments are read.
+    let Some(object) = exchange.pack(pack)? else { return Ok(None) };
+    let name = pack_of(pack)?;
+    // It is there if a sync was cut off, or if an earlier generation told of it.
+    if remote.head(&name)? == Some(object.len()) {
+        return Ok(None);
+    }
+    remote.put(&name, &object)?;
+    Ok(Some(object.len()))
 }
 
 fn local(cause: &std::io::Error) -> Error {

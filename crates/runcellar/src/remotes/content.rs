@@ -185,6 +185,7 @@ impl Look<'_, '_> {
                 rewritten.extend(envelope.map(|envelope| envelope.key));
             }
             self.take_back(out, log, pack, &[Kind::Pack, Kind::Bucket])?;
+            log.drop_pack(pack);
         }
         for project in self.tx.object_ids(Kind::Project)? {
             for class in self.classes() {
@@ -197,6 +198,7 @@ impl Look<'_, '_> {
                     let is_wanted = |pack: &ObjectId| wanted.is_some_and(|wanted| wanted.packs.contains(pack));
                     for pack in told.iter().filter(|pack| !is_wanted(pack)) {
                         self.take_back(out, log, *pack, &[Kind::Pack, Kind::Bucket])?;
+                        log.drop_pack(*pack);
                     }
                     told.retain(is_wanted);
                 }

@@ -252,6 +252,13 @@ impl<'a> Log<'a> {
         Log { exchange, aim, at, entries: Vec::new(), bytes: 0, done: Prepared::default(), runs: Vec::new() }
     }
 
+    /// Has a pack deleted once nothing that is published tells of it.
+    pub(super) fn drop_pack(&mut self, pack: ObjectId) {
+        let mut packs = self.at.old_packs();
+        packs.push(pack.0);
+        self.at.set_old_packs(&packs);
+    }
+
     fn push(&mut self, out: &mut WriteTx<'_>, entry: SegmentEntry) -> Result<()> {
         self.bytes += weight(&entry);
         self.entries.push(entry);

@@ -79,26 +79,27 @@ pub(crate) fn reach(inner: &Inner) -> Result<Reach> {
     Ok(found)
 }
 
-/// What is to be deleted: it was published under a root key that was replaced.
+/// What is to be deleted: it was published under a root key that was replaced, or is told of no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftovers {
     /// The first segment.
     pub from: u64,
-    /// The last.
+    /// The last; below `from` if none is to go.
     pub to: u64,
     /// Packs that are told of no more.
     pub packs: Vec<PackName>,
 }
 
 impl Exchange {
-    /// Returns what is still to be deleted of earlier generations; none before the present one is published.
+    /// Returns what is still to be deleted: segments of earlier generations, and packs that were written anew or are not needed
+    /// any more; none before that is published.
     ///
     /// # Errors
     /// If the own replica cannot be read.
     pub fn leftovers(&self) -> Result<Option<Leftovers>> {
         let at = self.own.cursor()?;
         let (from, to) = (at.wiped() + 1, at.first() - 1);
-        if from > to || at.headed < at.first() {
+        if (from > to && at.old_packs().is_empty()) || at.headed < at.first() || at.headed < at.number {
             return Ok(None);
         }
         let told = self.told_packs()?;
