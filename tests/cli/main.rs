@@ -20,6 +20,7 @@ mod init;
 #[cfg(feature = "keychain")]
 mod keychain;
 mod keys;
+mod ledger;
 mod ls;
 mod pipes;
 mod plot;

@@ -11,6 +11,7 @@ mod engine;
 mod fake;
 mod folder;
 mod keys;
+mod ledger;
 mod loopback;
 mod retries;
 mod status;

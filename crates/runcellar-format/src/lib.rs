@@ -22,6 +22,7 @@ mod id;
 pub mod ingester;
 pub mod journal;
 pub mod keyslots;
+pub mod ledger;
 pub mod mirror;
 pub mod object;
 pub mod overview;

@@ -15,6 +15,7 @@ pub(crate) mod gc;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod ledger;
 pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod merge;

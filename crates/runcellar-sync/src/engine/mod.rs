@@ -16,6 +16,7 @@
 mod names;
 mod pull;
 mod push;
+mod recorded;
 mod wipe;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use runcellar::{LeftOut, MergeReport, Workspace};
 
 use crate::remote::Remote;
 use names::head_of;
+use recorded::Recorded;
 
 /// Why a sync did not come to its end.
 #[derive(Debug)]
@@ -125,8 +127,10 @@ fn both_ways(exchange: Exchange, remote: &dyn Remote) -> Outcome<Report> {
     let exchange = as_itself(exchange, remote)?;
     let mut report = Report::default();
     let exchange = pull::pull(exchange, remote, &mut report)?;
-    push::push(&exchange, remote, &mut report)?;
-    wipe::wipe(&exchange, remote, &mut report)?;
+    Recorded::new(&exchange, remote)?.during(|remote| {
+        push::push(&exchange, remote, &mut report)?;
+        wipe::wipe(&exchange, remote, &mut report)
+    })?;
     Ok(report)
 }
 

@@ -1,6 +1,6 @@
 //! Names of objects on a remote.
 
-use runcellar::remotes::PackName;
+use runcellar::remotes::{PackName, Subject};
 
 use crate::Result;
 use crate::remote::ObjectName;
@@ -53,4 +53,14 @@ pub(super) fn packs_of(device: &str) -> Result<ObjectName> {
 pub(super) fn pack_named(name: &ObjectName) -> Option<PackName> {
     let (device, pack) = name.as_str().strip_prefix(PACKS)?.strip_prefix('/')?.split_once('/')?;
     Some(PackName { device: device.to_owned(), pack: pack.to_owned() })
+}
+
+/// Returns what an object of the device that publishes under a prefix is.
+pub(super) fn subject_of<'a>(prefix: &str, name: &ObjectName, pack: Option<&'a PackName>) -> Subject<'a> {
+    let number = name.as_str().strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/')?.parse().ok());
+    match (pack, number) {
+        (Some(pack), _) => Subject::Pack(pack),
+        (None, Some(number)) => Subject::Segment(number),
+        (None, None) => Subject::Device,
+    }
 }

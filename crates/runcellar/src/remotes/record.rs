@@ -7,6 +7,8 @@ use runcellar_format::record::{
 use runcellar_format::seal::checksum;
 
 use super::consent::{check_classes, check_hash};
+use super::ledger::LEDGER;
+use super::replica::folder;
 use crate::db::{ReadTx, WriteTx};
 use crate::keys::Keyring;
 use crate::workspace::{device_key, settings};
@@ -276,21 +278,36 @@ impl Workspace {
         })
     }
 
-    /// Forgets a remote, and what is known of its devices. What lies there stays there.
+    /// Forgets a remote, and what is known of its devices. What lies there stays there; the ledger of what was sent is kept.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], or if its folder cannot be removed.
     pub fn remove_remote(&self, name: &str) -> Result<RemoteInfo> {
+        let id = ObjectId(self.inner.read(load).and_then(|remotes| Ok(remotes.all[find(&remotes, name)?].id))?);
+        let directory = folder(&self.inner, id);
+        let keeps_ledger = self.inner.io.identity(&directory.join(LEDGER)).is_ok();
+        if keeps_ledger {
+            self.exchange(name)?.ledger()?.forget()?;
+        }
         let removed = self.inner.write(None, |tx| {
             update(tx, |_, remotes, _| {
                 let at = find(remotes, name)?;
                 Ok(RemoteInfo::of(&remotes.all.remove(at)))
             })
         })?;
-        let folder = self.path().join(crate::workspace::REMOTES).join(&removed.id);
-        match std::fs::remove_dir_all(&folder) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &folder, cause)),
-            _ => Ok(removed),
+        let failed = |cause| Error::io("remove", &directory, cause);
+        let names = match self.inner.io.list(&directory) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(removed),
+            names => names.map_err(failed)?,
+        };
+        if !keeps_ledger {
+            std::fs::remove_dir_all(&directory).map_err(failed)?;
+            return Ok(removed);
         }
+        for path in names.iter().map(|name| directory.join(name)).filter(|path| !path.ends_with(LEDGER)) {
+            let gone = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            gone.map_err(failed)?;
+        }
+        Ok(removed)
     }
 }
