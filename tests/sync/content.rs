@@ -362,6 +362,37 @@ fn a_pack_that_is_damaged_at_home_keeps_back_what_lies_in_it_and_nothing_else() 
     assert_alike(&[&first, &second]);
 }
 
+/// Stands for a disk that is full, or read-only: what was fetched has no place.
+#[test]
+fn packs_that_cannot_be_stored_here_end_the_sync_and_the_next_goes_on() {
+    let store = Store::new();
+    let (first, remote) = (Device::first_with(&RemoteClass::ALL), Fake::new(&store, 1));
+    record(&first, "one");
+    first.sync(&remote).expect("syncs");
+    let second = Device::another(&first, &remote);
+    second.sync(&remote).expect("syncs");
+    put(&first, &noise(1, 200_000), None, &[]);
+    first.record("two", 10);
+    let prefix = first.workspace.exchange("origin").expect("begins").prefix();
+    first.sync(&remote).expect("syncs");
+    let id = second.workspace.remote("origin").expect("is known").id;
+    let folder = second.root().join("w/remotes").join(id).join(prefix).join("tmp");
+    std::fs::remove_dir(&folder).expect("is empty");
+    std::fs::write(&folder, b"no folder").expect("writes");
+    let failed = second.sync(&remote).expect_err("has no place").to_string();
+    assert!(failed.contains("store") && failed.contains(".pack"), "{failed}");
+    second.run("two");
+    assert!(second.workspace.artifacts(None).expect("lists").is_empty(), "nothing half");
+    second.is_whole();
+    std::fs::remove_file(&folder).expect("removes");
+    std::fs::create_dir(&folder).expect("makes");
+    second.sync(&remote).expect("goes on");
+    assert_alike(&[&first, &second]);
+    let packs = folder.with_file_name("packs");
+    let left = list(&packs).iter().flat_map(|below| list(below)).count();
+    assert_eq!(left, 0, "what was taken in does not lie there twice");
+}
+
 fn list(folder: &Path) -> Vec<std::path::PathBuf> {
     std::fs::read_dir(folder).expect("lists").map(|entry| entry.expect("reads").path()).collect()
 }

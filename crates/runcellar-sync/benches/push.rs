@@ -1,7 +1,8 @@
 //! Packs pushed to remotes, beside `rclone copy` of the same files to the same place.
 //!
 //! `cargo bench -p runcellar-sync --bench push`; `RUNCELLAR_BENCH_PACKS` is the number of packs of 16 MiB (64: 1 GiB). Folder: both copy from
-//! disk to disk; only ours waits for the disk. S3: `rclone serve s3` on loopback. Four transfers at once, as rclone has them.
+//! disk to disk; only ours waits for the disk. S3: `rclone serve s3` on loopback. Four transfers at once, as rclone has them. Last a
+//! workspace with an artifact of as many bytes: the first sync of one device, and that of another, which takes all of it in.
 #![allow(clippy::print_stdout, reason = "a program that prints figures")]
 
 use std::fs::File;
@@ -13,11 +14,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use runcellar::artifacts::{ArtifactDraft, Links, PutSettings};
+use runcellar::remotes::{RemoteClass, clone_from};
+use runcellar::{Keys, OpenOptions};
 use runcellar_format::blob::{BlobKeys, Entry, Form, finish, header};
 use runcellar_format::object::{ReadAt, SealedObject};
 use runcellar_format::seal::OwnerKey;
 use runcellar_format::{ChunkId, KeyId, ObjectId, Secret, WorkspaceId};
-use runcellar_sync::remote::{Location, ObjectName, Options, Remote, open};
+use runcellar_sync::engine;
+use runcellar_sync::remote::{Folder, Location, ObjectName, Options, Remote, open};
 
 const WORKSPACE: WorkspaceId = WorkspaceId([1; 16]);
 const CHUNK: u32 = 256 << 10;
@@ -88,6 +93,54 @@ fn copy(rclone: &Path, from: &Path, to: &str, variables: &[(&str, String)]) -> f
     begun.elapsed().as_secs_f64()
 }
 
+/// Syncs a workspace that has an artifact of noise to a folder, and takes it in on another device.
+fn whole(rclone: &Path, folder: &Path, count: usize) {
+    let noise = folder.join("noise");
+    let mut file = File::create(&noise).expect("made");
+    let mut piece = vec![0; 16 << 20];
+    for _ in 0..count {
+        getrandom::fill(&mut piece).expect("random");
+        file.write_all(&piece).expect("written");
+    }
+    drop((file, piece));
+    let options = || {
+        let keys = Keys { directory: Some(folder.join("keys")), ..Keys::default() };
+        OpenOptions { keys, ..OpenOptions::default() }
+    };
+    let first = OpenOptions { create: true, ..options() }.open(&folder.join("first")).expect("made");
+    let mut draft = ArtifactDraft::new("noise", "").expect("a name");
+    draft.add_file(&noise, None, Links::Keep).expect("there");
+    first.put_artifact(&draft, &PutSettings { project: "p".into(), ..PutSettings::default() }).expect("put");
+    std::fs::remove_file(noise).expect("removed");
+    let (to, copied) = (folder.join("synced"), folder.join("copied"));
+    std::fs::create_dir(&to).expect("made");
+    let remote = Folder::new(&to);
+    first.add_remote("origin", "folder", &RemoteClass::ALL, &[]).expect("added");
+    let hash = first.consent_request("origin").expect("asks").hash;
+    first.enable_remote("origin", &hash).expect("enabled");
+    let reference = copy(rclone, &folder.join("first/packs"), copied.to_str().expect("UTF-8"), &[]);
+    let before = peak_mib();
+    let begun = Instant::now();
+    let sent = engine::sync(&first, "origin", &remote).expect("syncs");
+    let ours = begun.elapsed().as_secs_f64();
+    println!(
+        "sync    rclone {reference:6.2}  ours {ours:6.2}  ratio {:.2}  {} packs",
+        ours / reference,
+        sent.sent_packs
+    );
+    println!("peak memory {} MiB, {before} MiB before", peak_mib());
+    std::fs::remove_dir_all(copied).expect("removed");
+    let welcome = engine::welcome(&remote).expect("answers").expect("there");
+    let second = clone_from(&welcome, &folder.join("second"), options()).expect("made");
+    second.add_remote("origin", "folder", &RemoteClass::ALL, &[]).expect("added");
+    let begun = Instant::now();
+    let fetched = engine::pull(&second, "origin", &remote).expect("pulls");
+    let ours = begun.elapsed().as_secs_f64();
+    assert_eq!(fetched.merged.new_versions, 1);
+    println!("pull    rclone {reference:6.2}  ours {ours:6.2}  ratio {:.2}", ours / reference);
+    println!("peak memory {} MiB", peak_mib());
+}
+
 fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("reads");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("told");
@@ -96,7 +149,9 @@ fn peak_mib() -> u64 {
 
 fn main() {
     let count = std::env::var("RUNCELLAR_BENCH_PACKS").map_or(64, |count| count.parse().expect("a number"));
-    let rclone = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/rclone");
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin");
+    let servers = std::env::var_os("RUNCELLAR_TEST_SERVERS").map_or_else(|| PathBuf::from(default), PathBuf::from);
+    let rclone = servers.join("rclone");
     if !rclone.exists() {
         println!("rclone is missing: sh tests/run.sh installs it");
         return;
@@ -160,4 +215,6 @@ fn main() {
     // It has served.
     let _ = server.kill();
     let _ = server.wait();
+    std::fs::remove_dir_all(source).expect("removed");
+    whole(&rclone, folder.path(), count);
 }

@@ -121,6 +121,26 @@ impl<'a> ReadTx<'a> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Returns the versions of an owner's records of a kind at some positions, in order of position: who wrote each, and when.
+    pub(crate) fn versions_within(
+        &self,
+        kind: Kind,
+        owner: ObjectId,
+        at: std::ops::Range<u64>,
+    ) -> Result<Vec<(u64, DeviceId, u64)>> {
+        let sql = "SELECT position, device, seq FROM object WHERE kind = ?1 AND id = ?2 AND position BETWEEN ?3 AND ?4 \
+                   ORDER BY position";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let (from, to) = (at.start.cast_signed(), at.end.cast_signed() - 1);
+        let mut rows = statement.query(params![kind as u16, owner.0, from, to])?;
+        let mut versions = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (position, seq): (i64, i64) = (row.get(0)?, row.get(2)?);
+            versions.push((position.cast_unsigned(), DeviceId(array(row, 1)?), seq.cast_unsigned()));
+        }
+        Ok(versions)
+    }
+
     /// Returns the positions of the records of one owner.
     pub(crate) fn positions(&self, kind: Kind, owner: ObjectId) -> Result<Vec<u64>> {
         let mut statement =

@@ -12,7 +12,7 @@ use super::packs::object_of;
 use super::record::RemoteClass;
 use crate::artifacts::{ArtifactNews, Said, VersionNews};
 use crate::blob::{Class, Pool, owners_in, pack_path};
-use crate::db::{OF_RUN, ObjectKey, ReadTx, WriteTx};
+use crate::db::{OF_RUN, ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
 use crate::merge::{LeftOut, is_theirs};
 use crate::workspace::Inner;
@@ -56,8 +56,7 @@ impl Look<'_, '_> {
     }
 
     fn files_of_class(&self, out: &ReadTx<'_>, run: ObjectId, class: Class) -> Result<Files> {
-        let at = class.positions();
-        let rows = |tx: &ReadTx<'_>| tx.objects_within(Kind::Manifest, run, at.start, at.end - 1);
+        let rows = |tx: &ReadTx<'_>| tx.versions_within(Kind::Manifest, run, class.positions());
         let (mine, published) = (rows(self.tx)?, rows(out)?);
         if mine == published {
             return Ok(Files::Known);
@@ -208,7 +207,12 @@ impl Look<'_, '_> {
                     self.keys(out, log, project, &[class.purpose()])?;
                 }
                 for pack in packs {
-                    if out.object(ObjectKey::new(Kind::Pack, pack, 0))?.is_none() {
+                    let bucket = |tx: &ReadTx<'_>| tx.versions_within(Kind::Bucket, pack, 0..1);
+                    let published = bucket(out)?;
+                    if published == bucket(self.tx)? {
+                        continue;
+                    }
+                    if published.is_empty() {
                         log.done.packs += 1;
                         log.done.pack_bytes += object_of(&self.exchange.workspace.inner, &key, pack)?.len();
                     }
