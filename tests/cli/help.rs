@@ -36,6 +36,7 @@ fn every_verb_explains_itself_with_an_example() {
         "merge",
         "remote",
         "sync",
+        "verify",
         "ledger",
         "key",
         "config",

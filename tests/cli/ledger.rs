@@ -1,4 +1,4 @@
-//! `ledger`: a table, JSON and CSV of what was sent; damage is exit 5.
+//! `ledger` and `verify`: what was sent, and whether it is still there; damage is exit 5.
 
 use serde_json::json;
 
@@ -34,4 +34,27 @@ fn what_was_sent_is_listed_and_an_altered_ledger_is_told() {
     let told = home.run(["ledger"]);
     assert_eq!(told.code, 5, "{told:?}");
     assert!(told.stderr.contains("ledger of "), "{told:?}");
+}
+
+#[test]
+fn what_is_missing_on_a_remote_is_named() {
+    let home = home();
+    assert_eq!(home.run(["verify", "origin"]).code, 3);
+    home.ok(["remote", "add", "origin", "shared"]);
+    assert_eq!(home.run(["verify", "origin"]).code, 6);
+    enable(&home);
+    home.ok(["sync"]);
+    let found = home.json(["verify", "origin"]);
+    assert_eq!((&found["ok"], &found["objects"], &found["unsent"]), (&json!(true), &json!(3), &json!(0)));
+    let sent = home.json(["ledger"]);
+    let head = sent[2]["object"].as_str().expect("a name");
+    std::fs::remove_file(home.path("shared").join(head)).expect("removes");
+    let missing = home.run(["verify", "origin"]);
+    assert_eq!(missing.code, 5, "{missing:?}");
+    assert!(
+        missing.stdout.contains(&format!("{head}: ")) && missing.stderr.contains("1 object missing"),
+        "{missing:?}"
+    );
+    let mut offline = home.command(["verify", "origin"]);
+    assert_eq!(offline.env("RUNCELLAR_OFFLINE", "1").output().expect("runs").status.code(), Some(1));
 }

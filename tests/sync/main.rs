@@ -16,6 +16,7 @@ mod loopback;
 mod retries;
 mod status;
 mod support;
+mod verify;
 mod wiped;
 
 /// A file that is not declared would be skipped without a word.

@@ -17,6 +17,7 @@ mod names;
 mod pull;
 mod push;
 mod recorded;
+mod verify;
 mod wipe;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use runcellar::{LeftOut, MergeReport, Workspace};
 use crate::remote::Remote;
 use names::head_of;
 use recorded::Recorded;
+pub use verify::{Verified, Wrong, verify};
 
 /// Why a sync did not come to its end.
 #[derive(Debug)]

@@ -23,6 +23,7 @@ mod record;
 mod replica;
 mod status;
 mod takeover;
+mod verify;
 mod welcome;
 mod wiping;
 
@@ -36,6 +37,7 @@ pub use packs::{Fetched, PackName};
 pub use record::{RemoteClass, RemoteInfo, RemoteStatus};
 pub use status::{LastExchange, Unsent, UnsentRun};
 pub use takeover::{Standing, Takeover};
+pub use verify::Published;
 pub use welcome::clone_from;
 pub use wiping::Leftovers;
 pub(crate) use wiping::{DeviceReach, Reach, reach};
