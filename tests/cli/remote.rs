@@ -200,11 +200,16 @@ fn files_and_artifacts_that_one_home_publishes_another_reads() {
     other.ok(["checkout-code", "a-run", &other.text("code"), key[0], key[1]]);
     assert_eq!(std::fs::read_to_string(other.path("code/source/train.py")).expect("reads"), "print()\n");
     other.ok(["check", "--read-data", key[0], key[1]]);
+    assert_eq!(other.json(["remote", "ls", key[0], key[1]])[0]["classes"], json!(["metrics"]));
     // A pack that is gone from the remote: what lies in it is named, and the rest is there.
     let packs = list(&list(&home.path("shared/packs"))[0]);
     packs.iter().for_each(|pack| std::fs::remove_file(pack).expect("removes"));
     let third = Home::new();
-    let outcome = third.run(["clone", &home.text("shared"), "w", key[0], key[1]]);
+    let shared = home.text("shared");
+    assert_eq!(third.run(["clone", &shared, "w", "--classes", "code", key[0], key[1]]).code, 2, "metrics go with all");
+    assert!(!third.path("w").exists());
+    let outcome = third.run(["clone", &shared, "w", "--classes", "metrics,media", key[0], key[1]]);
+    assert_eq!(third.json(["remote", "ls", key[0], key[1]])[0]["classes"], json!(["metrics", "media"]));
     assert_eq!(outcome.code, 5, "{outcome:?}");
     assert!(outcome.stderr.contains("artifact p/model:v0: left out: packs/"), "{outcome:?}");
     assert!(third.ok(["ls", key[0], key[1]]).contains("a-run"));

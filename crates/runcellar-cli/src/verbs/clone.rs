@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use runcellar::remotes::{RemoteClass, clone_from};
+use runcellar::remotes::clone_from;
 use runcellar_sync::engine;
 
 use crate::failure::{Code, Failure};
 use crate::render::{Style, visible};
 use crate::session::Session;
+use crate::verbs::remote::classes;
 use crate::verbs::sync::{all_came_in, place, refuse_if_offline};
 
 /// Make a workspace here of what other devices published
@@ -24,6 +25,9 @@ pub(crate) struct Args {
     url: String,
     /// The directory to make a workspace [default: RUNCELLAR_DIR, else ./.runcellar]
     dir: Option<PathBuf>,
+    /// What may go there from here once it is enabled: metrics, and beside them code, media, artifacts
+    #[arg(long, value_delimiter = ',', default_value = "metrics", value_name = "CLASS,...")]
+    classes: Vec<String>,
 }
 
 /// What the remote is called here.
@@ -44,13 +48,14 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     refuse_if_offline()?;
     let path = session.place_for_init(args.dir.clone());
     let url = place::checked(&args.url)?;
+    let classes = classes(&args.classes)?;
     let remote = place::open(session, &url)?;
     let (workspace, report) = {
         let _work = session.work("cloning");
         let nobody = || Failure::new(Code::NotFound, format!("{}: nobody publishes a workspace there", visible(&url)));
         let welcome = engine::welcome(&*remote)?.ok_or_else(nobody)?;
         let workspace = clone_from(&welcome, &path, session.options()).map_err(Failure::opening)?;
-        workspace.add_remote(ORIGIN, &url, &[RemoteClass::Metrics], &[])?;
+        workspace.add_remote(ORIGIN, &url, &classes, &[])?;
         let report = engine::pull(&workspace, ORIGIN, &*remote)?;
         (workspace, report)
     };

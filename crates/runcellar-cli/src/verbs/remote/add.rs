@@ -31,12 +31,21 @@ pub(super) struct Args {
     projects: Vec<String>,
 }
 
-pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
+/// Reads classes as users type them.
+pub(crate) fn classes(words: &[String]) -> Result<Vec<RemoteClass>, Failure> {
     let class = |word: &String| {
         let known = listed(RemoteClass::ALL.map(RemoteClass::as_str));
         RemoteClass::parse(word).ok_or_else(|| Failure::usage(format!("class {word:?}: there are {known}")))
     };
-    let classes = args.classes.iter().map(class).collect::<Result<Vec<_>, _>>()?;
+    let classes: Vec<RemoteClass> = words.iter().map(class).collect::<Result<_, _>>()?;
+    match classes.contains(&RemoteClass::Metrics) {
+        true => Ok(classes),
+        false => Err(Failure::usage("the class metrics goes with all others")),
+    }
+}
+
+pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
+    let classes = classes(&args.classes)?;
     let url = place::checked(&args.url)?;
     let workspace = session.open()?;
     workspace.add_remote(&args.name, &url, &classes, &args.projects)?;

@@ -3,6 +3,8 @@
 mod add;
 mod enable;
 
+pub(crate) use add::classes;
+
 use clap::Subcommand;
 use runcellar::Workspace;
 use runcellar::remotes::{ConsentRequest, RemoteInfo};
