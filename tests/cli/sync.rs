@@ -66,3 +66,42 @@ fn a_dry_run_names_what_would_be_sent_and_makes_no_request() {
     assert_eq!(home.run(["sync", "nobody", "--dry-run"]).code, 3);
     assert_eq!(home.run(["sync", "status", "--dry-run"]).code, 2);
 }
+
+#[test]
+fn runs_and_projects_that_are_kept_at_home_are_never_sent() {
+    let home = home();
+    let workspace = home.workspace();
+    workspace.run("p").id("private").tags(["local_only"]).start().expect("starts").finish().expect("finishes");
+    workspace.run("secret").id("other").start().expect("starts").finish().expect("finishes");
+    std::fs::write(home.path("weights"), "weights of the secret project").expect("writes");
+    home.ok(["artifact", "put", "model", "weights", "--project", "secret"]);
+    home.ok(["config", "set", "local_only:secret", "true"]);
+    home.ok(["remote", "add", "origin", "shared", "--classes", "metrics,artifacts", "--projects", "p,secret"]);
+    enable(&home);
+    let would = home.json(["sync", "--dry-run"]);
+    assert_eq!(would[0]["runs"].as_array().map(Vec::len), Some(1), "{would}");
+    home.ok(["sync"]);
+    assert_eq!(home.json(["sync", "status"])["remotes"][0]["unsent"]["runs"], json!(0));
+    assert!(!home.path("shared").join("packs").exists(), "content of the project stays, too");
+    let sent = |home: &crate::support::Home| -> Vec<String> {
+        let other = crate::support::Home::new();
+        let key = home.key_file().display().to_string();
+        other.ok(["clone", &home.text("shared"), "w", "--key-file", &key]);
+        let runs = other.json(["ls", "--key-file", &key]);
+        let mut ids: Vec<String> = runs
+            .as_array()
+            .expect("an array")
+            .iter()
+            .map(|run| run["id"].as_str().expect("a text").to_owned())
+            .collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(sent(&home), ["a-run"]);
+    // Whoever takes the mark away has them sent.
+    home.ok(["tag", "private", "--remove", "local_only"]);
+    home.ok(["config", "set", "local_only:secret", "false"]);
+    home.ok(["sync"]);
+    assert_eq!(sent(&home), ["a-run", "other", "private"]);
+    assert!(home.path("shared").join("packs").exists());
+}

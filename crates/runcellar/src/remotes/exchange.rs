@@ -9,8 +9,10 @@ use runcellar_format::{ObjectId, WorkspaceId};
 
 use super::record::{RemoteInfo, find, load, update};
 use super::replica::{Replica, folder};
+use crate::db::ReadTx;
 use crate::io::{self, IoFile};
-use crate::workspace::finish_replacing;
+use crate::keys::Keyring;
+use crate::workspace::{finish_replacing, settings};
 use crate::{Error, ErrorKind, Result, Workspace};
 
 /// File in the folder of a remote whose lock is held by who exchanges with it.
@@ -26,6 +28,8 @@ pub struct Exchange {
     pub(super) workspace: Workspace,
     pub(super) remote: RemoteRecord,
     pub(super) own: Replica,
+    /// Projects of which nothing leaves, whatever was agreed to.
+    at_home: HashSet<String>,
     /// Held as long as this lives; none if it only looks.
     held: Option<(Arc<dyn IoFile>, Only)>,
 }
@@ -108,13 +112,15 @@ impl Workspace {
         let device = inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
         let remote = if remote.device == device { remote } else { self.publish_elsewhere(name)? };
         let own = Replica::open_or_make(inner, id, ObjectId(remote.prefix), device)?;
-        Ok(Exchange { workspace: self.clone(), remote, own, held: Some((lock, only)) })
+        let at_home = inner.read(at_home)?;
+        Ok(Exchange { workspace: self.clone(), remote, own, at_home, held: Some((lock, only)) })
     }
 
     /// Returns what is known of a remote, to look at beside whoever exchanges with it; none before the first exchange.
     pub(super) fn look_at(&self, remote: &RemoteRecord) -> Result<Option<Exchange>> {
         let own = Replica::open(&self.inner, ObjectId(remote.id), ObjectId(remote.prefix), false)?;
-        Ok(own.map(|own| Exchange { workspace: self.clone(), remote: remote.clone(), own, held: None }))
+        let at_home = self.inner.read(at_home)?;
+        Ok(own.map(|own| Exchange { workspace: self.clone(), remote: remote.clone(), own, at_home, held: None }))
     }
 
     /// Draws a new place on a remote for what this device publishes.
@@ -130,7 +136,17 @@ impl Workspace {
     }
 }
 
+fn at_home(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<HashSet<String>> {
+    settings::projects_at_home(&settings::load(tx, keyring)?)
+}
+
 impl Exchange {
+    /// Returns whether something of a project may leave: the user agreed to it, and did not say that it stays at home.
+    pub(super) fn takes(&self, project: &str) -> bool {
+        let wanted = &self.remote.projects;
+        !self.at_home.contains(project) && (wanted.is_empty() || wanted.iter().any(|wanted| wanted == project))
+    }
+
     /// Returns the remote.
     #[must_use]
     pub fn remote(&self) -> RemoteInfo {

@@ -18,6 +18,7 @@ use crate::db::{EpochRow, GroupKey, OF_RUN, ObjectKey, ObjectRow, ReadTx, WriteT
 use crate::ingest::data::RunData;
 use crate::keys::{KeyRow, Keyring, Purpose};
 use crate::merge::{Difference, LeftOut};
+use crate::workspace::settings::LOCAL_ONLY;
 use crate::workspace::{device_key, known_device_key};
 use crate::{Error, Result, RunInfo, io};
 
@@ -113,8 +114,7 @@ impl Exchange {
 
     /// Returns whether a run, which is here, is not published as it is, or waits for that.
     pub(super) fn lacks(&self, run: &RunInfo) -> Result<bool> {
-        let wanted = &self.remote.projects;
-        if !wanted.is_empty() && !wanted.contains(&run.project) {
+        if !self.takes(&run.project) || run.tags.iter().any(|tag| tag == LOCAL_ONLY) {
             return Ok(false);
         }
         let at = self.own.cursor()?;
@@ -319,7 +319,7 @@ impl Look<'_, '_> {
             let mut data = RunData::without_series(self.tx, self.keyring, &row)?;
             let project = ObjectId(data.record.project);
             let name = projects.get(&project).map(String::as_str).unwrap_or_default();
-            if !self.is_wanted(name) {
+            if !self.is_wanted(name) || data.record.tags.iter().any(|tag| tag.name == LOCAL_ONLY) {
                 continue;
             }
             if is_changed && !self.others.is_empty() {
@@ -354,10 +354,9 @@ impl Look<'_, '_> {
         Ok(())
     }
 
-    /// Returns whether a project is among those that the user agreed to.
+    /// Returns whether something of a project may leave.
     pub(super) fn is_wanted(&self, project: &str) -> bool {
-        let wanted = &self.exchange.remote.projects;
-        wanted.is_empty() || wanted.iter().any(|wanted| wanted == project)
+        self.exchange.takes(project)
     }
 
     /// Returns whether a run differs from what is published of it: every change of its rows changes its record or head.

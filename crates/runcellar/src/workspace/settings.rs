@@ -1,5 +1,7 @@
 //! Settings of a workspace: a closed list of names, each with its check and default.
 
+use std::collections::HashSet;
+
 use runcellar_format::keyslots::Epoch;
 use runcellar_format::record::{
     Body, Change, ChangeKind, FieldChange, FieldId, SIBLINGS_FIELD, Settings, Siblings, SlotInfo, Stamped, extra_body,
@@ -34,6 +36,9 @@ enum Values {
     Findings,
     Bytes,
 }
+
+/// The setting that keeps everything, or a project, at home.
+pub(crate) const LOCAL_ONLY: &str = "local_only";
 
 /// The most ids of findings that may be allowed.
 const ALLOWED_MAX: usize = 1000;
@@ -112,8 +117,8 @@ pub const SETTINGS: &[SettingInfo] = &[
         values: Values::Text,
     },
     SettingInfo {
-        name: "local_only",
-        about: "never sync, whatever is consented",
+        name: LOCAL_ONLY,
+        about: "never sync, whatever is consented; local_only:PROJECT keeps a project at home",
         default: "false",
         values: Values::Switch,
     },
@@ -156,7 +161,7 @@ impl SettingInfo {
     /// Returns true if projects may have values of their own: its name, a colon and the project.
     #[must_use]
     pub fn is_of_projects(&self) -> bool {
-        matches!(self.values, Values::Bytes | Values::Days)
+        matches!(self.values, Values::Bytes | Values::Days) || self.name == LOCAL_ONLY
     }
 
     fn default_value(&self) -> Result<Json> {
@@ -267,6 +272,19 @@ pub(crate) fn value(settings: &Settings, name: &str) -> Result<Json> {
         Some((_, stamped)) => stamped.value.json().map_err(|cause| Error::format(name, cause)),
         None => setting(name)?.default_value(),
     }
+}
+
+/// Returns the projects of which nothing leaves.
+pub(crate) fn projects_at_home(settings: &Settings) -> Result<HashSet<String>> {
+    let mut at_home = HashSet::new();
+    for (name, _) in &settings.values {
+        if let Some(project) = name.strip_prefix(LOCAL_ONLY).and_then(|rest| rest.strip_prefix(':'))
+            && value(settings, name)? == Json::Bool(true)
+        {
+            at_home.insert(project.to_owned());
+        }
+    }
+    Ok(at_home)
 }
 
 /// Reads the settings record.
