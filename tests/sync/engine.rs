@@ -230,6 +230,7 @@ fn faults_that_pass_cost_time_alone() {
             replayed: 50,
             own_write_refused: 200,
             unconditional: seed % 2 == 0,
+            locked_until_us: None,
         };
         mine.set_faults(faults.clone());
         yours.set_faults(faults);

@@ -1,10 +1,11 @@
 //! Root keys that are replaced, and runs that are purged, reach the remote and the other devices.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use runcellar::CollectOptions;
 use runcellar::remotes::RemoteClass;
-use runcellar_sync::remote::fake::{Fake, Last, Store};
+use runcellar_sync::remote::fake::{Fake, Faults as RemoteFaults, Last, Store};
 use runcellar_sync::remote::{Folder, ObjectName, Remote};
 
 use crate::content;
@@ -281,6 +282,102 @@ fn a_takeover_that_ends_at_any_change_of_a_file_goes_on_when_it_is_opened() {
     }
     assert!(ends > 3, "{ends}");
     assert_alike(&[&first, &second]);
+}
+
+#[test]
+fn a_lock_on_objects_is_told_and_waited_for() {
+    let remote = Fake::new(&Store::new(), 1);
+    let first = Device::first();
+    ["goes", "stays"].into_iter().for_each(|run| first.record(run, 5));
+    first.sync(&remote).expect("syncs");
+    first.workspace.purge(&["goes".parse().expect("a run")], Default::default()).expect("purges");
+    remote.set_faults(RemoteFaults { locked_until_us: Some(4_070_908_800_000_000), ..RemoteFaults::default() });
+    for _ in 0..2 {
+        let report = first.sync(&remote).expect("syncs");
+        assert_eq!((report.deleted, report.locked_until_us), (0, Some(4_070_908_800_000_000)));
+        let receipts = first.workspace.receipts().expect("lists");
+        let opener = receipts[0].residual_openers().iter().find(|opener| opener["kind"] == "remote_version");
+        assert_eq!(opener.expect("is listed")["until"], "2099-01-01T00:00:00.000000Z");
+        assert_eq!(lacks(&first), ["remotes_wiped"]);
+    }
+    remote.set_faults(RemoteFaults::default());
+    assert_eq!(first.sync(&remote).expect("syncs").deleted, 1);
+    assert_eq!(lacks(&first), [""; 0]);
+}
+
+/// Any order of records, tags, purges, rotations and syncs, on three devices and over connections that fail in every way: in
+/// the end all have the same, nothing that was purged is there, and everything else is. `RUNCELLAR_SCHEDULES` says how many.
+#[test]
+fn any_order_of_purges_rotations_and_syncs_comes_to_one_state() {
+    let schedules = std::env::var("RUNCELLAR_SCHEDULES").map_or(1, |count| count.parse().expect("a number"));
+    for seed in 0..schedules {
+        let store = Store::new();
+        let remotes: Vec<Fake> = (0..3).map(|at| Fake::new(&store, seed * 10 + at)).collect();
+        let (first, second) = pair(&remotes[0]);
+        let third = Device::another(&first, &remotes[2]);
+        let devices = [&first, &second, &third];
+        let settle = |rounds: usize| {
+            for _ in 0..rounds {
+                for (device, remote) in devices.iter().zip(&remotes) {
+                    device.sync(remote).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+                }
+            }
+        };
+        settle(2);
+        let faults = RemoteFaults {
+            refused: 60,
+            lost_answers: 60,
+            truncated: 30,
+            flipped: 30,
+            hidden: 30,
+            ..RemoteFaults::default()
+        };
+        remotes.iter().for_each(|remote| remote.set_faults(faults.clone()));
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut below = |limit: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % limit
+        };
+        let (mut made, mut purged) = (BTreeSet::from(["one".to_owned(), "two".to_owned()]), BTreeSet::new());
+        for step in 0..25 {
+            let at = below(3) as usize;
+            let device = devices[at];
+            match below(8) {
+                0 | 1 => {
+                    // Of one length: the beginning of an id names a run, too.
+                    let id = format!("run-{step:02}");
+                    device.record(&id, 3);
+                    made.insert(id);
+                }
+                2 => {
+                    let ids: Vec<String> =
+                        made.iter().filter(|id| device.workspace.find_run(id).is_ok()).cloned().collect();
+                    if let Some(id) = ids.get(below(ids.len().max(1) as u64) as usize) {
+                        device.workspace.purge(&[id.parse().expect("a run")], Default::default()).expect("purges");
+                        purged.insert(id.clone());
+                    }
+                }
+                3 => drop(device.workspace.rotate_keys().expect("rotates")),
+                // Each failure is one that passes.
+                _ => drop(device.sync(&remotes[at])),
+            }
+        }
+        remotes.iter().for_each(|remote| remote.set_faults(RemoteFaults::default()));
+        // Whoever waits for another to join their keys says so.
+        for _ in 0..3 {
+            devices.iter().zip(&remotes).for_each(|(device, remote)| drop(device.sync(remote)));
+        }
+        settle(2);
+        assert_alike(&devices);
+        let ids: BTreeSet<String> =
+            first.state().iter().map(|run| run.split(' ').nth(1).expect("an id").to_owned()).collect();
+        assert_eq!(ids, made.difference(&purged).cloned().collect(), "seed {seed}");
+        for device in devices {
+            for receipt in device.workspace.receipts().expect("lists") {
+                assert!(receipt.is_complete(), "seed {seed}: {}", receipt.to_json());
+            }
+        }
+    }
 }
 
 /// Runs that were removed long ago go when garbage is collected, on all devices, and under the same key.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use runcellar::remotes::{Advance, Exchange, Fetched, PackName, Standing, Takeover};
+use runcellar::remotes::{Advance, Begun, Exchange, Fetched, PackName, Standing, Takeover};
 
 use super::names::{devices, head_of, pack_of, prefix_of, segment_of, welcome_of};
 use super::{Failure, Outcome, Report};
@@ -24,24 +24,35 @@ const TAKEOVERS_MAX: usize = 8;
 
 /// Fetches what the heads of other devices tell of, and merges it. A root key that one of them drew is taken over first.
 pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<Exchange> {
-    for _ in 0..TAKEOVERS_MAX {
+    'looks: for _ in 0..TAKEOVERS_MAX {
         let heads = look(&exchange, remote)?;
-        report.behind = 0;
-        let mut ahead = Vec::new();
+        let (mut ahead, mut behind, mut present) =
+            (Vec::new(), BTreeSet::new(), BTreeSet::from([exchange.pack_folder()?]));
         for advance in heads.values() {
             match exchange.standing(advance)? {
                 Standing::Ahead => ahead.push(advance),
-                Standing::Same => {}
-                Standing::Behind | Standing::Apart => report.behind += 1,
+                Standing::Same => drop(present.insert(advance.device())),
+                Standing::Behind | Standing::Apart => drop(behind.insert(advance.device())),
             }
         }
-        if let Some(advance) = exchange.leader(&ahead)? {
-            exchange = take_over(exchange, remote, advance, Exchange::begin_takeover)?;
-            continue;
+        let mut apart = Vec::new();
+        for advance in exchange.leaders(&ahead)? {
+            match begin(remote, advance, |welcome| exchange.begin_takeover(advance, welcome))? {
+                Begun::Takeover(takeover) => {
+                    exchange = take_over(exchange, remote, advance, takeover)?;
+                    continue 'looks;
+                }
+                Begun::Apart => apart.push(advance),
+                Begun::Waits => {}
+            }
         }
-        report.behind += ahead.len() as u64;
-        if let Some(advance) = exchange.to_join(&heads.values().collect::<Vec<_>>())? {
-            exchange = take_over(exchange, remote, advance, Exchange::begin_join)?;
+        behind.extend(ahead.iter().map(|advance| advance.device()));
+        // What a device left where it published before counts for nothing.
+        report.behind = behind.difference(&present).count() as u64;
+        if let Some(advance) = exchange.to_join(&heads.values().collect::<Vec<_>>(), &apart)?
+            && let Begun::Takeover(takeover) = begin(remote, advance, |welcome| exchange.begin_join(advance, welcome))?
+        {
+            exchange = take_over(exchange, remote, advance, takeover)?;
             continue;
         }
         let mut has_moved = false;
@@ -131,19 +142,23 @@ fn meet(exchange: &Exchange, remote: &dyn Remote, advance: &Advance) -> Outcome<
     Ok(())
 }
 
+/// Looks at the welcome of a device that has another root key.
+fn begin(remote: &dyn Remote, advance: &Advance, begin: impl Fn(&[u8]) -> runcellar::Result<Begun>) -> Outcome<Begun> {
+    let name = welcome_of(&advance.prefix)?;
+    let missing = || Error::new(ErrorKind::Damaged, "it is missing, and a head tells of it").of(&name);
+    settled(|| {
+        let welcome = remote.get(&name, None)?.ok_or_else(missing)?;
+        Ok(begin(&welcome)?)
+    })
+}
+
 /// Takes over the root key that a device drew, or joins it with the one here.
 fn take_over(
     exchange: Exchange,
     remote: &dyn Remote,
     advance: &Advance,
-    begin: impl Fn(&Exchange, &Advance, &[u8]) -> runcellar::Result<Takeover>,
+    mut takeover: Box<Takeover>,
 ) -> Outcome<Exchange> {
-    let name = welcome_of(&advance.prefix)?;
-    let missing = || Error::new(ErrorKind::Damaged, "it is missing, and a head tells of it").of(&name);
-    let mut takeover = settled(|| {
-        let welcome = remote.get(&name, None)?.ok_or_else(missing)?;
-        Ok(begin(&exchange, advance, &welcome)?)
-    })?;
     for number in advance.first..=advance.to {
         takeover.read(number, &segment(remote, &advance.prefix, number)?, &exchange)?;
     }

@@ -35,6 +35,8 @@ pub struct Faults {
     pub own_write_refused: u32,
     /// `put_new` overwrites and says that there was none, as servers do that do not know conditional writes.
     pub unconditional: bool,
+    /// Nothing is deleted: a lock forbids it until then, microseconds UTC since 1970.
+    pub locked_until_us: Option<i64>,
 }
 
 impl Faults {
@@ -377,6 +379,9 @@ impl Remote for Fake {
 
     fn delete(&self, name: &ObjectName) -> Result<()> {
         let fate = self.begin(|requests| &mut requests.deletes)?;
+        if let Some(until) = self.device().faults.locked_until_us {
+            return Err(Error::object_locked(Some(until)).at("fake").of(name));
+        }
         self.store.remove(name);
         fate.answer(())
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use runcellar_format::ObjectId;
 use runcellar_format::record::{DeviceHead, ReplicaCursor, Segment};
 use runcellar_format::seal::OwnerKey;
 use runcellar_format::sync::segment_hash;
+use runcellar_format::{DeviceId, ObjectId};
 
 use super::apply::{Blocks, apply};
 use super::exchange::Exchange;
@@ -29,6 +29,14 @@ pub struct Advance {
     pub cites: Vec<(String, u64)>,
     pub(super) head: DeviceHead,
     pub(super) object: ObjectId,
+}
+
+impl Advance {
+    /// Returns the device that published: 32 hexadecimal digits. It may have done so elsewhere before.
+    #[must_use]
+    pub fn device(&self) -> String {
+        DeviceId(self.head.device).to_string()
+    }
 }
 
 /// What the remote has of this device, beside what it knows of itself.

@@ -36,7 +36,7 @@ pub use outgoing::{Head, Prepared};
 pub use packs::{Fetched, PackName};
 pub use record::{RemoteClass, RemoteInfo, RemoteStatus};
 pub use status::{LastExchange, Unsent, UnsentRun};
-pub use takeover::{Standing, Takeover};
+pub use takeover::{Begun, Standing, Takeover};
 pub use verify::Published;
 pub use welcome::clone_from;
 pub use wiping::Leftovers;

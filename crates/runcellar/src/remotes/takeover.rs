@@ -43,6 +43,18 @@ pub struct Takeover {
     tombstones: BTreeMap<ObjectId, Tombstone>,
 }
 
+/// What can be done about the root key of another device.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is taken over, or joined with the one here, once all segments were read.
+    Takeover(Box<Takeover>),
+    /// Both replaced one and the same, though that one counts higher.
+    Apart,
+    /// Nothing, before the device has seen what this one publishes: it sealed the key to what this one had before; or it is
+    /// publishing just now.
+    Waits,
+}
+
 impl std::fmt::Debug for Takeover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Takeover").field("advance", &self.advance).finish_non_exhaustive()
@@ -87,33 +99,35 @@ impl Exchange {
         self.workspace.inner.read(|tx, keyring| Ok((tx.epoch(), tx.epochs()?, settings::siblings(tx, keyring)?)))
     }
 
-    /// Returns which of several devices with newer root keys is followed: all devices choose the same. One that is not known
-    /// here is not: anybody could have drawn its key.
+    /// Returns of several devices with newer root keys those that may be followed, the one first that all devices choose. One
+    /// that is not known here may not: anybody could have drawn its key.
     ///
     /// # Errors
     /// If `keyslots` cannot be read.
-    pub fn leader<'a>(&self, ahead: &[&'a Advance]) -> Result<Option<&'a Advance>> {
+    pub fn leaders<'a>(&self, ahead: &[&'a Advance]) -> Result<Vec<&'a Advance>> {
         let mut known = Vec::new();
         for advance in ahead {
             if self.workspace.inner.is_member(advance.signer())? {
                 known.push(*advance);
             }
         }
-        let rank = |advance: &&Advance| (std::cmp::Reverse(advance.head.epoch), advance.head.device);
-        Ok(known.into_iter().min_by_key(rank))
+        known.sort_by_key(|advance| (std::cmp::Reverse(advance.head.epoch), advance.head.device));
+        Ok(known)
     }
 
     /// Returns the device whose root key and the one here, which replaced the same, are to be replaced by one that is drawn
-    /// here. Of all devices concerned the one with the smallest id does that, so that one alone does.
+    /// here. Of all devices concerned the one with the smallest id does that, so that one alone does. `apart` are heads of which
+    /// only their welcomes told that they stand so.
     ///
     /// # Errors
     /// If the workspace cannot be read.
-    pub fn to_join<'a>(&self, heads: &[&'a Advance]) -> Result<Option<&'a Advance>> {
+    pub fn to_join<'a>(&self, heads: &[&'a Advance], apart: &[&'a Advance]) -> Result<Option<&'a Advance>> {
         let inner = &self.workspace.inner;
         let this = inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
-        let (mut apart, mut is_first) = (None, true);
+        let (mut found, mut is_first) = (None, true);
         for advance in heads {
-            let standing = self.standing(advance)?;
+            let is_apart = apart.iter().any(|known| known.prefix == advance.prefix);
+            let standing = if is_apart { Standing::Apart } else { self.standing(advance)? };
             // What this device left under an earlier prefix has no say.
             let is_this = advance.head.device == this;
             if is_this || !matches!(standing, Standing::Same | Standing::Apart) || !inner.is_member(advance.signer())? {
@@ -121,18 +135,18 @@ impl Exchange {
             }
             is_first &= this < advance.head.device;
             if standing == Standing::Apart {
-                apart = Some(*advance);
+                found = Some(*advance);
             }
         }
-        Ok(apart.filter(|_| is_first))
+        Ok(found.filter(|_| is_first))
     }
 
     /// Begins to join the root key of a device with the one here. Its segments follow, from the first that there is.
     ///
     /// # Errors
     /// As [`Exchange::begin_takeover`].
-    pub fn begin_join(&self, advance: &Advance, welcome: &[u8]) -> Result<Takeover> {
-        let (read, keyslots, _) = self.proven(advance, welcome)?;
+    pub fn begin_join(&self, advance: &Advance, welcome: &[u8]) -> Result<Begun> {
+        let Some((read, keyslots, _)) = self.proven(advance, welcome)? else { return Ok(Begun::Waits) };
         let (live, known, _) = self.epochs()?;
         let is_new = |epoch: &&Epoch| known.iter().all(|row| row.id != epoch.id);
         let elsewhere = Elsewhere {
@@ -143,7 +157,7 @@ impl Exchange {
         let takeover = self.takeover(advance, elsewhere, &keyslots)?;
         // Its new public half, to which the key is sealed.
         self.meet(advance, welcome)?;
-        Ok(takeover)
+        Ok(Begun::Takeover(Box::new(takeover)))
     }
 
     /// Returns whether the welcome of a device changed since it was looked at.
@@ -180,22 +194,31 @@ impl Exchange {
     /// Begins to take over the root key that a device drew. Its segments follow, from the first that there is.
     ///
     /// # Errors
-    /// [`ErrorKind::Locked`] if the device is not known here, or sealed the key to others alone: this device was shut out, or
-    /// not known there. [`ErrorKind::Busy`] if its welcome is not the one of which its head tells. [`ErrorKind::Damaged`].
-    pub fn begin_takeover(&self, advance: &Advance, welcome: &[u8]) -> Result<Takeover> {
+    /// [`ErrorKind::Locked`] if the device sealed the key to others alone: this device was shut out, or not known there.
+    /// [`ErrorKind::Damaged`].
+    pub fn begin_takeover(&self, advance: &Advance, welcome: &[u8]) -> Result<Begun> {
         let inner = &self.workspace.inner;
-        let (welcome, keyslots, index) = self.proven(advance, welcome)?;
-        let shut_out = || advance.locked("and not for this device: its key was removed there, or was not known yet");
-        let opened = inner.source.open_with_own(&keyslots, &welcome.keyslots)?.ok_or_else(shut_out)?;
-        let epoch = keyslots.epochs[index];
-        let key = opened.into_iter().find(|(id, _)| *id == epoch.id).ok_or_else(shut_out)?.1;
+        let Some((welcome, keyslots, index)) = self.proven(advance, welcome)? else { return Ok(Begun::Waits) };
         let (live, known, _) = self.epochs()?;
         if welcome.epochs.iter().all(|row| row.id != live.id) {
-            // Whoever has the smallest id draws one for both.
-            let message =
-                format!("{}: it replaced the keys, and so did this one: sync there, and then here", advance.named());
-            return Err(Error::new(ErrorKind::State, message));
+            return Ok(Begun::Apart);
         }
+        let epoch = keyslots.epochs[index];
+        let opened = inner.source.open_with_own(&keyslots, &welcome.keyslots)?.unwrap_or_default();
+        let Some((_, key)) = opened.into_iter().find(|(id, _)| *id == epoch.id) else {
+            // It knows this device, by a public half that was replaced since.
+            let own = inner.source.opened().slot;
+            return match keyslots
+                .slots
+                .iter()
+                .any(|slot| slot.id == own && slot.halves.get(index).is_some_and(Option::is_some))
+            {
+                true => Ok(Begun::Waits),
+                false => {
+                    Err(advance.locked("and not for this device: its key was removed there, or was not known yet"))
+                }
+            };
+        };
         let is_between = |row: &&Epoch| row.number > live.number && row.number < epoch.number;
         let mut between: Vec<EpochRow> = Vec::new();
         let mut siblings = Vec::new();
@@ -210,25 +233,22 @@ impl Exchange {
         let (slots, devices) = (keyslots.slots.clone(), keyslots.devices.clone());
         let drawn = Drawn { epoch, key, between, slots, index, devices };
         let elsewhere = Elsewhere { drawn: Some(drawn), number_min: 0, siblings };
-        self.takeover(advance, elsewhere, &keyslots)
+        Ok(Begun::Takeover(Box::new(self.takeover(advance, elsewhere, &keyslots)?)))
     }
 
-    /// Reads the welcome of a member, of which its head tells; returns its `keyslots`, and the place of its epoch in them.
-    fn proven(&self, advance: &Advance, welcome: &[u8]) -> Result<(Welcome, Keyslots, usize)> {
+    /// Reads the welcome of which a head tells; returns its `keyslots`, and the place of its epoch in them. None if it is another
+    /// one: its device is publishing.
+    fn proven(&self, advance: &Advance, welcome: &[u8]) -> Result<Option<(Welcome, Keyslots, usize)>> {
         let named = advance.named();
-        if !self.workspace.inner.is_member(advance.signer())? {
-            return Err(advance.locked("and it is not known here, so that cannot be trusted"));
-        }
         if advance.head.welcome() != Some(checksum(welcome)) {
-            let message = format!("{named}: it is replacing the keys: sync again when it has");
-            return Err(Error::new(ErrorKind::Busy, message));
+            return Ok(None);
         }
         let (welcome, bytes) = read(welcome, advance)?;
         let keyslots = Keyslots::decode(&bytes).map_err(|cause| Error::format(&named, cause))?;
         let id = EpochId(advance.head.epoch_id);
         let index = keyslots.epochs.iter().position(|epoch| epoch.id == id);
         let index = index.ok_or_else(|| Error::damaged(format!("{named}: its keyslots lack the epoch that it has")))?;
-        Ok((welcome, keyslots, index))
+        Ok(Some((welcome, keyslots, index)))
     }
 
     fn takeover(&self, advance: &Advance, elsewhere: Elsewhere, keyslots: &Keyslots) -> Result<Takeover> {
@@ -249,8 +269,8 @@ impl Exchange {
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] if segments are missing; else as [`crate::Workspace::purge`].
-    pub fn take_over(self, takeover: Takeover) -> Result<Exchange> {
-        let Takeover { advance, elsewhere, removed, last, tombstones, .. } = takeover;
+    pub fn take_over(self, takeover: Box<Takeover>) -> Result<Exchange> {
+        let Takeover { advance, elsewhere, removed, last, tombstones, .. } = *takeover;
         if last != (advance.head.number, advance.head.segment) {
             return Err(Error::damaged(format!("{}: what it published is not what its head says", advance.named())));
         }
