@@ -21,6 +21,7 @@ fn settings_are_listed_read_changed_and_brought_back() {
             "retention.media.days",
             "quota.bytes",
             "project.default",
+            "sync.limit",
             "local_only"
         ]
     );

@@ -105,3 +105,16 @@ fn runs_and_projects_that_are_kept_at_home_are_never_sent() {
     assert_eq!(sent(&home), ["a-run", "other", "private"]);
     assert!(home.path("shared").join("packs").exists());
 }
+
+#[test]
+fn a_limit_of_bandwidth_is_set_for_the_workspace_and_loses_nothing() {
+    let home = home();
+    for wrong in [["config", "set", "sync.limit", "fast"], ["config", "set", "sync.limit:p", "1MB"]] {
+        assert_eq!(home.run(wrong).code, 2, "{wrong:?}");
+    }
+    home.ok(["config", "set", "sync.limit", "64KiB"]);
+    home.ok(["remote", "add", "origin", "shared"]);
+    enable(&home);
+    home.ok(["sync"]);
+    assert_eq!(home.json(["verify", "origin"])["ok"], json!(true));
+}

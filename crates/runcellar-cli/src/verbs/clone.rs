@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use runcellar::remotes::clone_from;
 use runcellar_sync::engine;
+use runcellar_sync::remote::Options;
 
 use crate::failure::{Code, Failure};
 use crate::render::{Style, visible};
@@ -49,7 +50,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let path = session.place_for_init(args.dir.clone());
     let url = place::checked(&args.url)?;
     let classes = classes(&args.classes)?;
-    let remote = place::open(session, &url)?;
+    let remote = place::open(session, &Options::default(), &url)?;
     let (workspace, report) = {
         let _work = session.work("cloning");
         let nobody = || Failure::new(Code::NotFound, format!("{}: nobody publishes a workspace there", visible(&url)));

@@ -45,7 +45,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let remote = workspace.may_send(&args.remote)?;
     let Verified { objects, bytes: read, wrong } = {
         let _work = session.work("reading back");
-        engine::verify(&workspace, &args.remote, &*place::open(session, &remote.url)?)?
+        engine::verify(&workspace, &args.remote, &*place::open(session, &place::options_of(&workspace)?, &remote.url)?)?
     };
     let shape = Shape {
         remote: &args.remote,

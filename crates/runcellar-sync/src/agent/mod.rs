@@ -80,8 +80,8 @@ pub struct Agent<'a> {
     pub workspace: &'a Workspace,
     /// The right to follow it.
     pub lock: &'a AgentLock,
-    /// Opens the remote that a URL names.
-    pub open: &'static (dyn Fn(&str) -> Outcome<Box<dyn Remote>> + Sync),
+    /// Opens the remote of a workspace that a URL names.
+    pub open: &'static Open,
     /// Is told what happens.
     pub tell: &'a dyn Fn(&Event<'_>),
     /// Says whether to end.
@@ -89,6 +89,9 @@ pub struct Agent<'a> {
     /// After so much time without anything to do it ends; none for never.
     pub idle: Option<Duration>,
 }
+
+/// Opens the remote of a workspace that a URL names.
+pub type Open = dyn Fn(&Workspace, &str) -> Outcome<Box<dyn Remote>> + Sync;
 
 /// What a thread came to.
 type Done = (String, Outcome<Report>);
@@ -270,13 +273,9 @@ impl Following<'_> {
     }
 }
 
-fn exchange(
-    workspace: &Workspace,
-    name: &str,
-    open: &(dyn Fn(&str) -> Outcome<Box<dyn Remote>> + Sync),
-) -> Outcome<Report> {
+fn exchange(workspace: &Workspace, name: &str, open: &Open) -> Outcome<Report> {
     let remote = workspace.may_send(name)?;
-    match open(&remote.url) {
+    match open(workspace, &remote.url) {
         Ok(place) => engine::sync(workspace, name, &*place),
         Err(failure) => {
             workspace.remember_exchange(name, Some(&failure.to_string()))?;

@@ -40,6 +40,9 @@ enum Values {
 /// The setting that keeps everything, or a project, at home.
 pub(crate) const LOCAL_ONLY: &str = "local_only";
 
+/// The setting that spreads what goes to remotes over time.
+const SYNC_LIMIT: &str = "sync.limit";
+
 /// The most ids of findings that may be allowed.
 const ALLOWED_MAX: usize = 1000;
 
@@ -117,6 +120,12 @@ pub const SETTINGS: &[SettingInfo] = &[
         values: Values::Text,
     },
     SettingInfo {
+        name: SYNC_LIMIT,
+        about: "the most bytes a second to and from each remote, such as 2MB; 0: as fast as it goes",
+        default: "0",
+        values: Values::Bytes,
+    },
+    SettingInfo {
         name: LOCAL_ONLY,
         about: "never sync, whatever is consented; local_only:PROJECT keeps a project at home",
         default: "false",
@@ -161,7 +170,8 @@ impl SettingInfo {
     /// Returns true if projects may have values of their own: its name, a colon and the project.
     #[must_use]
     pub fn is_of_projects(&self) -> bool {
-        matches!(self.values, Values::Bytes | Values::Days) || self.name == LOCAL_ONLY
+        let is_limit = matches!(self.values, Values::Bytes | Values::Days) && self.name != SYNC_LIMIT;
+        is_limit || self.name == LOCAL_ONLY
     }
 
     fn default_value(&self) -> Result<Json> {

@@ -85,7 +85,7 @@ pub(super) fn tell(session: &Session, name: &str, report: &Report) {
 fn patiently(session: &Session, workspace: &Workspace, name: &str) -> Result<Report, engine::Failure> {
     let remote = workspace.may_send(name)?;
     let _work = session.work("syncing");
-    let place = place::opened(session, &remote.url)?;
+    let place = place::opened(session, &place::options_of(workspace)?, &remote.url)?;
     let is_busy = |failure: &engine::Failure| match failure {
         engine::Failure::Store(error) => error.kind() == ErrorKind::Busy,
         engine::Failure::Remote(_) => false,

@@ -183,7 +183,7 @@ fn named_or_enabled(workspace: &Workspace, name: Option<&str>) -> Result<Vec<Str
 fn one(session: &Session, workspace: &Workspace, name: &str) -> Result<Report, Failure> {
     let remote = workspace.may_send(name)?;
     let _work = session.work("syncing");
-    let place = place::open(session, &remote.url)?;
+    let place = place::open(session, &place::options_of(workspace)?, &remote.url)?;
     Ok(engine::sync(workspace, name, &*place)?)
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use runcellar::{ErrorKind, Workspace};
 use runcellar_sync::agent::{Agent, End, Event};
 use runcellar_sync::engine::{Outcome, Report};
-use runcellar_sync::remote::{self, Options, Remote};
+use runcellar_sync::remote::{self, Remote};
 use signal_hook::consts::SIGINT;
 
-use super::{Args, named_or_enabled, refuse_if_offline};
+use super::{Args, named_or_enabled, place, refuse_if_offline};
 use crate::failure::{Code, Failure};
 use crate::interrupt;
 use crate::render::number::{bytes, count, duration};
@@ -52,8 +52,8 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn open(url: &str) -> Outcome<Box<dyn Remote>> {
-    Ok(remote::open(&url.parse()?, &Options::default())?)
+fn open(workspace: &Workspace, url: &str) -> Outcome<Box<dyn Remote>> {
+    Ok(remote::open(&url.parse()?, &place::options_of(workspace)?)?)
 }
 
 fn tell(session: &Session, event: &Event<'_>) {
