@@ -19,6 +19,11 @@ pub(crate) struct Device {
     _owned: tempfile::TempDir,
 }
 
+/// A folder in memory, where the system has such: this is about what is sent, and not about disks.
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary directory")
+}
+
 fn options(keys: PathBuf) -> OpenOptions {
     let keys = Keys { directory: Some(keys), ..Keys::default() };
     OpenOptions { keys, ..OpenOptions::default() }
@@ -49,7 +54,7 @@ impl Device {
 
     /// The first device, which publishes these classes.
     pub(crate) fn first_with(classes: &[RemoteClass]) -> Device {
-        let owned = tempfile::tempdir().expect("a temporary directory");
+        let owned = directory();
         let made = OpenOptions { create: true, ..options(owned.path().join("keys")) };
         let workspace = made.open(&owned.path().join("w")).expect("is made");
         Device::of(owned, workspace, classes)
@@ -58,7 +63,7 @@ impl Device {
     /// Another device, made of what is on the remote and a copy of the first one's keys, which publishes what the first does.
     pub(crate) fn another(first: &Device, remote: &dyn Remote) -> Device {
         let classes = first.workspace.remote(ORIGIN).expect("is known").classes;
-        let owned = tempfile::tempdir().expect("a temporary directory");
+        let owned = directory();
         let keys = owned.path().join("keys");
         copy(&first.root.join("keys"), &keys);
         let workspace = clone_from(&welcome(remote), &owned.path().join("w"), options(keys));
@@ -67,7 +72,7 @@ impl Device {
 
     /// Another device whose key file lies beside the first one's, as on one machine.
     pub(crate) fn beside(first: &Device, remote: &dyn Remote) -> Device {
-        let owned = tempfile::tempdir().expect("a temporary directory");
+        let owned = directory();
         let keys = owned.path().join("keys");
         std::os::unix::fs::symlink(first.root.join("keys"), &keys).expect("links");
         let workspace = clone_from(&welcome(remote), &owned.path().join("w"), options(keys));

@@ -14,6 +14,7 @@ mod keys;
 mod ledger;
 mod loopback;
 mod retries;
+mod simulation;
 mod status;
 mod support;
 mod verify;
