@@ -28,16 +28,21 @@ install_package age age || lack "capsules with another implementation of age: ag
 install_package bindfs bindfs || lack "network file systems on a mount: bindfs is missing"
 [ -c /dev/fuse ] || lack "network file systems on a mount: /dev/fuse is missing"
 install_package unshare util-linux || lack "P1 in an empty network namespace: unshare is missing"
+install_package dbus-daemon dbus-daemon || lack "a keychain: dbus-daemon is missing"
+install_package gnome-keyring-daemon gnome-keyring || lack "a keychain: gnome-keyring-daemon is missing"
 install_package ip iproute2 || lack "remotes where loopback is all the network: ip is missing"
+
+# What is left out of builds by default is tested, too.
+features="--features runcellar-cli/keychain"
 
 say "format and lints"
 cargo fmt --all --check
-cargo clippy --workspace --all-targets --quiet -- -D warnings
+cargo clippy --workspace $features --all-targets --quiet -- -D warnings
 .venv/bin/ruff check crates/runcellar-py tests/python examples
 .venv/bin/ruff format --check crates/runcellar-py tests/python examples
 
 say "build"
-cargo test --workspace --no-run --quiet
+cargo test --workspace $features --no-run --quiet
 cargo build --release --quiet -p runcellar-cli
 .venv/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./crates/runcellar-py
 
@@ -67,17 +72,17 @@ on_loopback() {
 }
 
 say "Rust"
-traced rust cargo test --workspace --offline -- --skip loopback::
+traced rust cargo test --workspace $features --offline -- --skip loopback::
 traced reference cargo test -p runcellar-format --offline --no-default-features --lib --test format
 
 say "Rust: remotes, with servers on loopback"
-on_loopback remotes cargo test --workspace --offline --test sync -- loopback::
+on_loopback remotes cargo test --workspace $features --offline --test sync -- loopback::
 
 # What depends on the way in which cellar.db and journals are used. The rest of the store's tests hold, too, and take longer
 # than all of these: values, readings and media are the same bytes in both ways. Fewer kills, as each leaves many small
 # journals there.
 say "Rust, as on a network file system"
-traced network env RUNCELLAR_TEST_FILE_SYSTEM=network RUNCELLAR_KILLS=12 cargo test --workspace --offline --test store -- \
+traced network env RUNCELLAR_TEST_FILE_SYSTEM=network RUNCELLAR_KILLS=12 cargo test --workspace $features --offline --test store -- \
     artifacts:: as_of:: backup:: following:: forks:: kills:: lineage:: liveness:: merge:: mishaps:: network:: own:: purge:: ranks:: \
     rotation:: stays_erased:: usage:: writers::
 
