@@ -55,6 +55,36 @@ fn what_a_broken_sync_left_is_still_unsent() {
     }
 }
 
+/// The agent looks while its exchanges are under way.
+#[test]
+fn what_is_unsent_can_be_looked_at_while_it_is_sent() {
+    let (first, remote) = (Device::first(), Fake::new(&Store::new(), 1));
+    first.sync(&remote).expect("syncs");
+    let other = first.keys().open(&first.root().join("w")).expect("opens");
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            let mut looks = 0;
+            while !is_done.load(std::sync::atomic::Ordering::Relaxed) || looks == 0 {
+                other.unsent(ORIGIN).expect("looks");
+                other.last_exchange(ORIGIN).expect("reads");
+                looks += 1;
+            }
+            looks
+        });
+        for round in 0..20 {
+            first.record(&format!("run-{round}"), 3);
+            if round % 5 == 4 {
+                first.workspace.rotate_keys().expect("rotates");
+            }
+            first.sync(&remote).expect("syncs");
+        }
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(looks.join().expect("ends") > 0);
+    });
+    assert!(other.unsent(ORIGIN).expect("looks").is_empty());
+}
+
 #[test]
 fn one_process_at_a_time_follows_a_workspace() {
     let first = Device::first();

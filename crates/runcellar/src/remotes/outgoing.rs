@@ -142,18 +142,25 @@ impl Exchange {
     /// # Errors
     /// [`crate::ErrorKind::Damaged`] if it is not there, or not what was prepared.
     pub fn segment(&self, number: u64) -> Result<SealedObject> {
+        let missing = || Error::damaged(format!("segment {number}: it does not wait to be sent"));
+        self.waiting(number)?.ok_or_else(missing)
+    }
+
+    /// Returns a segment that waits to be sent; none if whoever exchanges with the remote has sent it meanwhile.
+    pub(super) fn waiting(&self, number: u64) -> Result<Option<SealedObject>> {
         self.own.inner().read(|tx, keyring| {
-            let missing = || Error::damaged(format!("segment {number}: it does not wait to be sent"));
-            let row = tx.object(ObjectKey::new(Kind::Segment, self.own.prefix, number))?.ok_or_else(missing)?;
+            let Some(row) = tx.object(ObjectKey::new(Kind::Segment, self.own.prefix, number))? else { return Ok(None) };
             let key = tx.workspace_key(keyring, Purpose::Control)?;
             let place = runcellar_format::sync::segment_place(keyring.workspace(), self.own.prefix, number);
-            key.kept_object(&place, row.body).map_err(|cause| Error::format(format_args!("segment {number}"), cause))
+            let kept = key.kept_object(&place, row.body);
+            kept.map(Some).map_err(|cause| Error::format(format_args!("segment {number}"), cause))
         })
     }
 
-    /// Returns the runs of which a segment that waits tells.
+    /// Returns the runs of which a segment tells; none if it does not wait any more.
     pub(super) fn runs_of_segment(&self, number: u64) -> Result<BTreeSet<ObjectId>> {
-        let sealed = self.segment(number)?.read().map_err(|cause| Error::damaged(cause.to_string()))?;
+        let Some(sealed) = self.waiting(number)? else { return Ok(BTreeSet::new()) };
+        let sealed = sealed.read().map_err(|cause| Error::damaged(cause.to_string()))?;
         let key = self.own.inner().read(|tx, keyring| tx.workspace_key(keyring, Purpose::Control))?;
         let segment = Segment::open(&key, self.workspace_id(), self.own.prefix, number, &sealed)
             .map_err(|cause| Error::format(format_args!("segment {number}"), cause))?;

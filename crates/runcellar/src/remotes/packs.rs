@@ -74,7 +74,8 @@ impl Exchange {
         let mut packs = Vec::new();
         for number in self.outbox()? {
             let named = |cause| Error::format(format_args!("segment {number}"), cause);
-            let sealed = self.segment(number)?.read().map_err(|cause| Error::damaged(cause.to_string()))?;
+            let Some(sealed) = self.waiting(number)? else { continue };
+            let sealed = sealed.read().map_err(|cause| Error::damaged(cause.to_string()))?;
             let key = self.workspace.inner.read(|tx, keyring| tx.workspace_key(keyring, Purpose::Control))?;
             let segment = Segment::open(&key, self.workspace_id(), self.own.prefix, number, &sealed).map_err(named)?;
             for entry in segment.entries {

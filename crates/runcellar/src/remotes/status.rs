@@ -88,8 +88,9 @@ impl Workspace {
             Unsent { runs: Vec::new(), objects: made.segments + made.packs, bytes: made.bytes + made.pack_bytes };
         let waiting = exchange.outbox()?;
         for number in &waiting {
+            let Some(segment) = exchange.waiting(*number)? else { continue };
             unsent.objects += 1;
-            unsent.bytes += exchange.segment(*number)?.len();
+            unsent.bytes += segment.len();
         }
         for pack in exchange.packs()? {
             unsent.objects += 1;
