@@ -36,7 +36,10 @@ pub(super) fn bring(into: &Workspace, other: &Workspace, run: ObjectId, class: C
     }
     let mine = files_of_run(&into.inner, run, class)?;
     let known: HashSet<&[u8]> = mine.iter().map(|file| file.entry.path.as_slice()).collect();
-    let new = theirs.into_iter().filter(|file| !known.contains(file.entry.path.as_slice()));
+    let mut new = theirs.into_iter().filter(|file| !known.contains(file.entry.path.as_slice())).peekable();
+    if new.peek().is_none() {
+        return Ok(Brought::Files(0));
+    }
     let pool = other.inner.read(|tx, keyring| {
         let row = tx.object(ObjectKey::new(Kind::Run, run, 0))?;
         let row = row.ok_or_else(|| Error::damaged(format!("run {run}: its record is missing")))?;
