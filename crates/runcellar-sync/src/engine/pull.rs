@@ -120,7 +120,7 @@ fn look(exchange: &Exchange, remote: &dyn Remote) -> Outcome<BTreeMap<String, Ad
 /// Looks at the head of one device; none if it has published nothing.
 fn head(exchange: &Exchange, remote: &dyn Remote, prefix: &str) -> Outcome<Option<Advance>> {
     let name = head_of(prefix)?;
-    let is_known = exchange.known()?.into_iter().any(|known| known.prefix == prefix && known.number > 0);
+    let is_known = exchange.is_known(prefix)?;
     settled(|| match remote.get(&name, None)? {
         Some(head) => Ok(Some(exchange.advance(prefix, &head)?)),
         None if is_known => {

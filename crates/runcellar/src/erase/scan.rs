@@ -26,6 +26,8 @@ pub(super) fn open_database(path: &Path) -> std::io::Result<Arc<File>> {
     let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     let looked_for = identity(&std::fs::metadata(path)?);
+    // Nobody else opens what has no name any more.
+    kept.retain(|file| file.metadata().is_ok_and(|found| found.nlink() > 0));
     if let Some(file) = kept.iter().find(|file| file.metadata().is_ok_and(|found| identity(&found) == looked_for)) {
         return Ok(file.clone());
     }
@@ -37,10 +39,11 @@ pub(super) fn open_database(path: &Path) -> std::io::Result<Arc<File>> {
 /// Returns true if a file holds a sealed object under one of these keys.
 pub(super) fn holds_wraps(file: &File, keys: &HashSet<KeyId>) -> std::io::Result<bool> {
     let finder = memchr::memmem::Finder::new(&ENVELOPE_START);
-    let (mut window, mut offset) = (Vec::with_capacity(WINDOW_BYTES + PATTERN_BYTES), 0);
+    let step_bytes = file.metadata()?.len().saturating_add(1).min(WINDOW_BYTES as u64) as usize;
+    let (mut window, mut offset) = (Vec::with_capacity(step_bytes + PATTERN_BYTES), 0);
     loop {
         let kept = window.len();
-        window.resize(kept + WINDOW_BYTES, 0);
+        window.resize(kept + step_bytes, 0);
         let read = file.read_at(window.get_mut(kept..).unwrap_or_default(), offset)?;
         if read == 0 {
             return Ok(false);

@@ -1,14 +1,14 @@
 //! A workspace and one of its remotes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runcellar_format::record::{Cited, RemoteRecord};
 use runcellar_format::{ObjectId, WorkspaceId};
 
 use super::record::{RemoteInfo, find, load, update};
-use super::replica::{Replica, folder};
+use super::replica::{Replica, folder, prefixes};
 use crate::db::ReadTx;
 use crate::io::{self, IoFile};
 use crate::keys::Keyring;
@@ -28,6 +28,8 @@ pub struct Exchange {
     pub(super) workspace: Workspace,
     pub(super) remote: RemoteRecord,
     pub(super) own: Replica,
+    /// Replicas of other devices that are open: opening one costs more than all that is asked of it.
+    open: Mutex<BTreeMap<ObjectId, Arc<Replica>>>,
     /// Projects of which nothing leaves, whatever was agreed to.
     at_home: HashSet<String>,
     /// Held as long as this lives; none if it only looks.
@@ -113,14 +115,16 @@ impl Workspace {
         let remote = if remote.device == device { remote } else { self.publish_elsewhere(name)? };
         let own = Replica::open_or_make(inner, id, ObjectId(remote.prefix), device)?;
         let at_home = inner.read(at_home)?;
-        Ok(Exchange { workspace: self.clone(), remote, own, at_home, held: Some((lock, only)) })
+        let (open, held) = (Mutex::default(), Some((lock, only)));
+        Ok(Exchange { workspace: self.clone(), remote, own, open, at_home, held })
     }
 
     /// Returns what is known of a remote, to look at beside whoever exchanges with it; none before the first exchange.
     pub(super) fn look_at(&self, remote: &RemoteRecord) -> Result<Option<Exchange>> {
         let own = Replica::open(&self.inner, ObjectId(remote.id), ObjectId(remote.prefix), false)?;
         let at_home = self.inner.read(at_home)?;
-        Ok(own.map(|own| Exchange { workspace: self.clone(), remote: remote.clone(), own, at_home, held: None }))
+        let (workspace, remote, open) = (self.clone(), remote.clone(), Mutex::default());
+        Ok(own.map(|own| Exchange { workspace, remote, own, open, at_home, held: None }))
     }
 
     /// Draws a new place on a remote for what this device publishes.
@@ -164,13 +168,60 @@ impl Exchange {
     /// # Errors
     /// If a replica cannot be read.
     pub fn known(&self) -> Result<Vec<Known>> {
-        let known = |other: &Replica| Ok(Known { prefix: other.prefix.to_string(), number: other.cursor()?.headed });
-        self.others()?.iter().map(known).collect()
+        let known =
+            |other: Arc<Replica>| Ok(Known { prefix: other.prefix.to_string(), number: other.cursor()?.headed });
+        self.others()?.into_iter().map(known).collect()
     }
 
-    pub(super) fn others(&self) -> Result<Vec<Replica>> {
-        let (remote, isheld) = (ObjectId(self.remote.id), self.held.is_some());
-        Replica::others(&self.workspace.inner, remote, self.own.prefix, isheld)
+    /// Returns whether something that a device published was taken in.
+    ///
+    /// # Errors
+    /// If its replica cannot be read.
+    pub fn is_known(&self, prefix: &str) -> Result<bool> {
+        let other = ObjectId::from_hex(prefix).map(|prefix| self.other(prefix)).transpose()?.flatten();
+        other.map_or(Ok(false), |other| Ok(other.cursor()?.headed > 0))
+    }
+
+    /// Returns the replicas of all other devices.
+    pub(super) fn others(&self) -> Result<Vec<Arc<Replica>>> {
+        let prefixes = prefixes(&self.workspace.inner, ObjectId(self.remote.id))?;
+        let others = prefixes.into_iter().filter(|prefix| *prefix != self.own.prefix);
+        others.filter_map(|prefix| self.other(prefix).transpose()).collect()
+    }
+
+    /// Returns the replica of another device, if it is there.
+    pub(super) fn other(&self, prefix: ObjectId) -> Result<Option<Arc<Replica>>> {
+        let inner = &self.workspace.inner;
+        let known = self.open().get(&prefix).cloned();
+        if let Some(known) = known {
+            if known.is_of_epoch(inner)? {
+                return Ok(Some(known));
+            }
+            drop(self.close(known)?);
+        }
+        let replica = Replica::open(inner, ObjectId(self.remote.id), prefix, self.held.is_some())?;
+        Ok(replica.map(|replica| self.keep_open(replica)))
+    }
+
+    /// Keeps a replica open. Who only looks does not: whoever has the remote may put another in its place.
+    pub(super) fn keep_open(&self, replica: Replica) -> Arc<Replica> {
+        let replica = Arc::new(replica);
+        if self.held.is_some() {
+            self.open().insert(replica.prefix, replica.clone());
+        }
+        replica
+    }
+
+    /// Gives a replica back that another is to take the place of: nobody else may have it open then.
+    pub(super) fn close(&self, replica: Arc<Replica>) -> Result<Replica> {
+        drop(self.open().remove(&replica.prefix));
+        let prefix = replica.prefix;
+        let in_use = || Error::new(ErrorKind::Busy, format!("replica {prefix}: it is in use, and cannot be replaced"));
+        Arc::into_inner(replica).ok_or_else(in_use)
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<ObjectId, Arc<Replica>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn workspace_id(&self) -> WorkspaceId {

@@ -118,7 +118,7 @@ impl Exchange {
         let key = self.control_key()?;
         let head = DeviceHead::open(&key, self.workspace_id(), object, sealed)
             .map_err(|cause| Error::damaged(format!("{}: {cause}", named())).with_cause(cause))?;
-        let at = match Replica::open(&self.workspace.inner, ObjectId(self.remote.id), object, true)? {
+        let at = match self.other(object)? {
             Some(replica) => replica.cursor()?,
             None => ReplicaCursor { device: head.device, ..ReplicaCursor::default() },
         };
@@ -245,16 +245,19 @@ impl Exchange {
     }
 
     /// Returns the replica of a device; one of an earlier generation begins anew.
-    pub(super) fn replica_of(&self, advance: &Advance) -> Result<Replica> {
+    pub(super) fn replica_of(&self, advance: &Advance) -> Result<Arc<Replica>> {
         let (inner, remote) = (&self.workspace.inner, ObjectId(self.remote.id));
-        let replica = Replica::open_or_make(inner, remote, advance.object, advance.head.device)?;
+        let replica = match self.other(advance.object)? {
+            Some(replica) => replica,
+            None => self.keep_open(Replica::open_or_make(inner, remote, advance.object, advance.head.device)?),
+        };
         let mut at = replica.cursor()?;
         if at.first() >= advance.first {
             return Ok(replica);
         }
         at.set_first(advance.first);
         (at.number, at.segment) = (advance.first - 1, [0; 32]);
-        replica.renewed(inner, &at)
+        Ok(self.keep_open(self.close(replica)?.renewed(inner, &at)?))
     }
 
     pub(super) fn control_key(&self) -> Result<Arc<OwnerKey>> {

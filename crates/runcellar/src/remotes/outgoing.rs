@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use runcellar_format::object::{SealedObject, grid};
 use runcellar_format::record::{DeviceHead, GroupEntry, ReplicaCursor, Segment, SegmentEntry};
@@ -183,7 +184,7 @@ impl Exchange {
         if at.number == at.headed && at.headed_welcome() == Some(welcome) {
             return Ok(None);
         }
-        let cites = self.others()?.iter().map(cited).collect::<Result<Vec<_>>>()?;
+        let cites = self.others()?.iter().map(|other| cited(other)).collect::<Result<Vec<_>>>()?;
         let inner = &self.workspace.inner;
         let clock = inner.read(|tx, keyring| Ok(tx.root(keyring)?.clock))?;
         let signing = match inner.read(known_device_key)? {
@@ -308,7 +309,7 @@ pub(super) struct Look<'a, 'tx> {
     pub(super) exchange: &'a Exchange,
     pub(super) tx: &'a ReadTx<'tx>,
     pub(super) keyring: &'a Keyring,
-    pub(super) others: &'a [Replica],
+    pub(super) others: &'a [Arc<Replica>],
 }
 
 impl Look<'_, '_> {

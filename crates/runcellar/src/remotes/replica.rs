@@ -119,12 +119,6 @@ impl Replica {
         Replica::at(inner, prefix, &path)
     }
 
-    /// Lists the replicas of a remote that are there, but for one.
-    pub(super) fn others(inner: &Inner, remote: ObjectId, own: ObjectId, is_held: bool) -> Result<Vec<Replica>> {
-        let prefixes = prefixes(inner, remote)?.into_iter().filter(|prefix| *prefix != own);
-        prefixes.filter_map(|prefix| Replica::open(inner, remote, prefix, is_held).transpose()).collect()
-    }
-
     /// Lists all replicas of a remote as they are, whichever root key they hang from: only [`Replica::cursor`] can be relied
     /// on.
     pub(super) fn all(inner: &Inner, remote: ObjectId) -> Result<Vec<Replica>> {
@@ -178,7 +172,7 @@ fn make(inner: &Inner, path: &Path, prefix: ObjectId, at: &ReplicaCursor) -> Res
 }
 
 /// Lists the prefixes of the replicas of a remote.
-fn prefixes(inner: &Inner, remote: ObjectId) -> Result<Vec<ObjectId>> {
+pub(super) fn prefixes(inner: &Inner, remote: ObjectId) -> Result<Vec<ObjectId>> {
     let folder = folder(inner, remote);
     let names = match inner.io.list(&folder) {
         Ok(names) => names,

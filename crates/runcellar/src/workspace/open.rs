@@ -182,7 +182,8 @@ impl Inner {
     /// Returns a handle to a database of rows of this workspace, opened with the keys of this one: it has no keyslots, no
     /// mirror and no writers of its own.
     pub(crate) fn replica_at(&self, path: &Path) -> Result<Workspace> {
-        let place = Place::find(path, FileSystemMode::Local);
+        let mount = self.place.mount.clone();
+        let place = Place { mount, mode: FileSystemMode::Local, kept: false, only_read: false };
         let keyring = self.state()?.keyring.for_copy(self.source.clone());
         let database = (Db::open(&path.join(FILE_NAME), place.access())?, None, PackSource::of_replica());
         Ok(self.beside(path, place, (self.source.clone(), keyring, self.keyslots.clone()), database, false))
