@@ -19,7 +19,10 @@ fn what_was_sent_is_listed_and_an_altered_ledger_is_told() {
     assert_eq!((&segment["runs"], &segment["deleted"]), (&json!(["a-run"]), &json!(null)));
     assert!(segment["stored"].is_string() && segment["hash"].as_str().is_some_and(|hash| hash.len() == 64));
     let csv = home.ok(["ledger", "--csv"]);
-    assert!(csv.starts_with("remote,time,object,bytes,hash,class,runs,consent,stored,deleted\norigin,20"), "{csv}");
+    assert!(
+        csv.starts_with("remote,time,object,bytes,hash,class,runs,consent,stored,deleted,terms\norigin,20"),
+        "{csv}"
+    );
     assert_eq!(csv.lines().count(), 4);
     assert_eq!(home.json(["ledger", "--since", "2999-01-01"]), json!([]));
     assert_eq!(home.run(["ledger", "--since", "yesterday"]).code, 2);

@@ -35,6 +35,7 @@ mod support;
 mod sync;
 mod tag_and_note;
 mod terminal;
+mod terms;
 mod watch;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use runcellar::remotes::{Exchange, Fetched, PackName, RemoteClass, clone_from};
+use runcellar::remotes::{Exchange, Fetched, NewTerms, PackName, RemoteClass, clone_from};
 use runcellar::{CheckOptions, CodeFolder, ErrorKind, MergeReport, RunInfo, Selection, Severity, Workspace, json};
 
 use crate::support::{Place, is_network, rows};
@@ -181,6 +181,54 @@ fn what_the_user_did_not_agree_to_is_not_sent() {
     refused(ErrorKind::State);
     let code = here.add_remote("other", "memory", &[RemoteClass::Code], &[]).expect_err("without metrics");
     assert_eq!(code.kind(), ErrorKind::InvalidArgument);
+}
+
+/// Changes a row of cellar.db behind the store's back.
+fn sql(place: &Place, statement: &str) {
+    let database = rusqlite::Connection::open(place.workspace().join("cellar.db")).expect("opens");
+    assert_eq!(database.execute(statement, []).expect("SQL"), 1);
+}
+
+#[test]
+fn terms_that_are_lost_or_damaged_are_named_and_nobody_can_agree_to_them() {
+    let damages = ["DELETE FROM object WHERE kind = 26", "UPDATE object SET body = zeroblob(200) WHERE kind = 26"];
+    for damage in damages {
+        let place = Place::new();
+        let here = place.open();
+        let terms = NewTerms { name: "terms".into(), date: None, bytes: b"1. We keep it.".to_vec() };
+        here.add_remote_with("origin", "memory", &[RemoteClass::Metrics], &[], Some(&terms)).expect("is added");
+        let hash = here.consent_request("origin").expect("asks").hash;
+        here.enable_remote("origin", &hash).expect("is enabled");
+        is_whole(&here);
+        drop(here);
+        sql(&place, damage);
+        let here = place.open();
+        assert!(here.terms_document("origin", None).is_err());
+        assert_eq!(here.enable_remote("origin", &hash).expect_err("is refused").kind(), ErrorKind::Damaged);
+        let report = here.check(CheckOptions::default()).expect("is checked");
+        assert!(report.problems.iter().any(|problem| problem.message.contains("terms document")), "{report:#?}");
+    }
+}
+
+#[test]
+fn terms_are_in_a_backup_and_readable_after_the_keys_were_replaced() {
+    let place = Place::new();
+    let here = place.open();
+    let terms = NewTerms { name: "terms".into(), date: Some(7), bytes: b"1. We keep it.".to_vec() };
+    here.add_remote_with("origin", "memory", &[RemoteClass::Metrics], &[], Some(&terms)).expect("is added");
+    let hash = here.consent_request("origin").expect("asks").hash;
+    here.enable_remote("origin", &hash).expect("is enabled");
+    here.rotate_keys().expect("rotates");
+    let to = place.root().join("backup");
+    here.backup(&to, runcellar::BackupOptions::default()).expect("is backed up");
+    let options = || runcellar::OpenOptions { keys: place.keys(), create: false, ..place.options() };
+    runcellar::restore_from(&to, &place.root().join("again"), options()).expect("is restored");
+    let again = options().open(&place.root().join("again")).expect("opens");
+    for workspace in [&here, &again] {
+        let (info, bytes) = workspace.terms_document("origin", None).expect("is there");
+        assert_eq!((info.name.as_str(), info.date, bytes), ("terms", Some(7), terms.bytes.clone()));
+        is_whole(workspace);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The order of requests: everything arrives once, whatever request is the last, and a remote that lies is caught.
 
 use runcellar::ErrorKind;
-use runcellar::remotes::RemoteClass;
+use runcellar::remotes::{NewTerms, RemoteChange, RemoteClass};
 use runcellar_sync::engine::{Failure, Report};
 use runcellar_sync::remote::fake::{Fake, Faults, Last, Store};
 use runcellar_sync::remote::{Folder, ObjectName, Remote};
@@ -102,6 +102,36 @@ fn no_request_is_made_of_a_remote_that_is_not_enabled() {
     first.workspace.add_remote(ORIGIN, "memory", &[RemoteClass::Metrics], &[]).expect("is added");
     assert!(matches!(first.sync(&remote), Err(Failure::Store(error)) if error.kind() == ErrorKind::Consent));
     assert_eq!(remote.requests().all(), 0);
+}
+
+#[test]
+fn a_remote_that_is_not_what_was_agreed_to_any_more_is_read_and_nothing_is_stored_there() {
+    let (store, remote, first) = published();
+    let second = Device::another(&first, &remote);
+    second.record("two", 10);
+    second.sync(&remote).expect("syncs");
+    first.record("three", 10);
+    let terms = NewTerms { name: "terms".into(), date: None, bytes: b"all of it is ours".to_vec() };
+    assert!(first.workspace.set_terms(ORIGIN, Some(&terms)).expect("are set").is_change());
+    let before = store.ever();
+    let report = first.sync(&remote).expect("reads");
+    assert!(report.not_agreed.is_some_and(|why| why.contains("agreed to")));
+    assert_eq!((report.sent, report.merged.new_runs), (0, 1), "what others published comes in");
+    assert!(store.ever() == before, "nothing was stored");
+    // At another place not even that: nobody agreed to ask there.
+    let move_to = |url: &str| {
+        let change = RemoteChange { url: Some(url.to_owned()), ..RemoteChange::default() };
+        first.workspace.change_remote(ORIGIN, &change).expect("is changed");
+    };
+    let (asked, url) = (remote.requests().all(), first.workspace.remote(ORIGIN).expect("is known").url);
+    move_to("elsewhere");
+    let Err(Failure::Store(error)) = first.sync(&remote) else { panic!("it went on") };
+    assert_eq!((error.kind(), remote.requests().all()), (ErrorKind::Consent, asked));
+    move_to(&url);
+    let hash = first.workspace.consent_request(ORIGIN).expect("asks").hash;
+    first.workspace.enable_remote(ORIGIN, &hash).expect("is enabled");
+    let report = first.sync(&remote).expect("syncs");
+    assert_eq!((report.sent_runs, report.not_agreed), (1, None));
 }
 
 #[test]

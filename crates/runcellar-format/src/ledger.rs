@@ -35,7 +35,12 @@ pub enum LedgerEvent {
     Forgotten,
     /// What had an object's name before was deleted, with all versions.
     DeletedOlder,
+    /// What the user agreed to, and what is sent after it rests on.
+    Agreed,
 }
+
+/// `LedgerLine.extra` of [`LedgerEvent::Agreed`]: the [`Consent`](crate::record::Consent).
+pub const CONSENT_FIELD: u16 = 1;
 
 /// A line of a ledger.
 #[derive(Debug, Clone, PartialEq, Default, Encode, Decode)]

@@ -82,6 +82,8 @@ pub enum Kind {
     Version = 24,
     /// What is kept of a purge: its receipt; since format 3.
     Receipt = 25,
+    /// A document of the terms under which somebody stores what is sent; since format 3.
+    Terms = 26,
 }
 
 /// Where a sealed object belongs: its associated data, fixed-width, with zeros where a field does not apply.
@@ -311,6 +313,7 @@ impl Kind {
             Kind::Pack => "pack directory",
             Kind::Version => "artifact version",
             Kind::Receipt => "receipt",
+            Kind::Terms => "terms document",
         }
     }
 }

@@ -28,7 +28,8 @@ the exit code is 5. The ledger of a remote stays when the remote is removed.
 Examples:
   runcellar ledger
   runcellar ledger origin --since 2026-11-01
-  runcellar ledger --csv > sent.csv")]
+  runcellar ledger --csv > sent.csv
+  runcellar ledger origin --consents")]
 pub(crate) struct Args {
     /// The remote [default: all, and those that were removed]
     remote: Option<String>,
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// Print CSV
     #[arg(long, conflicts_with = "json")]
     csv: bool,
+    /// List what was agreed to instead, with who signed it
+    #[arg(long, conflicts_with = "csv")]
+    consents: bool,
 }
 
 #[derive(serde::Serialize)]
@@ -50,6 +54,7 @@ struct Shape<'a> {
     class: Option<&'static str>,
     runs: &'a [String],
     consent: &'a str,
+    terms: Option<&'a str>,
     stored: Option<Time>,
     deleted: Option<Time>,
 }
@@ -65,6 +70,7 @@ impl<'a> Shape<'a> {
             class: object.class.map(|class| class.as_str()),
             runs: &object.runs,
             consent: &object.consent,
+            terms: object.terms.as_deref(),
             stored: object.stored.map(Time),
             deleted: object.deleted.map(Time),
         }
@@ -76,9 +82,10 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let ledgers = session.open()?.ledgers(args.remote.as_deref())?;
     let all = ledgers.iter().flat_map(|ledger| ledger.objects.iter().map(|object| Shape::of(&ledger.remote, object)));
     let shapes: Vec<Shape<'_>> = all.filter(|shape| since.is_none_or(|since| shape.time.0 >= since)).collect();
-    match args.csv {
-        true => print_csv(&shapes)?,
-        false => session.answer(&shapes, || text_of(session, &shapes))?,
+    match (args.consents, args.csv) {
+        (true, _) => consents(session, &ledgers, since)?,
+        (false, true) => print_csv(&shapes)?,
+        (false, false) => session.answer(&shapes, || text_of(session, &shapes))?,
     }
     let problems: Vec<(&Ledger, &String)> =
         ledgers.iter().flat_map(|ledger| ledger.problems.iter().map(move |problem| (ledger, problem))).collect();
@@ -88,6 +95,61 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Failure::new(Code::Damage, "the ledger was altered or cut")),
+    }
+}
+
+#[derive(serde::Serialize)]
+struct ConsentShape<'a> {
+    remote: &'a str,
+    time: Time,
+    consent: &'a str,
+    terms: Option<&'a str>,
+    holds: bool,
+    public_key: &'a str,
+    signature: &'a str,
+    text: &'a str,
+}
+
+fn consents(session: &Session, ledgers: &[Ledger], since: Option<i64>) -> Result<(), Failure> {
+    let all = ledgers.iter().flat_map(|ledger| ledger.agreed.iter().map(|agreed| (ledger.remote.as_str(), agreed)));
+    let all: Vec<ConsentShape<'_>> = all
+        .filter(|(_, agreed)| since.is_none_or(|since| agreed.time >= since))
+        .map(|(remote, agreed)| ConsentShape {
+            remote,
+            time: Time(agreed.time),
+            consent: &agreed.hash,
+            terms: agreed.terms.as_deref(),
+            holds: agreed.holds,
+            public_key: &agreed.public_key,
+            signature: &agreed.signature,
+            text: &agreed.text,
+        })
+        .collect();
+    session.answer(&all, || {
+        if all.is_empty() {
+            return "nothing was sent, so nothing rests on a consent\n".to_owned();
+        }
+        let mut table = Table::new(vec![
+            Column::left("time"),
+            Column::left("remote").shrink_to(8),
+            Column::left("consent"),
+            Column::left("terms"),
+            Column::left("signature"),
+        ]);
+        for consent in &all {
+            table.push(vec![
+                rfc3339_us(consent.time.0)[..19].replace('T', " ").as_str().into(),
+                Cell::new(consent.remote, Style::Cyan),
+                consent.consent[..HASH_DIGITS].into(),
+                consent.terms.map_or("none", |terms| &terms[..HASH_DIGITS.min(terms.len())]).into(),
+                if consent.holds { "holds" } else { "does not hold" }.into(),
+            ]);
+        }
+        table.render(session.display.width, session.display.color)
+    })?;
+    match all.iter().all(|consent| consent.holds) {
+        true => Ok(()),
+        false => Err(Failure::new(Code::Damage, "a consent is not what was signed")),
     }
 }
 
@@ -132,13 +194,13 @@ fn text_of(session: &Session, shapes: &[Shape<'_>]) -> String {
 
 fn print_csv(shapes: &[Shape<'_>]) -> Result<(), Failure> {
     let mut out = output::stdout();
-    writeln!(out, "remote,time,object,bytes,hash,class,runs,consent,stored,deleted")?;
+    writeln!(out, "remote,time,object,bytes,hash,class,runs,consent,stored,deleted,terms")?;
     let time = |time: &Option<Time>| time.as_ref().map(|time| rfc3339_us(time.0)).unwrap_or_default();
     for shape in shapes {
         let runs = shape.runs.join(" ");
         writeln!(
             out,
-            "{},{},{},{},{},{},{},{},{},{}",
+            "{},{},{},{},{},{},{},{},{},{},{}",
             shape.remote,
             rfc3339_us(shape.time.0),
             shape.object,
@@ -149,7 +211,8 @@ fn print_csv(shapes: &[Shape<'_>]) -> Result<(), Failure> {
             if runs.contains([',', '"']) { format!("\"{}\"", runs.replace('"', "\"\"")) } else { runs },
             shape.consent,
             time(&shape.stored),
-            time(&shape.deleted)
+            time(&shape.deleted),
+            shape.terms.unwrap_or_default()
         )?;
     }
     Ok(out.flush()?)

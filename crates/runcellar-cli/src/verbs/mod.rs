@@ -32,6 +32,7 @@ pub(crate) mod secrets;
 pub(crate) mod show;
 pub(crate) mod sync;
 pub(crate) mod tag;
+pub(crate) mod terms;
 pub(crate) mod verify;
 pub(crate) mod watch;
 pub(crate) mod window;

@@ -40,8 +40,9 @@ pub use run::{
     Tokens,
 };
 pub use sync::{
-    Cited, Consent, DeviceHead, LAST_SYNC_FIELD, LastSync, REMOTES_FIELD, RemoteRecord, RemoteState, Remotes,
-    ReplicaCursor, SIBLINGS_FIELD, Segment, SegmentEntry, SegmentObject, Siblings,
+    Cited, Consent, DeviceHead, LAST_SYNC_FIELD, LastSync, PinnedTerms, REMOTES_FIELD, RemoteRecord, RemoteState,
+    Remotes, ReplicaCursor, SIBLINGS_FIELD, Segment, SegmentEntry, SegmentObject, Siblings, TERMS_BYTES_MAX,
+    TERMS_FIELD, TermsDocument,
 };
 pub use taken::{TAKEN_MAX, Taken, TakenFrom};
 pub use tombstone::Tombstone;

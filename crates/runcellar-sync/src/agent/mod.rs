@@ -153,7 +153,7 @@ struct Following<'a> {
     next_recovery: Duration,
     /// A look is due after so much time without one.
     look_until: Duration,
-    /// Remotes to which something may be sent.
+    /// Remotes from which something may be fetched; sent, to nearly all of them.
     lanes: BTreeSet<String>,
     done: Sender<Done>,
 }
@@ -205,13 +205,13 @@ impl Following<'_> {
         let Some(number) = later_if_busy(workspace.change_number())? else { return Ok(()) };
         let Some(remotes) = later_if_busy(workspace.remotes())? else { return Ok(()) };
         let lanes: BTreeSet<String> =
-            remotes.into_iter().map(|remote| remote.name).filter(|name| workspace.may_send(name).is_ok()).collect();
+            remotes.into_iter().map(|remote| remote.name).filter(|name| workspace.may_fetch(name).is_ok()).collect();
         if self.seen == Some(number) && self.lanes == lanes {
             return Ok(());
         }
         self.schedule.keep(&lanes);
         self.lanes = lanes;
-        for name in &self.lanes {
+        for name in self.lanes.iter().filter(|name| workspace.may_send(name).is_ok()) {
             let Some(unsent) = later_if_busy(workspace.unsent(name))? else { return Ok(()) };
             let is_prompt = |run: &runcellar::remotes::UnsentRun| run.is_new || run.state != RunState::Running;
             let news = match unsent.is_empty() {
@@ -274,7 +274,7 @@ impl Following<'_> {
 }
 
 fn exchange(workspace: &Workspace, name: &str, open: &Open) -> Outcome<Report> {
-    let remote = workspace.may_send(name)?;
+    let remote = workspace.may_fetch(name)?;
     match open(workspace, &remote.url) {
         Ok(place) => engine::sync(workspace, name, &*place),
         Err(failure) => {

@@ -87,6 +87,8 @@ pub struct Report {
     pub sent_versions: u64,
     /// What is damaged here, and so was not sent.
     pub not_sent: Vec<LeftOut>,
+    /// Why nothing was sent at all: the remote is not what was agreed to any more.
+    pub not_agreed: Option<String>,
     /// Segments that were fetched.
     pub fetched: u64,
     /// Packs that were fetched.
@@ -107,17 +109,22 @@ pub struct Report {
 
 /// Brings a workspace and one of its remotes to one state: what others published comes in, then what is new here goes out.
 ///
-/// How it ended is remembered ([`Workspace::last_exchange`]).
+/// If the remote is not what was agreed to any more, and still at the same place, it is read alone ([`Report::not_agreed`]). How
+/// it ended is remembered ([`Workspace::last_exchange`]).
 ///
 /// # Errors
 /// [`Failure::Store`] before the first request if the user did not agree to it ([`Workspace::may_send`]), or another process
 /// is at it. [`Failure::Remote`] if the remote fails; what was done stays done. [`Failure::Store`] if what came is damaged,
 /// was rolled back or forked, and if the workspace fails.
 pub fn sync(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Report> {
-    workspace.may_send(name)?;
+    workspace.may_fetch(name)?;
+    let not_agreed = workspace.may_send(name).err().map(|error| error.to_string());
     let exchange = workspace.exchange(name)?;
-    let outcome = both_ways(exchange, remote);
-    let why = outcome.as_ref().err().map(ToString::to_string);
+    let outcome = match &not_agreed {
+        None => both_ways(exchange, remote),
+        Some(_) => in_alone(exchange, remote).map(|report| Report { not_agreed: not_agreed.clone(), ..report }),
+    };
+    let why = outcome.as_ref().err().map(ToString::to_string).or(not_agreed);
     let remembered = workspace.remember_exchange(name, why.as_deref());
     let report = outcome?;
     remembered?;
@@ -136,15 +143,18 @@ fn both_ways(exchange: Exchange, remote: &dyn Remote) -> Outcome<Report> {
     Ok(report)
 }
 
+fn in_alone(exchange: Exchange, remote: &dyn Remote) -> Outcome<Report> {
+    let mut report = Report::default();
+    pull::pull(exchange, remote, &mut report)?;
+    Ok(report)
+}
+
 /// Takes in what others published, and sends nothing; no consent is asked for, but that of whoever calls this.
 ///
 /// # Errors
 /// As [`sync`].
 pub fn pull(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome<Report> {
-    let exchange = workspace.exchange(name)?;
-    let mut report = Report::default();
-    pull::pull(exchange, remote, &mut report)?;
-    Ok(report)
+    in_alone(workspace.exchange(name)?, remote)
 }
 
 /// Returns the welcome of a device that publishes on a remote; none if nobody does.

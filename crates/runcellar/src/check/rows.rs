@@ -58,13 +58,16 @@ pub(super) fn check(tx: &ReadTx<'_>, keyring: &Keyring, report: &mut CheckReport
             });
         }
     }
-    for kind in [Kind::Project, Kind::Settings, Kind::Receipt] {
+    for kind in [Kind::Project, Kind::Settings, Kind::Receipt, Kind::Terms] {
         for row in tx.objects(kind, None)? {
             report.checked.bytes += row.body.len() as u64;
             if let Err(error) = tx.open_object(keyring, &row) {
                 report.add(Problem::error(ProblemKind::Damaged, error.to_string()));
             }
         }
+    }
+    if let Err(error) = crate::remotes::check_terms(tx, keyring) {
+        report.add(Problem::error(ProblemKind::Damaged, error.to_string()));
     }
     if tx.sum_of_all(keyring)?.0 != root.sum {
         // The rows that follow may say which; if none does, this stands for it.

@@ -436,7 +436,7 @@ fn open_tombstone(tx: &ReadTx<'_>, keyring: &Keyring, row: &ObjectRow) -> Result
 }
 
 /// Kinds of records that the root row covers.
-pub(crate) const COVERED: [Kind; 14] = [
+pub(crate) const COVERED: [Kind; 15] = [
     Kind::Project,
     Kind::Run,
     Kind::Head,
@@ -451,6 +451,7 @@ pub(crate) const COVERED: [Kind; 14] = [
     Kind::Pack,
     Kind::Version,
     Kind::Receipt,
+    Kind::Terms,
 ];
 
 pub(super) fn insert_epoch(transaction: &Transaction<'_>, epoch: EpochRow) -> Result<()> {

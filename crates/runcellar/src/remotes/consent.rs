@@ -1,10 +1,11 @@
 //! What the user agrees to before anything leaves, and whether something may leave now.
 
-use runcellar_format::record::{RemoteRecord, RemoteState};
+use runcellar_format::record::{Consent, RemoteRecord, RemoteState};
 use runcellar_format::seal::checksum;
 
 use super::content::measure_packs;
-use super::record::{RemoteClass, RemoteInfo, find, load};
+use super::record::{RemoteClass, RemoteInfo, find, hex, load};
+use super::terms::{pinned, unified};
 use crate::db::ReadTx;
 use crate::keys::Keyring;
 use crate::workspace::settings;
@@ -15,6 +16,9 @@ pub const OFFLINE_FILE: &str = "OFFLINE";
 
 /// Bytes of a segment, about: what an estimate counts as one object.
 const OBJECT_BYTES: u64 = 4 << 20;
+
+/// What stands before the hash of the terms document in the text that is agreed to.
+const TERMS: &str = "The terms of whoever runs it are the document with the BLAKE3 hash ";
 
 /// What enabling a remote would mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +31,12 @@ pub struct ConsentRequest {
     pub visible: Vec<String>,
     /// What a first sync would send.
     pub estimate: Estimate,
+    /// The difference to what was agreed to before, if it is another text now.
+    pub changes: Option<String>,
+    /// BLAKE3 of the terms document that the text names: 64 hexadecimal digits.
+    pub terms: Option<String>,
+    /// Whether this, as it is, was agreed to.
+    pub is_agreed: bool,
 }
 
 /// About how much a first sync would send.
@@ -51,32 +61,44 @@ fn visible() -> Vec<String> {
     .to_vec()
 }
 
-fn text_of(remote: &RemoteRecord) -> String {
+fn text_of(remote: &RemoteRecord) -> Result<String> {
     let info = RemoteInfo::of(remote);
     let classes: Vec<&str> = info.classes.iter().map(|class| class.as_str()).collect();
     let projects = if info.projects.is_empty() { "all, later ones too".to_owned() } else { info.projects.join(", ") };
     let mut text = format!(
-        "Remote {} is {}\n\n\
+        "{}\n\
          Once it is enabled, each sync sends there what is new, encrypted under the key of this workspace:\n  \
          classes: {}\n  projects: {projects}\nThis goes on until the remote is paused or removed.\n\n\
          Whoever runs the storage cannot read names, keys, values, text or files. What shows:\n",
-        info.name,
-        info.url,
+        place_of(remote),
         classes.join(", ")
     );
     for line in visible() {
         text.push_str(&format!("  - {line}\n"));
     }
+    if let Some(pinned) = pinned(remote)? {
+        text.push_str(&format!("\n{TERMS}{}\n", hex(&pinned.hash)));
+    }
     text.push_str(
         "\nWhat was sent can be kept by whoever runs the storage. Whoever has it and a key of this workspace can read \
          it.\n",
     );
-    text
+    Ok(text)
+}
+
+/// Returns the hash of the terms document that a text names.
+pub(super) fn terms_in(text: &str) -> Option<&str> {
+    text.lines().rev().find_map(|line| line.strip_prefix(TERMS))
+}
+
+/// Returns how a text begins that was agreed to for a place.
+fn place_of(remote: &RemoteRecord) -> String {
+    format!("Remote {} is {}\n", remote.name, remote.url)
 }
 
 /// Returns the hash of a consent, as users type it: 64 hexadecimal digits.
 fn hash_of(text: &str) -> String {
-    checksum(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&checksum(text.as_bytes()))
 }
 
 impl Workspace {
@@ -87,8 +109,19 @@ impl Workspace {
     pub fn consent_request(&self, name: &str) -> Result<ConsentRequest> {
         let remotes = self.inner.read(load)?;
         let remote = &remotes.all[find(&remotes, name)?];
-        let text = text_of(remote);
-        Ok(ConsentRequest { hash: hash_of(&text), text, visible: visible(), estimate: self.estimate(remote)? })
+        let text = text_of(remote)?;
+        let agreed = remote.consent.as_ref().map(|consent| consent.text.as_str());
+        let changes = agreed.filter(|agreed| *agreed != text);
+        let changes = changes.and_then(|agreed| unified(("agreed", agreed.as_bytes()), ("now", text.as_bytes())));
+        Ok(ConsentRequest {
+            hash: hash_of(&text),
+            is_agreed: agreed == Some(&text),
+            changes,
+            terms: terms_in(&text).map(str::to_owned),
+            text,
+            visible: visible(),
+            estimate: self.estimate(remote)?,
+        })
     }
 
     fn estimate(&self, remote: &RemoteRecord) -> Result<Estimate> {
@@ -118,6 +151,23 @@ impl Workspace {
     /// [`ErrorKind::Consent`] if the user did not agree to what the remote is now; [`ErrorKind::State`] if it is paused, or
     /// everything stays at home by the setting `local_only` or a file [`OFFLINE_FILE`]; [`ErrorKind::NotFound`].
     pub fn may_send(&self, name: &str) -> Result<RemoteInfo> {
+        self.may_exchange(name, |remote, given| Ok(given.text == text_of(remote)?))
+    }
+
+    /// Finds out whether something may be fetched from a remote now: also if it is not what was agreed to any more, but still
+    /// at the same place.
+    ///
+    /// # Errors
+    /// As [`Workspace::may_send`].
+    pub fn may_fetch(&self, name: &str) -> Result<RemoteInfo> {
+        self.may_exchange(name, |remote, given| Ok(given.text.starts_with(&place_of(remote))))
+    }
+
+    fn may_exchange(
+        &self,
+        name: &str,
+        is_agreed: impl Fn(&RemoteRecord, &Consent) -> Result<bool>,
+    ) -> Result<RemoteInfo> {
         let loaded = |tx: &ReadTx<'_>, keyring: &Keyring| Ok((load(tx, keyring)?, settings::load(tx, keyring)?));
         let (remotes, settings) = self.inner.read(loaded)?;
         let remote = &remotes.all[find(&remotes, name)?];
@@ -131,8 +181,9 @@ impl Workspace {
         let consent = |why: &str| Err(Error::new(ErrorKind::Consent, format!("remote {name}: {why}")));
         match (remote.state.value, &remote.consent) {
             (RemoteState::Added, _) | (_, None) => consent("it is not enabled, and nothing is sent"),
-            (_, Some(given)) if given.text != text_of(remote) => {
-                consent("it is not what was agreed to any more: look at it again, and enable it")
+            (_, Some(given)) if !given.holds() => consent("what was agreed to is not signed: enable it again"),
+            (_, Some(given)) if !is_agreed(remote, given)? => {
+                consent("it is not what was agreed to any more; runcellar remote enable shows the difference")
             }
             (RemoteState::Paused, _) => state("it is paused; runcellar remote enable goes on"),
             (RemoteState::Enabled, Some(_)) => Ok(RemoteInfo::of(remote)),
@@ -142,7 +193,7 @@ impl Workspace {
 
 /// Refuses a consent to something else than what is to be enabled; returns the text that is agreed to.
 pub(super) fn check_hash(remote: &RemoteRecord, hash: &str) -> Result<String> {
-    let text = text_of(remote);
+    let text = text_of(remote)?;
     match hash_of(&text) == hash {
         true => Ok(text),
         false => {

@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runcellar_format::ObjectId;
-use runcellar_format::ledger::{LedgerEvent, LedgerLine, LedgerMark, LedgerPart, read_ledger};
+use runcellar_format::ledger::{CONSENT_FIELD, LedgerEvent, LedgerLine, LedgerMark, LedgerPart, read_ledger};
 use runcellar_format::object::SealedObject;
-use runcellar_format::record::{LAST_SYNC_FIELD, LastSync, extra_body, set_extra_body};
+use runcellar_format::record::{Consent, LAST_SYNC_FIELD, LastSync, extra_body, set_extra_body};
 use runcellar_format::seal::{Envelope, Kind, OwnerKey, checksum};
 
+use super::consent::terms_in;
 use super::exchange::Exchange;
 use super::packs::PackName;
-use super::record::{RemoteClass, find, load};
+use super::record::{RemoteClass, find, hex, load};
 use super::replica::{cursor, folder, put_cursor};
 use crate::blob::Class;
 use crate::db::ObjectKey;
@@ -29,6 +30,8 @@ use crate::{Error, ErrorKind, Result, Selection, Workspace};
 pub(super) const LEDGER: &str = "ledger";
 /// Field of `LastSync.extra`: how far the ledger went at the end of an exchange.
 const MARK_FIELD: u16 = 1;
+/// Field of `LastSync.extra`: the consent of which the ledger told last.
+const AGREED_FIELD: u16 = 2;
 
 /// What an object is, for the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,10 +62,45 @@ pub struct SentObject {
     pub runs: Vec<String>,
     /// BLAKE3 of the text that the user had agreed to.
     pub consent: String,
+    /// BLAKE3 of the terms document that this text names.
+    pub terms: Option<String>,
     /// When the remote said that it has it; none if that was never heard.
     pub stored: Option<i64>,
     /// When it was deleted there.
     pub deleted: Option<i64>,
+}
+
+/// What the user agreed to before something was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreedTo {
+    /// When, microseconds UTC since 1970.
+    pub time: i64,
+    /// The text.
+    pub text: String,
+    /// BLAKE3 of it: 64 hexadecimal digits.
+    pub hash: String,
+    /// BLAKE3 of the terms document that it names.
+    pub terms: Option<String>,
+    /// The key of the device that signed it: 64 hexadecimal digits.
+    pub public_key: String,
+    /// Its signature: 128 hexadecimal digits.
+    pub signature: String,
+    /// Whether text, hash, time and signature belong together.
+    pub holds: bool,
+}
+
+impl AgreedTo {
+    fn of(consent: &Consent) -> AgreedTo {
+        AgreedTo {
+            time: consent.time,
+            text: consent.text.clone(),
+            hash: hex(&consent.hash),
+            terms: terms_in(&consent.text).map(str::to_owned),
+            public_key: hex(&consent.public),
+            signature: hex(&consent.signature),
+            holds: consent.holds(),
+        }
+    }
 }
 
 /// The ledger of a remote.
@@ -70,6 +108,8 @@ pub struct SentObject {
 pub struct Ledger {
     /// The remote's name, or the one that it had.
     pub remote: String,
+    /// What the user agreed to, in order.
+    pub agreed: Vec<AgreedTo>,
     /// What was sent, in order.
     pub objects: Vec<SentObject>,
     /// What is wrong with it: it was altered or cut.
@@ -97,13 +137,14 @@ impl std::fmt::Debug for LedgerWriter<'_> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn mark_of(last: &LastSync) -> Result<LedgerMark> {
     let mark = extra_body(&last.extra, MARK_FIELD).map_err(|cause| Error::format("ledger mark", cause))?;
     Ok(mark.unwrap_or_default())
+}
+
+/// Returns whether the ledger has told of this very consent.
+fn is_told(last: &LastSync, consent: &Consent) -> bool {
+    last.extra.iter().any(|(field, signature)| *field == AGREED_FIELD && *signature == consent.signature)
 }
 
 /// Reads a ledger from a mark on; none if there is no file.
@@ -142,7 +183,8 @@ impl Exchange {
         let remote = ObjectId(self.remote.id);
         let key = inner.read(|tx, keyring| tx.workspace_key(keyring, Purpose::Control))?;
         let path = folder(inner, remote).join(LEDGER);
-        let known = mark_of(&self.last_sync()?)?;
+        let last = self.last_sync()?;
+        let known = mark_of(&last)?;
         let mut broken = None;
         let mut part = part_from(inner, &path, known, &key, remote)?;
         let is_short = part.as_ref().is_none_or(|part| part.end.lines < known.lines);
@@ -185,8 +227,15 @@ impl Exchange {
                 true,
             )?;
         }
+        let is_whole = mark.lines > 0 && broken.is_none();
         if let Some(what) = broken {
             writer.write(LedgerLine { event: LedgerEvent::Broken, name: what, ..LedgerLine::default() }, true)?;
+        }
+        if let Some(consent) = self.remote.consent.as_ref().filter(|consent| !is_whole || !is_told(&last, consent)) {
+            let named = |cause| Error::format("consent", cause);
+            let mut line = LedgerLine { event: LedgerEvent::Agreed, consent: consent.hash, ..LedgerLine::default() };
+            set_extra_body(&mut line.extra, CONSENT_FIELD, consent).map_err(named)?;
+            writer.write(line, true)?;
         }
         Ok(writer)
     }
@@ -203,6 +252,10 @@ impl Exchange {
             let named = |cause| Error::format("last sync", cause);
             let mut last: LastSync = extra_body(&at.extra, LAST_SYNC_FIELD).map_err(named)?.unwrap_or_default();
             set_extra_body(&mut last.extra, MARK_FIELD, &mark).map_err(named)?;
+            if let Some(consent) = &self.remote.consent {
+                last.extra.retain(|(field, _)| *field != AGREED_FIELD);
+                last.extra.push((AGREED_FIELD, consent.signature.clone()));
+            }
             set_extra_body(&mut at.extra, LAST_SYNC_FIELD, &last).map_err(named)?;
             put_cursor(tx, own.prefix, &at)
         })
@@ -381,7 +434,7 @@ impl Workspace {
 
 /// Makes what users see of the lines of a ledger.
 fn told(part: LedgerPart, known: Option<LedgerMark>, is_here: bool, runs: &HashMap<[u8; 16], String>) -> Ledger {
-    let mut ledger = Ledger { remote: String::new(), objects: Vec::new(), problems: Vec::new() };
+    let mut ledger = Ledger { remote: String::new(), agreed: Vec::new(), objects: Vec::new(), problems: Vec::new() };
     let mut is_ended = false;
     for line in part.lines {
         is_ended = false;
@@ -393,6 +446,11 @@ fn told(part: LedgerPart, known: Option<LedgerMark>, is_here: bool, runs: &HashM
                 hash: hex(&line.hash),
                 class: line.class.and_then(|number| RemoteClass::ALL.into_iter().find(|class| *class as u8 == number)),
                 runs: line.runs.iter().map(|run| runs.get(run).cloned().unwrap_or_else(|| hex(run))).collect(),
+                terms: ledger
+                    .agreed
+                    .last()
+                    .filter(|agreed| agreed.hash == hex(&line.consent))
+                    .and_then(|agreed| agreed.terms.clone()),
                 consent: hex(&line.consent),
                 stored: None,
                 deleted: None,
@@ -413,6 +471,11 @@ fn told(part: LedgerPart, known: Option<LedgerMark>, is_here: bool, runs: &HashM
             LedgerEvent::Deleting => {}
             LedgerEvent::Broken => ledger.problems.push(format!("before {}: {}", crate::rfc3339(line.time), line.name)),
             LedgerEvent::Forgotten => is_ended = true,
+            LedgerEvent::Agreed => match extra_body::<Consent>(&line.extra, CONSENT_FIELD) {
+                Ok(Some(consent)) => ledger.agreed.push(AgreedTo::of(&consent)),
+                Ok(None) => ledger.problems.push("a consent is missing".to_owned()),
+                Err(problem) => ledger.problems.push(format!("a consent: {problem}")),
+            },
         }
     }
     if let Some(problem) = part.problem {

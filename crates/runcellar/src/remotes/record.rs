@@ -4,11 +4,11 @@ use runcellar_format::ObjectId;
 use runcellar_format::record::{
     Consent, REMOTES_FIELD, RemoteRecord, RemoteState, Remotes, Settings, Stamped, extra_body, set_extra_body,
 };
-use runcellar_format::seal::checksum;
 
 use super::consent::{check_classes, check_hash};
 use super::ledger::LEDGER;
 use super::replica::folder;
+use super::terms::{self, NewTerms};
 use crate::db::{ReadTx, WriteTx};
 use crate::keys::Keyring;
 use crate::workspace::{device_key, settings};
@@ -20,8 +20,6 @@ const REMOTES_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 64;
 /// The longest URL, bytes.
 const URL_BYTES_MAX: usize = 4096;
-/// What a device signs of a consent.
-const CONSENT_LABEL: &str = "runcellar 1 consent";
 
 /// A class of data, which goes to a remote only if its consent says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,6 +98,19 @@ pub struct RemoteInfo {
     pub status: RemoteStatus,
     /// The text that the user consented to, and when, microseconds UTC since 1970.
     pub consent: Option<(String, i64)>,
+    /// BLAKE3 of the terms document that it has: 64 hexadecimal digits.
+    pub terms: Option<String>,
+}
+
+/// What of a remote is to be another one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RemoteChange {
+    /// Where it is.
+    pub url: Option<String>,
+    /// What may go there.
+    pub classes: Option<Vec<RemoteClass>>,
+    /// Projects that may go there; all if it is empty.
+    pub projects: Option<Vec<String>>,
 }
 
 impl RemoteInfo {
@@ -117,8 +128,21 @@ impl RemoteInfo {
                 RemoteState::Paused => RemoteStatus::Paused,
             },
             consent: record.consent.as_ref().map(|consent| (consent.text.clone(), consent.time)),
+            // What cannot be read is said where it counts: nothing may be sent then.
+            terms: terms::pinned(record).ok().flatten().map(|pinned| hex(&pinned.hash)),
         }
     }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn class_numbers(classes: &[RemoteClass]) -> Vec<u8> {
+    let mut classes: Vec<u8> = classes.iter().map(|class| *class as u8).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    classes
 }
 
 fn remotes_of(settings: &Settings) -> Result<Remotes> {
@@ -197,6 +221,21 @@ impl Workspace {
         classes: &[RemoteClass],
         projects: &[String],
     ) -> Result<RemoteInfo> {
+        self.add_remote_with(name, url, classes, projects, None)
+    }
+
+    /// Does so, with the terms document of whoever runs the storage.
+    ///
+    /// # Errors
+    /// As [`Workspace::add_remote`] and [`NewTerms::check`].
+    pub fn add_remote_with(
+        &self,
+        name: &str,
+        url: &str,
+        classes: &[RemoteClass],
+        projects: &[String],
+        terms: Option<&NewTerms>,
+    ) -> Result<RemoteInfo> {
         checked(name, url)?;
         check_classes(name, classes)?;
         self.inner.write(None, |tx| {
@@ -207,23 +246,46 @@ impl Workspace {
                 if remotes.all.len() >= REMOTES_MAX {
                     return Err(Error::invalid(format!("remote {name}: {REMOTES_MAX} are known already")));
                 }
-                let mut classes: Vec<u8> = classes.iter().map(|class| *class as u8).collect();
-                classes.sort_unstable();
-                classes.dedup();
-                let record = RemoteRecord {
+                let mut record = RemoteRecord {
                     id: io::random(tx.io)?,
                     name: name.to_owned(),
                     url: url.to_owned(),
-                    classes,
+                    classes: class_numbers(classes),
                     projects: projects.to_vec(),
                     state: Stamped::new(RemoteState::Added, clock),
                     device: tx.root().device,
                     prefix: io::random(tx.io)?,
                     ..RemoteRecord::default()
                 };
+                terms::replace(tx, &mut record, terms)?;
                 let info = RemoteInfo::of(&record);
                 remotes.all.push(record);
                 Ok(info)
+            })
+        })
+    }
+
+    /// Changes what a remote is. What was agreed to stays what it was, so nothing is sent until it is enabled again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::InvalidArgument`] for a URL or classes that are none.
+    pub fn change_remote(&self, name: &str, change: &RemoteChange) -> Result<RemoteInfo> {
+        self.inner.write(None, |tx| {
+            update(tx, |_, remotes, _| {
+                let at = find(remotes, name)?;
+                let remote = &mut remotes.all[at];
+                if let Some(url) = &change.url {
+                    checked(name, url)?;
+                    remote.url.clone_from(url);
+                }
+                if let Some(classes) = &change.classes {
+                    check_classes(name, classes)?;
+                    remote.classes = class_numbers(classes);
+                }
+                if let Some(projects) = &change.projects {
+                    remote.projects.clone_from(projects);
+                }
+                Ok(RemoteInfo::of(remote))
             })
         })
     }
@@ -244,16 +306,9 @@ impl Workspace {
                 let at = find(remotes, name)?;
                 let remote = &mut remotes.all[at];
                 let text = check_hash(remote, hash)?;
-                let (time, hash, key) = (tx.io.wall_us(), checksum(text.as_bytes()), device_key(tx)?);
-                let signed = [&hash[..], &time.to_le_bytes()].concat();
-                remote.consent = Some(Consent {
-                    time,
-                    text,
-                    hash,
-                    public: key.public(),
-                    signature: key.sign(CONSENT_LABEL, &signed).to_vec(),
-                    extra: Vec::new(),
-                });
+                terms::agree(tx, remote)?;
+                let (time, key) = (tx.io.wall_us(), device_key(tx)?);
+                remote.consent = Some(Consent::sign(text, time, &key));
                 remote.state = Stamped::new(RemoteState::Enabled, clock);
                 Ok(RemoteInfo::of(remote))
             })
@@ -290,9 +345,10 @@ impl Workspace {
             self.exchange(name)?.ledger()?.forget()?;
         }
         let removed = self.inner.write(None, |tx| {
-            update(tx, |_, remotes, _| {
-                let at = find(remotes, name)?;
-                Ok(RemoteInfo::of(&remotes.all.remove(at)))
+            update(tx, |tx, remotes, _| {
+                let removed = remotes.all.remove(find(remotes, name)?);
+                terms::forget(tx, &removed)?;
+                Ok(RemoteInfo::of(&removed))
             })
         })?;
         let failed = |cause| Error::io("remove", &directory, cause);

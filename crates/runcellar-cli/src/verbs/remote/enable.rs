@@ -1,5 +1,7 @@
 //! `remote enable`: the user's consent, typed.
 
+use runcellar::remotes::ConsentRequest;
+
 use super::{RemoteShape, RequestShape, request};
 use crate::failure::{Code, Failure};
 use crate::output;
@@ -29,7 +31,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let hash = match &args.consent {
         Some(hash) => hash.clone(),
         None if output::is_interactive() => {
-            output::to_stderr(&format!("{}\n", request.text));
+            output::to_stderr(&shown(&args.name, &request));
             let typed = prompt::visible_line(&format!("Type {} to enable: ", args.name));
             if typed.is_none_or(|typed| typed.trim() != args.name) {
                 return Err(Failure::new(Code::Consent, "nothing was enabled: the name was not typed"));
@@ -38,7 +40,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         }
         None => {
             session.answer(&RequestShape::of(&remote, &request), || {
-                format!("{}\nhash: {}\n", request.text, request.hash)
+                format!("{}hash: {}\n", shown(&args.name, &request), request.hash)
             })?;
             output::to_stderr(&format!("runcellar remote enable {} --consent {}\n", args.name, request.hash));
             return Err(Failure::new(Code::Consent, "nothing was enabled: --consent HASH agrees to the text above"));
@@ -48,4 +50,16 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     session.answer(&RemoteShape::of(&enabled), || {
         format!("{} is enabled; runcellar sync {0} sends what is new\n", args.name)
     })
+}
+
+/// Returns the text that is agreed to, and what is another in it than before.
+fn shown(name: &str, request: &ConsentRequest) -> String {
+    let mut text = format!("{}\n", request.text);
+    if request.terms.is_some() {
+        text.push_str(&format!("To read these terms: runcellar terms show {name}\n\n"));
+    }
+    if let Some(changes) = &request.changes {
+        text.push_str(&format!("What is another since it was agreed to:\n{changes}\n"));
+    }
+    text
 }

@@ -2,6 +2,7 @@
 
 mod add;
 mod enable;
+mod set;
 
 pub(crate) use add::classes;
 
@@ -16,7 +17,7 @@ use crate::render::table::{Cell, Column, Table};
 use crate::render::{Style, visible};
 use crate::session::Session;
 
-/// Add, enable, pause, remove and list remotes
+/// Add, enable, change, pause, remove and list remotes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A remote is a place that the user chooses. Nothing is sent there before it is enabled, and then only ciphertext.
@@ -36,6 +37,7 @@ pub(crate) struct Args {
 enum Action {
     Add(add::Args),
     Enable(enable::Args),
+    Set(set::Args),
     /// Send nothing to a remote until it is enabled again
     Pause {
         /// The remote
@@ -61,6 +63,8 @@ struct RemoteShape<'a> {
     projects: &'a [String],
     state: &'static str,
     consented: Option<String>,
+    /// BLAKE3 of the terms document; null without one.
+    terms: Option<&'a str>,
 }
 
 /// What `remote add` and `remote enable` show of what is to be agreed to.
@@ -73,6 +77,10 @@ struct RequestShape<'a> {
     visible: &'a [String],
     consent_text: &'a str,
     consent_hash: &'a str,
+    terms: Option<&'a str>,
+    /// The difference to what was agreed to before; null if it was never, or is the same.
+    changes: Option<&'a str>,
+    agreed: bool,
     estimate: EstimateShape,
 }
 
@@ -92,6 +100,7 @@ impl<'a> RemoteShape<'a> {
             projects: &remote.projects,
             state: remote.status.as_str(),
             consented: remote.consent.as_ref().map(|(_, time)| runcellar::rfc3339(*time)),
+            terms: remote.terms.as_deref(),
         }
     }
 }
@@ -107,6 +116,9 @@ impl<'a> RequestShape<'a> {
             visible: &request.visible,
             consent_text: &request.text,
             consent_hash: &request.hash,
+            terms: request.terms.as_deref(),
+            changes: request.changes.as_deref(),
+            agreed: request.is_agreed,
             estimate: EstimateShape { objects: estimate.objects, bytes: estimate.bytes, requests: estimate.requests },
         }
     }
@@ -116,6 +128,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     match &args.action {
         Action::Add(args) => add::run(session, args),
         Action::Enable(args) => enable::run(session, args),
+        Action::Set(args) => set::run(session, args),
         Action::Pause { name } => {
             let remote = session.open()?.pause_remote(name)?;
             session.answer(&RemoteShape::of(&remote), || format!("{name} is paused: nothing is sent there\n"))

@@ -77,6 +77,8 @@ struct Shape<'a> {
     devices: u64,
     behind: u64,
     deleted: u64,
+    /// Why nothing was sent; null if it is what was agreed to.
+    not_agreed: Option<String>,
 }
 
 #[derive(serde::Serialize)]
@@ -118,8 +120,15 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     for left in done.iter().flat_map(|(report, _)| &report.not_sent) {
         session.warn(&format!("{}: not sent: {}", visible(&left.what), visible(&left.why)));
     }
+    for why in done.iter().filter_map(|(report, _)| report.not_agreed.as_ref()) {
+        session.warn(&format!("nothing was sent: {}", visible(why)));
+    }
     let all_came_in = all_came_in(session, done.iter().flat_map(|(report, _)| &report.merged.left_out));
     match done.iter().map(|(report, _)| report.not_sent.len()).sum::<usize>() {
+        0 if done.iter().any(|(report, _)| report.not_agreed.is_some()) => {
+            all_came_in?;
+            Err(Failure::new(Code::Consent, "nothing was sent where it is not agreed to any more"))
+        }
         0 => all_came_in,
         count => Err(Failure::new(Code::Damage, format!("{count} of what is here is damaged, and was not sent"))),
     }
@@ -181,7 +190,7 @@ fn named_or_enabled(workspace: &Workspace, name: Option<&str>) -> Result<Vec<Str
 }
 
 fn one(session: &Session, workspace: &Workspace, name: &str) -> Result<Report, Failure> {
-    let remote = workspace.may_send(name)?;
+    let remote = workspace.may_fetch(name)?;
     let _work = session.work("syncing");
     let place = place::open(session, &place::options_of(workspace)?, &remote.url)?;
     Ok(engine::sync(workspace, name, &*place)?)
@@ -199,6 +208,7 @@ fn shape_of<'a>(name: &'a str, report: &Report) -> Shape<'a> {
         devices: report.devices,
         behind: report.behind,
         deleted: report.deleted,
+        not_agreed: report.not_agreed.clone(),
     }
 }
 

@@ -59,6 +59,9 @@ fn open(workspace: &Workspace, url: &str) -> Outcome<Box<dyn Remote>> {
 fn tell(session: &Session, event: &Event<'_>) {
     match event {
         Event::Polls => session.note("no file events come here: looking every few seconds"),
+        Event::Synced(name, Report { not_agreed: Some(why), .. }) => {
+            session.warn(&format!("{name}: nothing is sent: {}", visible(why)));
+        }
         Event::Synced(name, report) => session.note(&format!("{name}: {}", what_moved(report))),
         Event::Failed(name, failure, wait) => {
             let wait = duration(wait.as_secs_f64());
