@@ -22,6 +22,7 @@ fn settings_are_listed_read_changed_and_brought_back() {
             "quota.bytes",
             "project.default",
             "sync.limit",
+            "sync.grace",
             "local_only"
         ]
     );

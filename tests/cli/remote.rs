@@ -258,7 +258,7 @@ fn what_is_purged_goes_from_the_remote_and_other_homes_and_the_receipt_tells_who
     other.ok(["sync", key[0], key[1]]);
     let purged = home.run(["purge", "a-run", "--yes"]);
     assert_eq!(purged.code, 0, "{purged:?}");
-    assert!(purged.stderr.contains("remote origin: 1 object of before deleted"), "{purged:?}");
+    assert!(purged.stderr.contains("remote origin: 1 object deleted that nothing needs any more"), "{purged:?}");
     assert!(purged.stderr.contains("other devices erase it at their next sync"), "{purged:?}");
     let slots = home.json(["key", "ls"]);
     assert_eq!(slots[1]["kind"], "device", "{slots}");

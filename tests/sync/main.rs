@@ -4,12 +4,14 @@
 #[path = "../store/support/io.rs"]
 mod io;
 
+mod away;
 mod conformance;
 mod content;
 mod devices;
 mod engine;
 mod fake;
 mod folder;
+mod grace;
 mod keys;
 mod ledger;
 mod loopback;

@@ -20,7 +20,7 @@ use crate::pair::Pair;
 use crate::record::{
     Artifact, Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory, Change,
     Close, DeviceHead, Event, GroupPage, LastSync, Manifest, Project, PurgeRecord, Remotes, ReplicaCursor, RootRow,
-    RunHead, RunRecord, Segment, SeriesPage, Settings, Start, Tombstone, Version, WriterRow,
+    RunHead, RunRecord, Segment, SeriesPage, Settings, Start, Tombstone, Version, Waste, WriterRow,
 };
 use crate::seal::{Envelope, Kind, OwnerKey, Place};
 use crate::secret::Secret;
@@ -321,7 +321,7 @@ pub fn change(data: &[u8]) {
 /// A body of a record; the first byte says which.
 pub fn bodies(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
-    let all: [Target; 27] = [
+    let all: [Target; 28] = [
         body::<Project>,
         body::<RunRecord>,
         body::<RunHead>,
@@ -349,6 +349,7 @@ pub fn bodies(data: &[u8]) {
         body::<ReplicaCursor>,
         body::<Remotes>,
         body::<LastSync>,
+        body::<Waste>,
     ];
     if let Some(target) = all.get(usize::from(*which)) {
         target(data);

@@ -42,7 +42,7 @@ pub use run::{
 pub use sync::{
     Cited, Consent, DeviceHead, LAST_SYNC_FIELD, LastSync, PinnedTerms, REMOTES_FIELD, RemoteRecord, RemoteState,
     Remotes, ReplicaCursor, SIBLINGS_FIELD, Segment, SegmentEntry, SegmentObject, Siblings, TERMS_BYTES_MAX,
-    TERMS_FIELD, TermsDocument,
+    TERMS_FIELD, TermsDocument, WASTE_FIELD, Waste, WastePack,
 };
 pub use taken::{TAKEN_MAX, Taken, TakenFrom};
 pub use tombstone::Tombstone;

@@ -17,6 +17,8 @@ pub const TERMS_FIELD: u16 = 1;
 pub const TERMS_BYTES_MAX: usize = 8 << 20;
 /// Field of `ReplicaCursor.extra` in which [`LastSync`] stands.
 pub const LAST_SYNC_FIELD: u16 = 8;
+/// Field of `ReplicaCursor.extra` in which [`Waste`] stands.
+pub const WASTE_FIELD: u16 = 11;
 
 /// `DeviceHead.extra`: number of the first segment that there is, as bytes; 1 without it.
 const FIRST_FIELD: u16 = 1;
@@ -215,6 +217,30 @@ impl Body for ReplicaCursor {
     const NAME: &'static str = "replica cursor";
 }
 
+/// A pack of one's own that nothing which is published tells of any more. It is deleted when nobody can be reading it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct WastePack {
+    /// The pack.
+    pub id: [u8; 16],
+    /// The last segment that was made when it was not needed any more: who has read so far does not ask for it.
+    pub number: u64,
+    /// When a head that tells so was known to be stored, microseconds UTC since 1970 by the device's own clock; none before.
+    pub since: Option<i64>,
+    /// Exchanges that were made since.
+    pub exchanges: u64,
+}
+
+/// What waits to be deleted: field [`WASTE_FIELD`] of the cursor of one's own replica.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Waste {
+    /// In the order in which they went.
+    pub packs: Vec<WastePack>,
+}
+
+impl Body for Waste {
+    const NAME: &'static str = "waste";
+}
+
 /// How the last exchanges with a remote ended: field [`LAST_SYNC_FIELD`] of the cursor of one's own replica.
 #[derive(Debug, Clone, PartialEq, Default, Encode, Decode)]
 pub struct LastSync {
@@ -246,8 +272,13 @@ const LOCKED_FIELD: u16 = 5;
 const EPOCH_FIELD: u16 = 6;
 /// `ReplicaCursor.extra`, another's: ids of the slots that its welcome had.
 const SLOTS_FIELD: u16 = 7;
-/// `ReplicaCursor.extra`, one's own: ids of the packs of which earlier generations told, or which went since, until those are deleted.
+/// `ReplicaCursor.extra`, one's own: ids of the packs of which earlier generations told, until those are deleted.
 const PACKS_FIELD: u16 = 9;
+/// `ReplicaCursor.extra`, another's: up to which segment of this device it had read when it published its newest head.
+const ACKNOWLEDGED_FIELD: u16 = 10;
+/// `ReplicaCursor.extra`, one's own: ids of packs that were found altered or missing on the remote; zeros for
+/// segments, ones for the welcome.
+const ALTERED_FIELD: u16 = 12;
 
 impl ReplicaCursor {
     /// Returns the hash of the welcome that was stored, or looked at, last.
@@ -259,6 +290,11 @@ impl ReplicaCursor {
     /// Says so.
     pub fn set_welcome(&mut self, hash: &[u8; 32]) {
         set_extra_bytes(&mut self.extra, KNOWN_WELCOME_FIELD, hash);
+    }
+
+    /// Has it stored again.
+    pub fn forget_welcome(&mut self) {
+        self.extra.retain(|(field, _)| *field != KNOWN_WELCOME_FIELD);
     }
 
     /// Returns the number of the first segment of the generation.
@@ -332,7 +368,18 @@ impl ReplicaCursor {
         set_extra_bytes(&mut self.extra, SLOTS_FIELD, slots.as_flattened());
     }
 
-    /// Returns the ids of the packs of which earlier generations told, or which are told of no more.
+    /// Returns up to which of this device's segments another had read when it published its newest head.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        extra_array(&self.extra, ACKNOWLEDGED_FIELD).map_or(0, u64::from_le_bytes)
+    }
+
+    /// Says so.
+    pub fn set_acknowledged(&mut self, number: u64) {
+        set_extra_bytes(&mut self.extra, ACKNOWLEDGED_FIELD, &number.to_le_bytes());
+    }
+
+    /// Returns the ids of the packs of which earlier generations told.
     #[must_use]
     pub fn old_packs(&self) -> Vec<[u8; 16]> {
         self.ids(PACKS_FIELD)
@@ -340,9 +387,25 @@ impl ReplicaCursor {
 
     /// Says so.
     pub fn set_old_packs(&mut self, packs: &[[u8; 16]]) {
-        match packs {
-            [] => self.extra.retain(|(field, _)| *field != PACKS_FIELD),
-            packs => set_extra_bytes(&mut self.extra, PACKS_FIELD, packs.as_flattened()),
+        self.set_ids(PACKS_FIELD, packs);
+    }
+
+    /// Returns the ids of packs that were found altered or missing on the remote; zeros for
+    /// segments, ones for the welcome.
+    #[must_use]
+    pub fn altered(&self) -> Vec<[u8; 16]> {
+        self.ids(ALTERED_FIELD)
+    }
+
+    /// Says so.
+    pub fn set_altered(&mut self, ids: &[[u8; 16]]) {
+        self.set_ids(ALTERED_FIELD, ids);
+    }
+
+    fn set_ids(&mut self, field: u16, ids: &[[u8; 16]]) {
+        match ids {
+            [] => self.extra.retain(|(number, _)| *number != field),
+            ids => set_extra_bytes(&mut self.extra, field, ids.as_flattened()),
         }
     }
 

@@ -13,6 +13,7 @@
 //!
 //! What must never be here: keys, plaintext, SQL. What an object means is known to [`runcellar::remotes`] alone.
 
+mod away;
 mod names;
 mod pull;
 mod push;
@@ -81,6 +82,8 @@ pub struct Report {
     pub sent_packs: u64,
     /// Bytes of segments and packs that were sent.
     pub sent_bytes: u64,
+    /// Objects of this device that were gone from the remote, or altered, and were sent again.
+    pub gone: u64,
     /// Runs of which they tell.
     pub sent_runs: u64,
     /// Versions of artifacts of which they tell.
@@ -99,8 +102,10 @@ pub struct Report {
     pub devices: u64,
     /// Devices among them that have not taken over the present keys yet.
     pub behind: u64,
-    /// Objects that were deleted, as the keys were replaced.
+    /// Objects that were deleted, as the keys were replaced, or nothing needs them any more.
     pub deleted: u64,
+    /// Packs that nothing needs any more, and that wait to be deleted: another device may be reading them.
+    pub waiting: u64,
     /// Until when a lock keeps some that should be deleted, microseconds UTC since 1970; `i64::MAX` if nobody knows.
     pub locked_until_us: Option<i64>,
     /// What came in.
@@ -136,9 +141,13 @@ fn both_ways(exchange: Exchange, remote: &dyn Remote) -> Outcome<Report> {
     let exchange = as_itself(exchange, remote)?;
     let mut report = Report::default();
     let exchange = pull::pull(exchange, remote, &mut report)?;
+    let (exchange, gone) = away::look(exchange, remote, &mut report)?;
     Recorded::new(&exchange, remote)?.during(|remote| {
+        push::send_again(&exchange, remote, &gone, &mut report)?;
         push::push(&exchange, remote, &mut report)?;
-        wipe::wipe(&exchange, remote, &mut report)
+        exchange.looked_after()?;
+        wipe::wipe(&exchange, remote, &mut report)?;
+        wipe::sweep(&exchange, remote, &mut report)
     })?;
     Ok(report)
 }

@@ -19,12 +19,12 @@ const LOOKS: u32 = 4;
 /// What is waited before the second look; twice as long before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(30);
 
-/// How often root keys are taken over in one sync: others may go on replacing them.
-const TAKEOVERS_MAX: usize = 8;
+/// How often a sync begins anew because others went on: they may go on replacing keys, or deleting what is read just now.
+const LOOKS_MAX: usize = 8;
 
 /// Fetches what the heads of other devices tell of, and merges it. A root key that one of them drew is taken over first.
 pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<Exchange> {
-    'looks: for _ in 0..TAKEOVERS_MAX {
+    'looks: for looks in 1..=LOOKS_MAX {
         let heads = look(&exchange, remote)?;
         let (mut ahead, mut behind, mut present) =
             (Vec::new(), BTreeSet::new(), BTreeSet::from([exchange.pack_folder()?]));
@@ -62,8 +62,7 @@ pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Rep
                 && let Err(failure) = fetch(&exchange, remote, advance, report)
             {
                 // Its device may be publishing anew, and deletes what was before.
-                let now = head(&exchange, remote, &advance.prefix)?;
-                has_moved = now.is_some_and(|now| now.first > advance.first);
+                has_moved = looks < LOOKS_MAX && goes_on(&exchange, remote, advance)?;
                 if !has_moved {
                     return Err(failure);
                 }
@@ -73,11 +72,24 @@ pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Rep
         if has_moved {
             continue;
         }
-        report.devices += heads.len() as u64;
-        report.merged = exchange.merge(&mut |pack| fetch_pack(remote, pack, report))?;
+        report.devices = heads.len() as u64;
+        let mut missing = BTreeSet::new();
+        let merged = exchange.merge(&mut |pack| {
+            let fetched = fetch_pack(remote, pack, report)?;
+            missing.extend(fetched.is_err().then(|| pack.device.clone()));
+            Ok::<_, Failure>(fetched)
+        })?;
+        // What was left out is looked for again each time.
+        report.merged.left_out.clear();
+        report.merged.add(merged);
+        for advance in heads.values().filter(|advance| missing.contains(&advance.device())) {
+            if looks < LOOKS_MAX && goes_on(&exchange, remote, advance)? {
+                continue 'looks;
+            }
+        }
         return Ok(exchange);
     }
-    Err(Error::new(ErrorKind::Other, "the keys are being replaced all the time: sync again").into())
+    Err(Error::new(ErrorKind::Other, "others publish anew all the time: sync again").into())
 }
 
 /// Looks at the heads of all devices; heads tell of further devices.
@@ -117,6 +129,12 @@ fn look(exchange: &Exchange, remote: &dyn Remote) -> Outcome<BTreeMap<String, Ad
     Ok(heads)
 }
 
+/// Finds out whether a device published more since its head was looked at: it may then have deleted what that told of.
+fn goes_on(exchange: &Exchange, remote: &dyn Remote, advance: &Advance) -> Outcome<bool> {
+    let now = head(exchange, remote, &advance.prefix)?;
+    Ok(now.is_some_and(|now| now.to > advance.to || now.first > advance.first))
+}
+
 /// Looks at the head of one device; none if it has published nothing.
 fn head(exchange: &Exchange, remote: &dyn Remote, prefix: &str) -> Outcome<Option<Advance>> {
     let name = head_of(prefix)?;
@@ -152,17 +170,24 @@ fn begin(remote: &dyn Remote, advance: &Advance, begin: impl Fn(&[u8]) -> runcel
     })
 }
 
-/// Takes over the root key that a device drew, or joins it with the one here.
+/// Takes over the root key that a device drew, or joins it with the one here; not yet, if the device publishes anew just now.
 fn take_over(
     exchange: Exchange,
     remote: &dyn Remote,
     advance: &Advance,
     mut takeover: Box<Takeover>,
 ) -> Outcome<Exchange> {
-    for number in advance.first..=advance.to {
-        takeover.read(number, &segment(remote, &advance.prefix, number)?, &exchange)?;
+    let mut read = || -> Outcome<()> {
+        for number in advance.first..=advance.to {
+            takeover.read(number, &segment(remote, &advance.prefix, number)?, &exchange)?;
+        }
+        Ok(())
+    };
+    match read() {
+        Ok(()) => Ok(exchange.take_over(takeover)?),
+        Err(failure) if !goes_on(&exchange, remote, advance)? => Err(failure),
+        Err(_) => Ok(exchange),
     }
-    Ok(exchange.take_over(takeover)?)
 }
 
 /// Brings the replica of one device up to its head.

@@ -26,7 +26,7 @@ pub(super) fn push(exchange: &Exchange, remote: &dyn Remote, report: &mut Report
         remote.put(&welcome_of(&prefix)?, &welcome)?;
         exchange.welcomed(&welcome)?;
     }
-    send_packs(exchange, remote, &exchange.packs()?, report)?;
+    send_packs(&exchange.packs()?, report, &|pack| send_pack(exchange, remote, pack))?;
     for number in exchange.outbox()? {
         let (name, segment) = (segment_of(&prefix, number)?, exchange.segment(number)?);
         if !remote.put_new(&name, &segment)? {
@@ -48,12 +48,35 @@ pub(super) fn push(exchange: &Exchange, remote: &dyn Remote, report: &mut Report
     Ok(())
 }
 
-/// Sends packs that are not there, some at once; the first failure ends it.
-fn send_packs(exchange: &Exchange, remote: &dyn Remote, packs: &[PackName], report: &mut Report) -> Outcome<()> {
+/// Sends packs that were told of, and are not on the remote any more, or not as they were.
+pub(super) fn send_again(
+    exchange: &Exchange,
+    remote: &dyn Remote,
+    packs: &[PackName],
+    report: &mut Report,
+) -> Outcome<()> {
+    send_packs(packs, report, &|pack| match exchange.pack(pack) {
+        Ok(None) => Ok(None),
+        Ok(Some(object)) => {
+            remote.put(&pack_of(pack)?, &object)?;
+            Ok(Some(object.len()))
+        }
+        // It was named already.
+        Err(error) if error.kind() == runcellar::ErrorKind::Damaged => Ok(None),
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// Sends packs, some at once; the first failure ends it. `one` sends one, and returns its bytes if it had to.
+fn send_packs(
+    packs: &[PackName],
+    report: &mut Report,
+    one: &(dyn Fn(&PackName) -> Outcome<Option<u64>> + Sync),
+) -> Outcome<()> {
     let (next, sent) = (AtomicUsize::new(0), Mutex::new((0, 0)));
     let send = || -> Outcome<()> {
         while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let bytes = send_pack(exchange, remote, pack);
+            let bytes = one(pack);
             if bytes.is_err() {
                 next.store(packs.len(), Ordering::Relaxed);
             }

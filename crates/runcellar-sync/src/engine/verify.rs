@@ -1,7 +1,7 @@
 //! Reading back all that this device published, and comparing it with what is here.
 
 use runcellar::Workspace;
-use runcellar::remotes::Exchange;
+use runcellar::remotes::{Exchange, Repair};
 
 use super::Outcome;
 use super::names::{head_of, pack_of, segment_of, welcome_of};
@@ -32,7 +32,8 @@ pub struct Verified {
 /// Reads back everything that this device published on a remote, and finds out whether it is what was published. Segments are
 /// proven by their hashes, up to the one that is remembered here; packs are compared byte by byte.
 ///
-/// What was not sent yet is another question: [`Workspace::unsent`].
+/// What was not sent yet is another question: [`Workspace::unsent`]. What is wrong is sent again by the next [`super::sync`],
+/// but for a head: a remote that lost that went back in time.
 ///
 /// # Errors
 /// As [`super::sync`]; what is missing or altered is no error.
@@ -50,8 +51,13 @@ pub fn verify(workspace: &Workspace, name: &str, remote: &dyn Remote) -> Outcome
         previous = verified
             .look(remote, &segment_of(&prefix, number)?, |sealed| exchange.verify_segment(number, previous, sealed))?;
     }
+    if !verified.wrong.is_empty() {
+        exchange.mark(Repair::All)?;
+    }
     verified.look(remote, &head_of(&prefix)?, |sealed| exchange.verify_head(sealed, previous))?;
-    verified.look(remote, &welcome_of(&prefix)?, |welcome| exchange.verify_welcome(welcome))?;
+    if verified.look(remote, &welcome_of(&prefix)?, |welcome| exchange.verify_welcome(welcome))?.is_none() {
+        exchange.mark(Repair::Welcome)?;
+    }
     verify_packs(&exchange, remote, &published.packs, &mut verified)?;
     Ok(verified)
 }
@@ -67,7 +73,11 @@ fn verify_packs(
         match outcome {
             // Collected, or written anew: the next sync says so there, too.
             Err(super::Failure::Store(error)) if error.kind() == runcellar::ErrorKind::NotFound => {}
-            looked => drop(looked?),
+            looked => {
+                if looked?.is_none() {
+                    exchange.mark(Repair::Pack(pack))?;
+                }
+            }
         }
     }
     Ok(())

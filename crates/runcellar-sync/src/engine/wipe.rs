@@ -1,9 +1,9 @@
-//! Deleting what was published under keys that were replaced.
+//! Deleting: at once what was published under keys that were replaced, later what is not needed any more.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use runcellar::remotes::{Exchange, Leftovers};
+use runcellar::remotes::{Exchange, Leftovers, PackName};
 
 use super::names::{head_of, pack_named, pack_of, packs_of, segment_of, welcome_of};
 use super::{Outcome, Report};
@@ -16,20 +16,45 @@ pub(super) fn wipe(exchange: &Exchange, remote: &dyn Remote, report: &mut Report
     let Some(leftovers) = exchange.leftovers()? else { return Ok(()) };
     let mut locked: Option<i64> = None;
     for name in names(exchange, remote, &leftovers)? {
-        if is_locked(remote.delete(&name), &mut locked)? {
-            continue;
-        }
-        if remote.head(&name)?.is_some() {
-            let message = "it was deleted, and is still there: the remote does not delete";
-            return Err(Error::new(ErrorKind::Other, message).of(&name).into());
-        }
-        report.deleted += 1;
+        report.deleted += u64::from(delete(remote, &name, &mut locked)?);
     }
     for name in [head_of(&exchange.prefix())?, welcome_of(&exchange.prefix())?] {
         is_locked(remote.delete_older(&name), &mut locked)?;
     }
     report.locked_until_us = locked;
     Ok(exchange.wiped(&leftovers, locked)?)
+}
+
+/// Deletes packs that others were told of to be needless, once they have read that, or had the time to.
+pub(super) fn sweep(exchange: &Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<()> {
+    let packs = exchange.due_packs()?;
+    let (mut gone, mut locked) = (Vec::new(), report.locked_until_us);
+    for pack in &packs.due {
+        if delete(remote, &pack_of(pack)?, &mut locked)? {
+            gone.push(pack.clone());
+        }
+    }
+    report.deleted += gone.len() as u64;
+    report.waiting = packs.waiting + (packs.due.len() - gone.len()) as u64;
+    report.locked_until_us = locked;
+    match gone.is_empty() {
+        true => Ok(()),
+        false => Ok(exchange.deleted_packs(&gone)?),
+    }
+}
+
+/// Deletes an object with all versions, and looks whether it is gone; false if a lock keeps it.
+fn delete(remote: &dyn Remote, name: &ObjectName, locked: &mut Option<i64>) -> Outcome<bool> {
+    if is_locked(remote.delete(name), locked)? {
+        return Ok(false);
+    }
+    match remote.head(name)? {
+        None => Ok(true),
+        Some(_) => {
+            let message = "it was deleted, and is still there: the remote does not delete";
+            Err(Error::new(ErrorKind::Other, message).of(name).into())
+        }
+    }
 }
 
 /// Returns what is to go: what is known to have been stored, and packs that a listing tells besides.
@@ -42,9 +67,10 @@ fn names(exchange: &Exchange, remote: &dyn Remote, leftovers: &Leftovers) -> Out
     for pack in &leftovers.packs {
         names.insert(pack_of(pack)?);
     }
-    let told = exchange.told()?;
+    let (told, waste) = (exchange.told()?, exchange.waste()?);
+    let is_kept = |pack: &PackName| told.contains(pack) || waste.contains(pack);
     remote.list(Some(&packs_of(&exchange.pack_folder()?)?), &mut |entry| {
-        if pack_named(&entry.name).is_some_and(|pack| !told.contains(&pack)) {
+        if pack_named(&entry.name).is_some_and(|pack| !is_kept(&pack)) {
             names.insert(entry.name);
         }
         ControlFlow::Continue(())

@@ -151,6 +151,16 @@ impl Exchange {
         !self.at_home.contains(project) && (wanted.is_empty() || wanted.iter().any(|wanted| wanted == project))
     }
 
+    /// Publishes everything anew, under the same keys: others begin with it, and what was published before is deleted.
+    ///
+    /// # Errors
+    /// If the own replica cannot be written.
+    pub fn publish_anew(self) -> Result<Exchange> {
+        let Exchange { workspace, remote, own, at_home, held } = self;
+        let own = own.begin_generation(&workspace.inner)?;
+        Ok(Exchange { workspace, remote, own, at_home, held })
+    }
+
     /// Returns the remote.
     #[must_use]
     pub fn remote(&self) -> RemoteInfo {

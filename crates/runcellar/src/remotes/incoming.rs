@@ -190,6 +190,8 @@ impl Exchange {
             tx.root_mut().clock = head.clock;
             let mut at = ReplicaCursor { headed: head.number, public: head.public, ..at };
             at.set_epoch(head.epoch, head.epoch_id);
+            let mine = head.cites.iter().find(|cited| cited.prefix == self.own.prefix.0);
+            at.set_acknowledged(mine.map_or(0, |cited| cited.number));
             put_cursor(tx, replica.prefix, &at)
         })
     }

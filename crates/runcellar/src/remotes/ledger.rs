@@ -240,7 +240,16 @@ impl Exchange {
         Ok(writer)
     }
 
-    fn last_sync(&self) -> Result<LastSync> {
+    /// Returns how long objects are that were sent, by name, as far as the ledger is whole.
+    pub(super) fn sent_bytes(&self) -> Result<HashMap<String, u64>> {
+        let (inner, remote, key) = (&*self.workspace.inner, ObjectId(self.remote.id), self.control_key()?);
+        let part = part_from(inner, &folder(inner, remote).join(LEDGER), LedgerMark::default(), &key, remote)?;
+        let lines = part.unwrap_or_default().lines.into_iter();
+        let sent = lines.filter(|line| line.event == LedgerEvent::Sending);
+        Ok(sent.map(|line| (line.name, line.bytes)).collect())
+    }
+
+    pub(super) fn last_sync(&self) -> Result<LastSync> {
         let last = extra_body(&self.own.cursor()?.extra, LAST_SYNC_FIELD);
         Ok(last.map_err(|cause| Error::format("last sync", cause))?.unwrap_or_default())
     }

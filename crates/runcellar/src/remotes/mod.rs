@@ -12,6 +12,7 @@
 
 mod agent;
 mod apply;
+mod away;
 mod consent;
 mod content;
 mod exchange;
@@ -25,10 +26,12 @@ mod status;
 mod takeover;
 mod terms;
 mod verify;
+mod waste;
 mod welcome;
 mod wiping;
 
 pub use agent::{AGENT_FILE, AgentLock};
+pub use away::{Believed, Repair};
 pub use consent::{ConsentRequest, Estimate, OFFLINE_FILE};
 pub use exchange::{Exchange, Known};
 pub use incoming::{Advance, OwnHead};
@@ -42,6 +45,7 @@ pub use takeover::{Begun, Standing, Takeover};
 pub(crate) use terms::check as check_terms;
 pub use terms::{NewTerms, TermsChange, TermsInfo};
 pub use verify::Published;
+pub use waste::{DuePacks, WaitingPacks};
 pub use welcome::clone_from;
 pub use wiping::Leftovers;
 pub(crate) use wiping::{DeviceReach, Reach, reach};

@@ -15,6 +15,7 @@ use super::content::{Files, Pools};
 use super::exchange::{Exchange, cited};
 use super::replica::{Replica, cursor, put_cursor};
 use super::status::UnsentRun;
+use super::waste;
 use crate::db::{EpochRow, GroupKey, OF_RUN, ObjectKey, ObjectRow, ReadTx, WriteTx};
 use crate::ingest::data::RunData;
 use crate::keys::{KeyRow, Keyring, Purpose};
@@ -86,6 +87,7 @@ impl Exchange {
                 look.all(out, &mut log)?;
                 log.flush(out)?;
                 log.at.counter = counter;
+                waste::note(&mut log.at, &log.dropped)?;
                 put_cursor(out, own.prefix, &log.at)?;
                 Ok(log.done)
             })
@@ -253,18 +255,19 @@ pub(super) struct Log<'a> {
     bytes: usize,
     pub(super) done: Prepared,
     runs: Vec<UnsentRun>,
+    /// Packs that were taken back.
+    dropped: Vec<ObjectId>,
 }
 
 impl<'a> Log<'a> {
     fn new(exchange: &'a Exchange, at: ReplicaCursor, aim: Aim) -> Log<'a> {
-        Log { exchange, aim, at, entries: Vec::new(), bytes: 0, done: Prepared::default(), runs: Vec::new() }
+        let (entries, runs, dropped) = (Vec::new(), Vec::new(), Vec::new());
+        Log { exchange, aim, at, entries, bytes: 0, done: Prepared::default(), runs, dropped }
     }
 
-    /// Has a pack deleted once nothing that is published tells of it.
+    /// Has a pack deleted once nobody can be reading it any more.
     pub(super) fn drop_pack(&mut self, pack: ObjectId) {
-        let mut packs = self.at.old_packs();
-        packs.push(pack.0);
-        self.at.set_old_packs(&packs);
+        self.dropped.push(pack);
     }
 
     fn push(&mut self, out: &mut WriteTx<'_>, entry: SegmentEntry) -> Result<()> {
@@ -318,8 +321,11 @@ impl Look<'_, '_> {
         let (mut named, mut pools) = (HashSet::new(), Pools::default());
         // First: what came since may have the name of what went.
         self.gone(out, log, &mut pools)?;
-        for run in self.tx.object_ids(Kind::Run)? {
-            let (is_changed, mut files) = (self.is_changed(out, run)?, self.files_of(out, run)?);
+        let runs = self.tx.object_ids(Kind::Run)?.into_iter().map(|run| Ok((run, self.is_changed(out, run)?)));
+        let runs = runs.collect::<Result<Vec<_>>>()?;
+        let renamed = self.renamed(out, log, &runs)?;
+        for (run, is_changed) in runs {
+            let mut files = self.files_of(out, run)?;
             if !is_changed && files.is_empty() {
                 continue;
             }
@@ -342,7 +348,8 @@ impl Look<'_, '_> {
             }
             let news = if is_changed { self.is_news(&data)? } else { None };
             // Files are told beside their run, whoever published that.
-            let Some(blocks) = news.or((!sound.is_empty()).then_some(Blocks::LeftOut)) else { continue };
+            let is_told = !sound.is_empty() || renamed.contains(&run);
+            let Some(blocks) = news.or(is_told.then_some(Blocks::LeftOut)) else { continue };
             if named.insert(project) {
                 self.owner(out, log, project, &[Kind::Project])?;
             }
@@ -360,6 +367,26 @@ impl Look<'_, '_> {
             self.rows(out, log, owner, &[Kind::Tombstone])?;
         }
         Ok(())
+    }
+
+    /// Takes back the records of runs that have another id here than they were published with: another run may have that id
+    /// now, and only one record can. Returns these runs.
+    fn renamed(
+        &self,
+        out: &mut WriteTx<'_>,
+        log: &mut Log<'_>,
+        runs: &[(ObjectId, bool)],
+    ) -> Result<HashSet<ObjectId>> {
+        let mut renamed = HashSet::new();
+        for (run, _) in runs.iter().filter(|(_, is_changed)| *is_changed) {
+            let key = ObjectKey::new(Kind::Run, *run, 0);
+            let Some(published) = out.object(key)? else { continue };
+            if self.tx.object(key)?.is_some_and(|mine| mine.tag != published.tag) {
+                log.push(out, object_gone(key))?;
+                renamed.insert(*run);
+            }
+        }
+        Ok(renamed)
     }
 
     /// Returns whether something of a project may leave.

@@ -24,7 +24,7 @@ use crate::{Error, ErrorKind, MergeOptions, MergeReport, Result};
 const PACKS_KEPT_MAX: usize = 256;
 
 /// Where a pack lies on a remote.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackName {
     /// The device that made it: 32 hexadecimal digits.
     pub device: String,

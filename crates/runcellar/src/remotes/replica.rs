@@ -11,6 +11,7 @@ use runcellar_format::ObjectId;
 use runcellar_format::record::{Body, ReplicaCursor, RootRow};
 use runcellar_format::seal::{Kind, OwnerKey};
 
+use super::waste;
 use crate::db::{self, Access, Cover, EpochRow, FILE_NAME, ObjectKey, ObjectRow, ReadTx, WORKSPACE_OWNER, WriteTx};
 use crate::io::{self, Io};
 use crate::keys::{KeyRow, Keyring, Purpose};
@@ -67,20 +68,28 @@ impl Replica {
             true => Ok(Some(replica)),
             false if !is_held => Ok(None),
             false => {
-                let mut at = replica.cursor()?;
+                let at = replica.cursor()?;
                 let mine = inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
                 if at.device == mine {
-                    // One's own is published anew, as a generation of its own.
-                    at.set_first(at.number + 1);
-                    let told = replica.inner().read(|tx, _| tx.object_ids(Kind::Pack))?;
-                    let mut packs: BTreeSet<[u8; 16]> = at.old_packs().into_iter().collect();
-                    packs.extend(told.iter().map(|pack| pack.0));
-                    at.set_old_packs(&Vec::from_iter(packs));
-                    at.counter = 0;
+                    return replica.begin_generation(inner).map(Some);
                 }
                 replica.renewed(inner, &at).map(Some)
             }
         }
+    }
+
+    /// Empties one's own: all is published anew, as a generation of its own, and then what was published before is deleted.
+    pub(super) fn begin_generation(self, inner: &Inner) -> Result<Replica> {
+        let mut at = self.cursor()?;
+        at.set_first(at.number + 1);
+        let told = self.inner().read(|tx, _| tx.object_ids(Kind::Pack))?;
+        let mut packs: BTreeSet<[u8; 16]> = at.old_packs().into_iter().collect();
+        packs.extend(told.iter().map(|pack| pack.0));
+        // Whatever was to wait, too: what was purged may lie in it.
+        packs.extend(waste::take(&mut at)?.packs.iter().map(|pack| pack.id));
+        at.set_old_packs(&Vec::from_iter(packs));
+        at.counter = 0;
+        self.renewed(inner, &at)
     }
 
     fn at(inner: &Inner, prefix: ObjectId, path: &Path) -> Result<Replica> {

@@ -178,7 +178,7 @@ impl Workspace {
     }
 }
 
-fn last_of(extra: &[(u16, Vec<u8>)]) -> Result<LastSync> {
+pub(super) fn last_of(extra: &[(u16, Vec<u8>)]) -> Result<LastSync> {
     let last = extra_body(extra, LAST_SYNC_FIELD).map_err(|cause| Error::format("last sync", cause))?;
     Ok(last.unwrap_or_default())
 }

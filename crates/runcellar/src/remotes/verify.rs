@@ -31,7 +31,7 @@ impl Exchange {
         let at = self.own.cursor()?;
         let waiting: HashSet<PackName> = self.packs()?.into_iter().collect();
         let mut packs: Vec<PackName> = self.told()?.into_iter().filter(|pack| !waiting.contains(pack)).collect();
-        packs.sort_unstable_by(|one, two| (&one.device, &one.pack).cmp(&(&two.device, &two.pack)));
+        packs.sort_unstable();
         Ok(Published { from: at.first(), to: at.headed, packs })
     }
 

@@ -79,7 +79,7 @@ pub(crate) fn reach(inner: &Inner) -> Result<Reach> {
     Ok(found)
 }
 
-/// What is to be deleted: it was published under a root key that was replaced, or is told of no more.
+/// What is to be deleted at once: it was published under a root key that was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftovers {
     /// The first segment.
@@ -91,8 +91,8 @@ pub struct Leftovers {
 }
 
 impl Exchange {
-    /// Returns what is still to be deleted: segments of earlier generations, and packs that were written anew or are not needed
-    /// any more; none before that is published.
+    /// Returns what is still to be deleted of earlier generations: segments, and packs of which the present one does not tell;
+    /// none before that is published.
     ///
     /// # Errors
     /// If the own replica cannot be read.
@@ -125,7 +125,7 @@ impl Exchange {
         Ok(self.told_packs()?.into_iter().map(|pack| PackName::new(device, pack)).collect())
     }
 
-    fn told_packs(&self) -> Result<HashSet<ObjectId>> {
+    pub(super) fn told_packs(&self) -> Result<HashSet<ObjectId>> {
         Ok(self.own.inner().read(|tx, _| tx.object_ids(Kind::Pack))?.into_iter().collect())
     }
 

@@ -42,6 +42,8 @@ pub(crate) const LOCAL_ONLY: &str = "local_only";
 
 /// The setting that spreads what goes to remotes over time.
 const SYNC_LIMIT: &str = "sync.limit";
+/// The setting that says how long what is not needed any more stays on remotes.
+pub(crate) const SYNC_GRACE: &str = "sync.grace";
 
 /// The most ids of findings that may be allowed.
 const ALLOWED_MAX: usize = 1000;
@@ -126,6 +128,13 @@ pub const SETTINGS: &[SettingInfo] = &[
         values: Values::Bytes,
     },
     SettingInfo {
+        name: SYNC_GRACE,
+        about: "days that remotes keep what gc made needless, unless all devices have read on before; 0: none",
+        // A day: longer than a device takes to fetch what it began with; one that takes longer begins with what is there then.
+        default: "1",
+        values: Values::Days,
+    },
+    SettingInfo {
         name: LOCAL_ONLY,
         about: "never sync, whatever is consented; local_only:PROJECT keeps a project at home",
         default: "false",
@@ -170,7 +179,8 @@ impl SettingInfo {
     /// Returns true if projects may have values of their own: its name, a colon and the project.
     #[must_use]
     pub fn is_of_projects(&self) -> bool {
-        let is_limit = matches!(self.values, Values::Bytes | Values::Days) && self.name != SYNC_LIMIT;
+        let is_of_remotes = matches!(self.name, SYNC_LIMIT | SYNC_GRACE);
+        let is_limit = matches!(self.values, Values::Bytes | Values::Days) && !is_of_remotes;
         is_limit || self.name == LOCAL_ONLY
     }
 

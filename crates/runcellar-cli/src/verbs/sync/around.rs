@@ -59,10 +59,15 @@ pub(crate) fn after(session: &Session, workspace: &Workspace, names: &[String]) 
     }
 }
 
-/// Says what a sync did because keys were replaced, and what it could not do.
+/// Says what a sync deleted, and what keys that were replaced leave to do.
 pub(super) fn tell(session: &Session, name: &str, report: &Report) {
     if report.deleted > 0 {
-        session.note(&format!("remote {name}: {} of before deleted", count(report.deleted, "object")));
+        session
+            .note(&format!("remote {name}: {} deleted that nothing needs any more", count(report.deleted, "object")));
+    }
+    if report.gone > 0 {
+        let objects = count(report.gone, "object");
+        session.warn(&format!("remote {name}: {objects} of this device gone from there, or altered: sent again"));
     }
     if report.behind > 0 {
         let devices = count(report.behind, "device");

@@ -1,7 +1,8 @@
 //! `sync --dry-run`: what would be sent.
 
-use runcellar::remotes::{Unsent, UnsentRun};
+use runcellar::remotes::{Unsent, UnsentRun, WaitingPacks};
 
+use super::status::{WaitingShape, text_of_waiting};
 use super::{blocked, named_or_enabled};
 use crate::failure::Failure;
 use crate::render::number::{bytes, count};
@@ -11,12 +12,21 @@ use crate::session::Session;
 /// Runs that are named on a terminal.
 const RUNS_SHOWN: usize = 20;
 
+/// What is known of one remote.
+struct Look {
+    name: String,
+    unsent: Unsent,
+    waiting: WaitingPacks,
+    blocked: Option<String>,
+}
+
 #[derive(serde::Serialize)]
 struct Shape<'a> {
     remote: &'a str,
     runs: Vec<RunShape<'a>>,
     objects: u64,
     bytes: u64,
+    waiting: WaitingShape,
     /// Why nothing would be sent now; null if it would.
     blocked: Option<String>,
 }
@@ -42,23 +52,25 @@ pub(super) fn run(session: &Session, name: Option<&str>) -> Result<(), Failure> 
         let _work = session.work("comparing");
         let unsent = workspace.unsent(&name)?;
         let blocked = blocked(&workspace, &name);
-        all.push((name, unsent, blocked));
+        all.push(Look { waiting: workspace.waiting_packs(&name)?, name, unsent, blocked });
     }
     let shapes: Vec<Shape<'_>> = all.iter().map(shape_of).collect();
-    session.answer(&shapes, || shapes.iter().map(|shape| text_of(session, shape)).collect())
+    session.answer(&shapes, || all.iter().zip(&shapes).map(|(look, shape)| text_of(session, look, shape)).collect())
 }
 
-fn shape_of((remote, unsent, blocked): &(String, Unsent, Option<String>)) -> Shape<'_> {
+fn shape_of(look: &Look) -> Shape<'_> {
+    let Look { name, unsent, waiting, blocked } = look;
     Shape {
-        remote,
+        remote: name,
         runs: unsent.runs.iter().map(RunShape::of).collect(),
         objects: unsent.objects,
         bytes: unsent.bytes,
+        waiting: WaitingShape::of(*waiting),
         blocked: blocked.clone(),
     }
 }
 
-fn text_of(session: &Session, shape: &Shape<'_>) -> String {
+fn text_of(session: &Session, look: &Look, shape: &Shape<'_>) -> String {
     let dim = |text: &str| Style::Dim.paint(text, session.display.color);
     let mut text = match shape.objects {
         0 => format!("{}: it has all there is\n", shape.remote),
@@ -76,6 +88,9 @@ fn text_of(session: &Session, shape: &Shape<'_>) -> String {
     }
     if let Some(more) = shape.runs.len().checked_sub(RUNS_SHOWN).filter(|more| *more > 0) {
         text.push_str(&format!("  {}\n", dim(&format!("and {more} more; --json names all"))));
+    }
+    if let Some(what) = text_of_waiting(look.waiting) {
+        text.push_str(&format!("  {what}\n"));
     }
     if let Some(why) = &shape.blocked {
         text.push_str(&format!("  not now: {}\n", visible(why)));

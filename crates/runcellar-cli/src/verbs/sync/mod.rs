@@ -79,6 +79,10 @@ struct Shape<'a> {
     deleted: u64,
     /// Why nothing was sent; null if it is what was agreed to.
     not_agreed: Option<String>,
+    /// Packs that nothing needs any more, and that wait to be deleted.
+    waiting: u64,
+    /// Objects of this device that were gone, and were sent again.
+    gone: u64,
 }
 
 #[derive(serde::Serialize)]
@@ -209,6 +213,8 @@ fn shape_of<'a>(name: &'a str, report: &Report) -> Shape<'a> {
         behind: report.behind,
         deleted: report.deleted,
         not_agreed: report.not_agreed.clone(),
+        waiting: report.waiting,
+        gone: report.gone,
     }
 }
 

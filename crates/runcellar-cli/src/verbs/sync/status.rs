@@ -1,11 +1,11 @@
 //! `sync status`: how each remote stands.
 
-use runcellar::remotes::{LastExchange, RemoteInfo, RemoteStatus, Unsent};
+use runcellar::remotes::{LastExchange, RemoteInfo, RemoteStatus, Unsent, WaitingPacks};
 
 use super::blocked;
 use crate::failure::Failure;
 use crate::render::number::{bytes, count};
-use crate::render::time::ago;
+use crate::render::time::{ago, rfc3339_us};
 use crate::render::{Style, visible};
 use crate::session::{Session, now_us};
 use crate::shapes::Time;
@@ -32,6 +32,7 @@ struct RemoteShape<'a> {
     blocked: Option<&'a str>,
     /// Null for a remote that was never enabled.
     unsent: Option<UnsentShape>,
+    waiting: WaitingShape,
     last_success: Option<Time>,
     last_error: Option<ErrorShape<'a>>,
 }
@@ -41,6 +42,30 @@ struct UnsentShape {
     runs: usize,
     objects: u64,
     bytes: u64,
+}
+
+/// Packs that nothing needs any more, and that are to be deleted.
+#[derive(serde::Serialize)]
+pub(super) struct WaitingShape {
+    packs: u64,
+    /// When all of them are gone at the latest; null if nothing waits, or others are to be told first.
+    until: Option<Time>,
+}
+
+impl WaitingShape {
+    pub(super) fn of(waiting: WaitingPacks) -> WaitingShape {
+        WaitingShape { packs: waiting.packs, until: waiting.until.map(Time) }
+    }
+}
+
+/// Returns what is said of packs that wait to be deleted; none if none do.
+pub(super) fn text_of_waiting(waiting: WaitingPacks) -> Option<String> {
+    let packs = count(waiting.packs, "pack");
+    let when = match waiting.until {
+        None => "the next sync tells others".to_owned(),
+        Some(until) => format!("deleted when all devices have read on, or after {}", rfc3339_us(until)),
+    };
+    (waiting.packs > 0).then(|| format!("{packs} that nothing needs any more: {when}"))
 }
 
 #[derive(serde::Serialize)]
@@ -54,6 +79,7 @@ struct Standing {
     remote: RemoteInfo,
     blocked: Option<String>,
     unsent: Option<Unsent>,
+    waiting: WaitingPacks,
     last: LastExchange,
 }
 
@@ -68,6 +94,7 @@ pub(super) fn run(session: &Session) -> Result<(), Failure> {
             standings.push(Standing {
                 blocked: blocked(&workspace, &remote.name),
                 unsent: was_enabled.then(|| workspace.unsent(&remote.name)).transpose()?,
+                waiting: workspace.waiting_packs(&remote.name)?,
                 last: workspace.last_exchange(&remote.name)?,
                 remote,
             });
@@ -93,7 +120,7 @@ pub(super) fn run(session: &Session) -> Result<(), Failure> {
 }
 
 fn shape_of(standing: &Standing) -> RemoteShape<'_> {
-    let Standing { remote, blocked, unsent, last } = standing;
+    let Standing { remote, blocked, unsent, waiting, last } = standing;
     let measured =
         |unsent: &Unsent| UnsentShape { runs: unsent.runs.len(), objects: unsent.objects, bytes: unsent.bytes };
     RemoteShape {
@@ -102,13 +129,14 @@ fn shape_of(standing: &Standing) -> RemoteShape<'_> {
         state: remote.status.as_str(),
         blocked: blocked.as_deref(),
         unsent: unsent.as_ref().map(measured),
+        waiting: WaitingShape::of(*waiting),
         last_success: last.succeeded.map(Time),
         last_error: last.failed.as_ref().map(|(time, message)| ErrorShape { time: Time(*time), message }),
     }
 }
 
 fn text_of(session: &Session, standing: &Standing) -> String {
-    let Standing { remote, blocked, unsent, last } = standing;
+    let Standing { remote, blocked, unsent, waiting, last } = standing;
     let dim = |text: &str| Style::Dim.paint(text, session.display.color);
     let now = now_us();
     let mut text = format!(
@@ -130,6 +158,9 @@ fn text_of(session: &Session, standing: &Standing) -> String {
                 count(unsent.objects, "object")
             ),
         ),
+    }
+    if let Some(what) = text_of_waiting(*waiting) {
+        line("to go", &what);
     }
     if let Some(time) = last.succeeded {
         line("synced", &ago(now, time));
