@@ -12,6 +12,7 @@ mod engine;
 mod fake;
 mod folder;
 mod grace;
+mod ids;
 mod keys;
 mod ledger;
 mod loopback;

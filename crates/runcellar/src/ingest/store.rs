@@ -132,6 +132,12 @@ pub(crate) fn say_described(tx: &mut WriteTx<'_>, data: &RunData) -> Result<()> 
     change_run(tx, data, clock, ChangeKind::SetFields, fields)
 }
 
+/// Says in a change what was set of a run.
+pub(crate) fn say_fields(tx: &mut WriteTx<'_>, data: &RunData, fields: Vec<FieldChange>) -> Result<()> {
+    let clock = tx.next_clock();
+    change_run(tx, data, clock, ChangeKind::SetFields, fields)
+}
+
 /// Returns a writer's row, or a fresh one for a writer that is not known yet.
 pub(crate) fn writer_row(tx: &ReadTx<'_>, keyring: &Keyring, writer: WriterId) -> Result<Option<WriterRow>> {
     let Some(row) = tx.object(ObjectKey::new(Kind::Writer, ObjectId(writer.0), 0))? else { return Ok(None) };

@@ -6,6 +6,7 @@
 
 mod fields;
 mod files;
+mod ids;
 mod join;
 mod rewinds;
 mod rows;
@@ -62,7 +63,7 @@ pub struct MergeReport {
     pub updated_artifacts: u64,
     /// Files of runs that were not here: code and media.
     pub new_files: u64,
-    /// Runs that have another id here, as theirs is that of another run: (id there, id here).
+    /// Runs that have another id, as theirs is that of another run: (the one that they had, the one that they have here).
     pub renamed: Vec<(String, String)>,
     /// What did not come in.
     pub left_out: Vec<LeftOut>,
@@ -83,7 +84,7 @@ impl MergeReport {
     }
 
     /// Counts what another merge did, too.
-    pub(crate) fn add(&mut self, more: MergeReport) {
+    pub fn add(&mut self, more: MergeReport) {
         self.new_runs += more.new_runs;
         self.updated_runs += more.updated_runs;
         self.unchanged_runs += more.unchanged_runs;
@@ -135,7 +136,8 @@ pub(crate) fn difference(
     (from, from_keys): (&ReadTx<'_>, &Keyring),
     run: &RunData,
 ) -> Result<Difference> {
-    let standing = run::Bring { from, from_keys, theirs: run, project: "" }.compare(to, keys)?;
+    let is_of_device = from_keys.workspace() == keys.workspace();
+    let standing = run::Bring { from, from_keys, theirs: run, project: "", is_of_device }.compare(to, keys)?;
     Ok(match standing {
         run::Standing::Erased => Difference::Erased,
         run::Standing::Same => Difference::None,
@@ -212,7 +214,10 @@ impl Merge<'_> {
                     self.report.new_runs += 1;
                     self.report.renamed.extend(renamed);
                 }
-                Ok(Some(Outcome::Updated)) => self.report.updated_runs += 1,
+                Ok(Some(Outcome::Updated { renamed })) => {
+                    self.report.updated_runs += 1;
+                    self.report.renamed.extend(renamed);
+                }
                 Ok(Some(Outcome::Same)) => {
                     self.report.unchanged_runs += 1;
                     touched = false;
@@ -238,7 +243,8 @@ impl Merge<'_> {
         self.other.inner.read(|from, from_keys| {
             let Some(theirs) = RunData::load(from, from_keys, object)? else { return Ok(None) };
             let Some(project) = self.projects.get(&ObjectId(theirs.record.project)) else { return Ok(None) };
-            let bring = run::Bring { from, from_keys, theirs: &theirs, project };
+            let is_of_device = from_keys.workspace() == self.into.inner.id;
+            let bring = run::Bring { from, from_keys, theirs: &theirs, project, is_of_device };
             let planned = self.into.inner.read(|tx, keyring| bring.compare(tx, keyring))?;
             match dry_run || !planned.is_work() {
                 true => Ok(Some(planned.outcome(&theirs.record.id))),

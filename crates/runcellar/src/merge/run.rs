@@ -7,6 +7,7 @@ use runcellar_format::record::{Body as _, RunRecord, Start, WriterRow};
 use runcellar_format::seal::Kind;
 use runcellar_format::{ObjectId, WriterId};
 
+use super::ids::{self, Renamed};
 use super::rewinds::{self, Rewinds};
 use super::{fields, join, rows};
 use crate::db::{ObjectKey, ReadTx, WriteTx};
@@ -16,17 +17,14 @@ use crate::keys::Keyring;
 use crate::lineage::recount::statistic_of;
 use crate::{Error, Result};
 
-/// The longest part of an id that stays when the id is taken by another run.
-const ID_BYTES_KEPT: usize = 120;
-/// Digits of the object id that then tell them apart.
-const DIGITS: usize = 6;
-
 /// A run to bring in, as the other workspace has it.
 pub(super) struct Bring<'a, 'tx> {
     pub(super) from: &'a ReadTx<'tx>,
     pub(super) from_keys: &'a Keyring,
     pub(super) theirs: &'a RunData,
     pub(super) project: &'a str,
+    /// It is a device of this workspace that has it: ids come to be the same on all.
+    pub(super) is_of_device: bool,
 }
 
 /// What is to be done.
@@ -44,8 +42,8 @@ pub(super) enum Standing {
 
 /// What was done.
 pub(super) enum Outcome {
-    New { renamed: Option<(String, String)> },
-    Updated,
+    New { renamed: Renamed },
+    Updated { renamed: Renamed },
     Same,
     Erased { id: String },
 }
@@ -57,8 +55,8 @@ impl Standing {
 
     pub(super) fn outcome(&self, id: &str) -> Outcome {
         match self {
-            Standing::New => Outcome::New { renamed: None },
-            Standing::Ahead(_) | Standing::Described => Outcome::Updated,
+            Standing::New => Outcome::New { renamed: Renamed::new() },
+            Standing::Ahead(_) | Standing::Described => Outcome::Updated { renamed: Renamed::new() },
             Standing::Same => Outcome::Same,
             Standing::Erased => Outcome::Erased { id: id.to_owned() },
         }
@@ -110,6 +108,9 @@ impl Bring<'_, '_> {
         });
         fields::take_in(&mut record, &theirs)?;
         fields::take_in_extra(&mut record, &theirs)?;
+        if self.is_of_device {
+            record.id = ids::joined(&mine.id, &theirs.id, self.theirs.object).to_owned();
+        }
         if !rewinds.agree {
             record.next_step = mine.next_step;
         }
@@ -126,28 +127,51 @@ impl Bring<'_, '_> {
             Standing::Ahead(writers) => {
                 let mine = store::load(to, to.keyring, self.theirs.object)?;
                 let rewinds = self.rewinds(&mine)?;
-                join::join(self, to, self.described(&mine.record, &rewinds, true)?, rewinds, writers)?;
+                let mut record = self.described(&mine.record, &rewinds, true)?;
+                let renamed = self.settle_id(to, &mine.record.id, &mut record)?;
+                join::join(self, to, record, rewinds, writers)?;
+                return Ok(Outcome::Updated { renamed });
             }
             Standing::Described => {
                 let mut mine = store::load(to, to.keyring, self.theirs.object)?;
                 let rewinds = self.rewinds(&mine)?;
-                mine.record = self.described(&mine.record, &rewinds, false)?;
+                let record = self.described(&mine.record, &rewinds, false)?;
+                let had = std::mem::replace(&mut mine.record, record).id;
+                let renamed = self.settle_id(to, &had, &mut mine.record)?;
                 mine.load_series(to, to.keyring)?;
                 fold::apply_definitions(&mut mine.record, &mine.series.entries);
                 store::say_described(to, &mine)?;
                 mine.store(to)?;
+                return Ok(Outcome::Updated { renamed });
             }
             Standing::Same | Standing::Erased => {}
         }
         Ok(standing.outcome(&self.theirs.record.id))
     }
 
-    /// Makes the run, under another id if that is taken; returns both ids then.
-    fn make(&self, to: &mut WriteTx<'_>) -> Result<Option<(String, String)>> {
+    /// Gives a run that is here the id that it has on all devices; returns what was renamed by that.
+    fn settle_id(&self, to: &mut WriteTx<'_>, had: &str, record: &mut RunRecord) -> Result<Renamed> {
+        if !self.is_of_device {
+            return Ok(Renamed::new());
+        }
+        let taken_over = (record.id != had).then(|| (had.to_owned(), record.id.clone()));
+        let mut renamed = ids::settle(to, record, self.theirs.object)?;
+        renamed.extend(taken_over);
+        Ok(renamed)
+    }
+
+    /// Makes the run, under another id if that is taken; returns what was renamed by that.
+    fn make(&self, to: &mut WriteTx<'_>) -> Result<Renamed> {
         let mut record = self.theirs.record.clone();
         fields::end_all(&mut record);
-        let id = free_id(to, to.keyring, &record.id, self.theirs.object)?;
-        let renamed = (id != record.id).then(|| (std::mem::replace(&mut record.id, id.clone()), id));
+        let renamed = match self.is_of_device {
+            true => ids::settle(to, &mut record, self.theirs.object)?,
+            false => {
+                let id = ids::free(to, to.keyring, &record.id, self.theirs.object)?;
+                let had = std::mem::replace(&mut record.id, id.clone());
+                if had == id { Renamed::new() } else { vec![(had, id)] }
+            }
+        };
         let start = Start {
             run: self.theirs.object.0,
             project_name: self.project.to_owned(),
@@ -166,18 +190,4 @@ fn is_same(one: &RunRecord, other: &RunRecord) -> Result<bool> {
     let body =
         |record: &RunRecord| record.to_body().map_err(|cause| Error::format(format_args!("run {}", record.id), cause));
     Ok(body(one)? == body(other)?)
-}
-
-/// Returns the id under which a run shows here: its own, or with some digits of its object id if another run has that.
-///
-/// Two runs of two workspaces that have one id are two runs: who gave them that id gave it twice. (Devices of one workspace
-/// mean one run by it; their lookup tags are equal, and they are joined where they meet.)
-pub(super) fn free_id(to: &ReadTx<'_>, keys: &Keyring, id: &str, object: ObjectId) -> Result<String> {
-    let tag = store::tag_of(to, keys, Kind::Run, id)?;
-    if to.object_by_tag(Kind::Run, &tag)?.is_none_or(|row| row.key.id == object) {
-        return Ok(id.to_owned());
-    }
-    let end = (0..=id.len().min(ID_BYTES_KEPT)).rev().find(|end| id.is_char_boundary(*end)).unwrap_or(0);
-    let digits = object.to_string();
-    Ok(format!("{}.{}", &id[..end], digits.get(..DIGITS).unwrap_or(&digits)))
 }

@@ -6,7 +6,7 @@ use runcellar_format::record::{RunState, Start, WriterRow};
 use runcellar_format::seal::Kind;
 use runcellar_format::{ObjectId, WriterId};
 
-use super::{LeftOut, Merge, Touched, is_theirs, run};
+use super::{LeftOut, Merge, Touched, ids, is_theirs};
 use crate::db::{ObjectKey, ReadTx};
 use crate::ingest::batch::Batch;
 use crate::ingest::data::RunData;
@@ -145,7 +145,7 @@ fn bring_writer(
         made = there.is_none();
         let run_id = match there {
             Some(id) => id,
-            None => writing.read(|tx, keyring| run::free_id(tx, keyring, &start.run_id, object))?,
+            None => writing.read(|tx, keyring| ids::free(tx, keyring, &start.run_id, object))?,
         };
         intake.begin_as(Start { run: object.0, run_id, ..(*start).clone() });
     }
