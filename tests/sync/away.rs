@@ -167,8 +167,8 @@ fn looking_after_it_goes_on_from_any_request() {
         clock.move_wall_clock(now * DAY_US);
         let all = packs(&store);
         assert!(store.remove(&all[requests as usize % all.len()]));
-        let segments = store.names().into_iter().filter(|name| name.as_str().contains("/000"));
-        assert!(store.remove(&segments.last().expect("there is one")));
+        let mut segments = store.names().into_iter().filter(|name| name.as_str().contains("/000"));
+        assert!(store.remove(&segments.next_back().expect("there is one")));
         remote.stop_after(requests, if requests % 2 == 0 { Last::Unsent } else { Last::Unanswered });
         let ended = first.sync(&remote).is_ok();
         remote.revive();

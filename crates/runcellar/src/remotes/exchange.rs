@@ -156,9 +156,9 @@ impl Exchange {
     /// # Errors
     /// If the own replica cannot be written.
     pub fn publish_anew(self) -> Result<Exchange> {
-        let Exchange { workspace, remote, own, at_home, held } = self;
+        let Exchange { own, workspace, .. } = self;
         let own = own.begin_generation(&workspace.inner)?;
-        Ok(Exchange { workspace, remote, own, at_home, held })
+        Ok(Exchange { own, workspace, ..self })
     }
 
     /// Returns the remote.
