@@ -37,6 +37,8 @@ fn every_verb_explains_itself_with_an_example() {
         "remote",
         "sync",
         "verify",
+        "evict",
+        "fetch",
         "ledger",
         "key",
         "config",

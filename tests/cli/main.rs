@@ -13,6 +13,7 @@ mod config;
 mod diff;
 mod doctor;
 mod du;
+mod evict;
 mod export;
 mod golden;
 mod help;

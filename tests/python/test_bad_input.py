@@ -351,7 +351,7 @@ def test_errors_belong_to_one_tree() -> None:
     builtin = {
         **{"NotFoundError": KeyError, "LockedError": PermissionError, "DamagedError": OSError},
         **{"QueryError": ValueError, "BusyError": TimeoutError, "AmbiguousError": LookupError},
-        "ConsentError": Exception,
+        **{"ConsentError": Exception, "EvictedError": FileNotFoundError},
     }
     for name, base in builtin.items():
         error = getattr(rc, name)

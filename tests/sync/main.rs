@@ -9,6 +9,7 @@ mod conformance;
 mod content;
 mod devices;
 mod engine;
+mod evict;
 mod fake;
 mod folder;
 mod grace;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use runcellar::{Error, ErrorKind};
 
+use crate::fetching;
 use crate::output::{self, say};
 use crate::render::visible;
 
@@ -169,6 +170,7 @@ impl From<Error> for Failure {
             ErrorKind::Busy => Code::Busy,
             ErrorKind::ReadOnly => Code::ReadOnly,
             ErrorKind::Consent => Code::Consent,
+            ErrorKind::Evicted => fetching::code_of(&error),
             _ => Code::Other,
         };
         let message = error.to_string();

@@ -8,6 +8,7 @@ mod capsule;
 mod cli;
 mod complete;
 mod failure;
+mod fetching;
 mod files;
 mod interrupt;
 mod keychain;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cli::Globals;
 use crate::failure::Failure;
+use crate::fetching;
 use crate::keychain;
 use crate::output::{self, Display};
 use crate::progress::{Talker, Work};
@@ -90,7 +91,9 @@ impl Session {
     pub(crate) fn open_with(&self, recover: bool) -> Result<Workspace, Failure> {
         let path = self.find()?;
         let _work = self.work("opening the workspace");
-        OpenOptions { recover, ..self.options() }.open(&path).map_err(Failure::opening)
+        let workspace = OpenOptions { recover, ..self.options() }.open(&path).map_err(Failure::opening)?;
+        fetching::when_read(&workspace, &self.talker)?;
+        Ok(workspace)
     }
 
     /// Returns how a workspace is opened here.

@@ -84,6 +84,8 @@ pub enum Kind {
     Receipt = 25,
     /// A document of the terms under which somebody stores what is sent; since format 3.
     Terms = 26,
+    /// Where the file of a pack lies that was evicted from here.
+    Away = 27,
 }
 
 /// Where a sealed object belongs: its associated data, fixed-width, with zeros where a field does not apply.
@@ -314,6 +316,7 @@ impl Kind {
             Kind::Version => "artifact version",
             Kind::Receipt => "receipt",
             Kind::Terms => "terms document",
+            Kind::Away => "evicted pack",
         }
     }
 }

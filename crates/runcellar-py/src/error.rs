@@ -50,6 +50,7 @@ fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::ReadOnly | ErrorKind::Io => "StorageError",
         ErrorKind::State => "StateError",
         ErrorKind::Consent => "ConsentError",
+        ErrorKind::Evicted => "EvictedError",
         // A kind that this version of the package does not know yet.
         _ => "Error",
     }

@@ -38,6 +38,8 @@ pub enum ErrorKind {
     State,
     /// The user did not agree to it.
     Consent,
+    /// The content lies on a remote alone, and nobody could fetch it.
+    Evicted,
     /// The operating system refused; the cause says what.
     Io,
 }
@@ -109,6 +111,11 @@ impl Error {
     pub(crate) fn of(mut self, noun: impl fmt::Display) -> Self {
         self.0.message = format!("{noun}: {}", self.0.message);
         self
+    }
+
+    /// Names the thing whose content is not here, if that is what an error is about.
+    pub(crate) fn of_evicted(self, noun: impl fmt::Display) -> Self {
+        if self.kind() == ErrorKind::Evicted { self.of(noun) } else { self }
     }
 
     /// Returns the kind, for programs.

@@ -42,6 +42,7 @@ struct Shape<'a> {
     unchanged: FilesShape,
     removed: u64,
     missing: &'a [String],
+    evicted: FilesShape,
     verified: Option<bool>,
     key_file: Option<String>,
 }
@@ -61,6 +62,12 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
             visible(&file.display().to_string())
         )),
         None => session.note("no key is in the backup: it is read with what opens the workspace"),
+    }
+    if report.evicted_files > 0 {
+        let size = bytes(report.evicted_bytes);
+        session.note(&format!(
+            "{size} were evicted, and are not in the backup: remotes have them; runcellar fetch brings them"
+        ));
     }
     for file in &report.missing {
         session.warn(&format!("{}: the workspace has lost it; runcellar check says what lay in it", visible(file)));
@@ -86,6 +93,7 @@ fn shape_of<'a>(args: &Args, report: &'a BackupReport) -> Shape<'a> {
         unchanged: FilesShape { files: report.kept_files, bytes: report.kept_bytes },
         removed: report.removed_files,
         missing: &report.missing,
+        evicted: FilesShape { files: report.evicted_files, bytes: report.evicted_bytes },
         verified: report.verified.as_ref().map(runcellar::CheckReport::is_ok),
         key_file: report.key_file.as_ref().map(|file| file.display().to_string()),
     }

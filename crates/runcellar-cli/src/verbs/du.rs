@@ -43,6 +43,8 @@ struct Shape<'a> {
     runs: Vec<RunShape<'a>>,
     kinds: Vec<KindShape>,
     quotas: Vec<QuotaShape<'a>>,
+    /// Bytes of content that lie on remotes alone; the total does not have them.
+    evicted: u64,
 }
 
 #[derive(serde::Serialize)]
@@ -94,6 +96,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         runs: by_run.iter().map(RunShape::of).collect(),
         kinds: usage.by_kind().into_iter().map(|(kind, bytes)| KindShape { kind: kind.as_str(), bytes }).collect(),
         quotas: quotas.iter().map(QuotaShape::of).collect(),
+        evicted: workspace.evicted_bytes()?.1,
     };
     session.answer(&shape, || {
         let table = match args.by {
@@ -103,7 +106,11 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         };
         let whole = shape.quotas.iter().find(|quota| quota.project.is_none());
         let of = whole.map(|whole| format!(" of {}", bytes(whole.quota))).unwrap_or_default();
-        let total = format!("{}{of} in all\n", bytes(usage.total));
+        let away = match shape.evicted {
+            0 => String::new(),
+            evicted => format!("; {} more on remotes alone", bytes(evicted)),
+        };
+        let total = format!("{}{of} in all{away}\n", bytes(usage.total));
         table.render(session.display.width, session.display.color) + &Style::Dim.paint(&total, session.display.color)
     })?;
     for quota in quotas.iter().filter(|quota| quota.is_over() && !session.json) {

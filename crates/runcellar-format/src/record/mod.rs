@@ -5,6 +5,7 @@
 //! crate; golden vectors freeze them.
 
 mod artifact;
+mod away;
 mod carried;
 mod catalogue;
 mod change;
@@ -24,6 +25,7 @@ pub use artifact::{
     MANIFEST_TEXT_MAX, MEDIA_FIELD, Manifest, ManifestEntry, Media, PATH_BYTES_MAX, RECORD_FIELD, Reference, Version,
     VersionRef,
 };
+pub use away::Away;
 pub use carried::{CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion};
 pub use catalogue::{CatalogueBlock, CatalogueDirectory};
 pub use change::{CAPSULE_FIELD, CHANGE_GRID_BYTES, Change, ChangeKind, FieldChange, FieldId};

@@ -70,6 +70,10 @@ class ConsentError(Error):
     """Something would leave this machine without a consent to it."""
 
 
+class EvictedError(Error, FileNotFoundError):
+    """Content lies on a remote alone: ``runcellar fetch`` brings it back."""
+
+
 class StateError(Error, RuntimeError):
     """The run is finished, or none was started."""
 

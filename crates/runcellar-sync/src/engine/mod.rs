@@ -14,6 +14,7 @@
 //! What must never be here: keys, plaintext, SQL. What an object means is known to [`runcellar::remotes`] alone.
 
 mod away;
+mod evict;
 mod names;
 mod pull;
 mod push;
@@ -27,6 +28,7 @@ use runcellar::remotes::{Exchange, OwnHead};
 use runcellar::{LeftOut, MergeReport, Workspace};
 
 use crate::remote::Remote;
+pub use evict::{Evicted, RemoteContent, evict};
 use names::head_of;
 use recorded::Recorded;
 pub use verify::{Verified, Wrong, verify};

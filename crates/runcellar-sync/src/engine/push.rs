@@ -4,6 +4,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use runcellar::LeftOut;
 use runcellar::remotes::{Exchange, PackName};
 
 use super::names::{head_of, pack_of, segment_of, welcome_of};
@@ -26,7 +27,13 @@ pub(super) fn push(exchange: &Exchange, remote: &dyn Remote, report: &mut Report
         remote.put(&welcome_of(&prefix)?, &welcome)?;
         exchange.welcomed(&welcome)?;
     }
-    send_packs(&exchange.packs()?, report, &|pack| send_pack(exchange, remote, pack))?;
+    let lost = Mutex::default();
+    send_packs(&exchange.packs()?, report, &|pack| send_pack(exchange, remote, pack, &lost))?;
+    let mut lost = lost.into_inner().unwrap_or_else(PoisonError::into_inner);
+    lost.sort();
+    let why = "it was evicted, and the remote has lost it";
+    let left_out = |pack| LeftOut { what: format!("pack {pack}"), why: why.to_owned(), damaged: true };
+    report.not_sent.extend(lost.into_iter().map(left_out));
     for number in exchange.outbox()? {
         let (name, segment) = (segment_of(&prefix, number)?, exchange.segment(number)?);
         if !remote.put_new(&name, &segment)? {
@@ -102,11 +109,22 @@ fn send_packs(
     outcome
 }
 
-/// Sends a pack; returns its bytes, none if it is there or is needed no more.
-fn send_pack(exchange: &Exchange, remote: &dyn Remote, pack: &PackName) -> Outcome<Option<u64>> {
+/// Sends a pack; returns its bytes, none if it is there or is needed no more. One that is neither here nor there is noted.
+fn send_pack(
+    exchange: &Exchange,
+    remote: &dyn Remote,
+    pack: &PackName,
+    lost: &Mutex<Vec<String>>,
+) -> Outcome<Option<u64>> {
+    let name = pack_of(pack)?;
+    if let Some(bytes) = exchange.evicted(pack)? {
+        if remote.head(&name)? != Some(bytes) {
+            lost.lock().unwrap_or_else(PoisonError::into_inner).push(pack.pack.clone());
+        }
+        return Ok(None);
+    }
     // One that was written anew since is told of no more, once all segments are read.
     let Some(object) = exchange.pack(pack)? else { return Ok(None) };
-    let name = pack_of(pack)?;
     // It is there if a sync was cut off, or if an earlier generation told of it.
     if remote.head(&name)? == Some(object.len()) {
         return Ok(None);

@@ -66,7 +66,8 @@ impl ArtifactVersion {
         };
         let mut entries = self.manifest().filter(is_wanted);
         let to = to.map(|root| (root, options.temporary.as_deref()));
-        let got = blob::get(&self.inner, &pool, &mut entries, to, total)?;
+        let got = blob::get(&self.inner, &pool, &mut entries, to, total)
+            .map_err(|error| error.of_evicted(format_args!("artifact {}", self.full_name())))?;
         let Got { files, bytes, written_bytes, hurt, references, .. } = got;
         Ok(Download { files, bytes, written_bytes, hurt, references })
     }

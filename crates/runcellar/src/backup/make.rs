@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use runcellar_format::backup::{Mark, MarkKind};
+use runcellar_format::record::Away;
 use runcellar_format::seal::Kind;
 use runcellar_format::{JournalId, LineageId, ObjectId};
 
@@ -17,10 +18,11 @@ use super::files::{self, Done, Job};
 use super::mark::Hold;
 use super::stage::{self, Stage};
 use super::{BackupOptions, BackupReport};
-use crate::blob::pack_path;
-use crate::db::{self, FILE_NAME};
+use crate::blob::{all_away, pack_path};
+use crate::db::{self, FILE_NAME, ReadTx};
 use crate::ingest::{self, reader::JournalFile};
 use crate::io::{self, Io, IoFile};
+use crate::keys::Keyring;
 use crate::run::registry::{self, Owner};
 use crate::workspace::{FileSystemMode, Inner, JOURNALS, KEYSLOTS, PACKS, TMP};
 use crate::{CheckOptions, Error, ErrorKind, Result};
@@ -104,9 +106,10 @@ impl Copy<'_> {
         if !fits {
             return Ok(false);
         }
-        let packs: HashSet<ObjectId> =
-            self.inner.read_copy(&database, |tx, _| tx.object_ids(Kind::Pack))?.into_iter().collect();
-        let gone = self.packs(&stage, &packs)?;
+        let named = |tx: &ReadTx<'_>, keyring: &Keyring| Ok((tx.object_ids(Kind::Pack)?, all_away(tx, keyring)?));
+        let (packs, away) = self.inner.read_copy(&database, named)?;
+        let (packs, away) = (packs.into_iter().collect(), away.into_iter().collect());
+        let gone = self.packs(&stage, &packs, &away)?;
         if !gone.is_empty() && !last && !self.is_current(&database)? {
             // Written anew by a collection, whose outcome the next copy of the database has.
             return Ok(false);
@@ -235,14 +238,24 @@ impl Copy<'_> {
         }
     }
 
-    /// Copies the packs that are not there; returns those that the workspace does not have.
-    fn packs(&mut self, stage: &Stage<'_>, packs: &HashSet<ObjectId>) -> Result<Vec<PathBuf>> {
+    /// Copies the packs that are not there; returns those that the workspace does not have, and did not evict.
+    fn packs(
+        &mut self,
+        stage: &Stage<'_>,
+        packs: &HashSet<ObjectId>,
+        away: &HashMap<ObjectId, Away>,
+    ) -> Result<Vec<PathBuf>> {
         let (mut jobs, mut directories, mut gone) = (Vec::new(), HashSet::new(), Vec::new());
         for pack in packs {
             let (from, to) = (pack_path(&self.inner.path, *pack), pack_path(self.dest, *pack));
-            match (files::length(self.io, &from)?, files::length(self.io, &to)?) {
-                (None, _) => gone.push(from),
-                (Some(here), Some(there)) if here == there => {
+            match (files::length(self.io, &from)?, files::length(self.io, &to)?, away.get(pack)) {
+                // What an earlier backup has of it stays there.
+                (None, there, Some(away)) => {
+                    self.report.evicted_files += u64::from(there.is_none());
+                    self.report.evicted_bytes += if there.is_none() { away.bytes } else { 0 };
+                }
+                (None, ..) => gone.push(from),
+                (Some(here), Some(there), _) if here == there => {
                     self.report.kept_files += 1;
                     self.report.kept_bytes += here;
                 }

@@ -39,6 +39,10 @@ pub struct BackupReport {
     pub removed_files: u64,
     /// Packs that the workspace itself has lost, relative to it: what lay in them is in no backup made from now on.
     pub missing: Vec<String>,
+    /// Packs that were evicted, and are not in the backup either: a remote has them.
+    pub evicted_files: u64,
+    /// Bytes of these.
+    pub evicted_bytes: u64,
     /// The key file, which is not part of the backup; none if the workspace was opened otherwise.
     pub key_file: Option<PathBuf>,
     /// What was found when the copy was read back, if that was asked for.

@@ -11,6 +11,7 @@ use runcellar_format::record::{Change, ChangeKind};
 use runcellar_format::seal::{Kind, Sealed};
 use runcellar_format::{ChunkId, ObjectId};
 
+use super::away::{is_away, not_away};
 use super::hold::is_put_under_way;
 use super::live::each_live_chunk;
 use super::pack::{PackData, pack_path};
@@ -111,7 +112,7 @@ fn collect_pool(inner: &Inner, pool: &Pool, grace: i64, collected: &mut Collecte
             if alive == 0 {
                 remove_rows(tx, pool, pack)?;
                 gone.push(pack);
-            } else if alive * WORTH_KEEPING < alive + dead {
+            } else if alive * WORTH_KEEPING < alive + dead && !is_away(tx, pack)? {
                 thin.push(pack);
             }
         }
@@ -183,6 +184,7 @@ pub(crate) fn remove_rows(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> 
     change(tx, pool, pack)?;
     tx.remove_object(ObjectKey::new(Kind::Pack, pack, 0))?;
     tx.remove_object(ObjectKey::new(Kind::Bucket, pack, 0))?;
+    not_away(tx, pack)?;
     for key in tx.keys_of(pack)? {
         tx.remove_key(key.id)?;
     }
@@ -199,6 +201,8 @@ pub(crate) fn remove_files(inner: &Inner, packs: &[ObjectId], collected: &mut Co
                 collected.packs += 1;
                 collected.bytes += bytes;
             }
+            // It was evicted.
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => collected.packs += 1,
             // The next collection finds it again.
             Err(cause) => inner.monitor.warn(&format!("pack {pack} is left: {cause}")),
         }

@@ -13,6 +13,7 @@
 //! Bytes before names before pointers: a crash leaves nothing but bytes that nobody refers to, and [`gc`] removes them.
 //! docs/FORMAT.md, "Packs" and "Manifests".
 
+mod away;
 mod gc;
 mod get;
 mod hold;
@@ -33,6 +34,7 @@ const PACKS_FIELD: u16 = 1;
 /// Field of such a change: packs whose keys were dropped, which were removed or took the place of others.
 const PACKS_CHANGED_FIELD: u16 = 3;
 
+pub(crate) use away::{all_away, away_of, has_file, is_away, not_away, put_away};
 pub use gc::{CollectOptions, Collected};
 pub(crate) use gc::{drop_chunks, remove_files, remove_rows};
 pub use get::Hurt;
@@ -45,7 +47,7 @@ pub(crate) use pack::{PackData, load_bucket, open_directory, pack_path, told_by_
 pub(crate) use pool::{Class, Pool, project_epoch_key};
 pub(crate) use put::{Entered, Put, PutOptions, Source, Stream, What, put};
 pub(crate) use share::{Holdings, chunks_of};
-pub(crate) use source::PackSource;
+pub(crate) use source::{Fetch, PackSource};
 pub(crate) use stored::StoredFile;
 pub(crate) use suspects::{Damaged, give_up, suspect, suspects, trust};
 

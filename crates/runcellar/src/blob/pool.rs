@@ -8,6 +8,7 @@ use runcellar_format::record::{Body, Content, Manifest, Project};
 use runcellar_format::seal::{Kind, OwnerKey};
 use runcellar_format::{ChunkId, DeviceId, ObjectId};
 
+use super::away::is_away;
 use super::get::{PackReader, Placed};
 use super::index::Index;
 use super::pack::{PackCache, PackData};
@@ -153,6 +154,19 @@ impl Pool {
             let Some(data) = self.usable(inner, pack)? else { continue };
             if data.has(id) && data.has_file(inner) && is_fit(&data) {
                 return Ok(Some(Found { pack, version: data.version }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns where a chunk is that no file here has: in a pack that was evicted.
+    pub(crate) fn locate_evicted(&self, inner: &Inner, id: ChunkId) -> Result<Option<Arc<PackData>>> {
+        let candidates = self.index().candidates(id);
+        for pack in candidates {
+            if let Some(data) = self.usable(inner, pack)?.filter(|data| data.has(id))
+                && inner.read(|tx, _| is_away(tx, pack))?
+            {
+                return Ok(Some(data));
             }
         }
         Ok(None)

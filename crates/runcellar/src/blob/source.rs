@@ -1,4 +1,5 @@
-//! Packs that are not here: those that another device published lie on a remote, and are fetched when they are read.
+//! Packs that are not here: those that another device published, and those that were evicted, lie on a remote and are fetched
+//! when they are read.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,8 +9,8 @@ use crate::Result;
 use crate::io::IoFile;
 use crate::workspace::Inner;
 
-/// Brings the file of a pack here, and opens it.
-pub(crate) type Fetch = dyn Fn(&Inner, ObjectId) -> Result<Arc<dyn IoFile>> + Send + Sync;
+/// Brings the file of a pack here, and opens it; none if nobody knows where it lies.
+pub(crate) type Fetch = dyn Fn(&Inner, ObjectId) -> Result<Option<Arc<dyn IoFile>>> + Send + Sync;
 
 /// Where the packs of a handle are.
 #[derive(Default)]
@@ -40,8 +41,15 @@ impl Inner {
         *self.pack_source.fetch.lock().unwrap_or_else(PoisonError::into_inner) = fetch;
     }
 
-    /// Fetches a pack that has no file here; none if nobody does that.
+    /// Fetches a pack that has no file here; none if it lies nowhere.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Evicted`] if it lies on a remote, and nobody fetches it.
     pub(crate) fn fetch_pack(&self, pack: ObjectId) -> Result<Option<Arc<dyn IoFile>>> {
-        self.pack_source.fetch().map(|fetch| fetch(self, pack)).transpose()
+        match self.pack_source.fetch() {
+            Some(fetch) => fetch(self, pack),
+            None if self.is_replica() => Ok(None),
+            None => crate::remotes::refuse_if_evicted(self, pack).map(|()| None),
+        }
     }
 }

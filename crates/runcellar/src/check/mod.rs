@@ -25,6 +25,8 @@ pub enum ProblemKind {
     TornTail,
     /// Something is there that nothing refers to.
     Unreferenced,
+    /// Content that lies on a remote alone.
+    Evicted,
 }
 
 impl ProblemKind {
@@ -37,6 +39,7 @@ impl ProblemKind {
             ProblemKind::Replayed => "replayed",
             ProblemKind::TornTail => "torn_tail",
             ProblemKind::Unreferenced => "unreferenced",
+            ProblemKind::Evicted => "evicted",
         }
     }
 }

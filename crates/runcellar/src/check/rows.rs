@@ -58,7 +58,7 @@ pub(super) fn check(tx: &ReadTx<'_>, keyring: &Keyring, report: &mut CheckReport
             });
         }
     }
-    for kind in [Kind::Project, Kind::Settings, Kind::Receipt, Kind::Terms] {
+    for kind in [Kind::Project, Kind::Settings, Kind::Receipt, Kind::Terms, Kind::Away] {
         for row in tx.objects(kind, None)? {
             report.checked.bytes += row.body.len() as u64;
             if let Err(error) = tx.open_object(keyring, &row) {

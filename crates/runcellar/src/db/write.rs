@@ -436,7 +436,7 @@ fn open_tombstone(tx: &ReadTx<'_>, keyring: &Keyring, row: &ObjectRow) -> Result
 }
 
 /// Kinds of records that the root row covers.
-pub(crate) const COVERED: [Kind; 15] = [
+pub(crate) const COVERED: [Kind; 16] = [
     Kind::Project,
     Kind::Run,
     Kind::Head,
@@ -452,6 +452,7 @@ pub(crate) const COVERED: [Kind; 15] = [
     Kind::Version,
     Kind::Receipt,
     Kind::Terms,
+    Kind::Away,
 ];
 
 pub(super) fn insert_epoch(transaction: &Transaction<'_>, epoch: EpochRow) -> Result<()> {

@@ -31,6 +31,9 @@ pub use openers::Opener;
 pub use plan::{ItemKind, PlannedItem, PurgePlan, Share};
 pub use purge::{PurgeOptions, Purged};
 pub use receipt::Receipt;
+pub(crate) use resolve::chosen;
+pub(crate) use rows::pools_in_scope;
+pub(crate) use scope::Scope;
 pub use target::{RunClass, Target};
 
 #[cfg(test)]

@@ -167,6 +167,13 @@ pub(super) fn items_of(workspace: &Workspace, scope: &Scope) -> Result<Vec<Item>
     Ok(items)
 }
 
+/// Returns what targets name, each thing once, and the scope of all of it.
+pub(crate) fn chosen(workspace: &Workspace, targets: &[Target]) -> Result<(Vec<PlannedItem>, Scope)> {
+    let items = resolve(workspace, targets, workspace.inner.io.wall_us())?;
+    let scope = union(&items);
+    Ok((items.into_iter().map(|item| item.shown).collect(), scope))
+}
+
 /// Returns all that is in scope of several items.
 pub(super) fn union(items: &[Item]) -> Scope {
     let mut all = Scope::default();

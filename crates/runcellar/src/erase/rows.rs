@@ -58,7 +58,7 @@ pub(crate) fn erase(tx: &mut WriteTx<'_>, scope: &Scope) -> Result<Erased> {
 }
 
 /// Returns the pools in which something in scope has files, and what that is.
-pub(super) fn pools_in_scope(
+pub(crate) fn pools_in_scope(
     tx: &ReadTx<'_>,
     keyring: &Keyring,
     scope: &Scope,

@@ -179,5 +179,6 @@ impl RunMedia {
         let missing = || Error::new(ErrorKind::NotFound, format!("run {}: no media {id}/{name}", self.run_id));
         let (pool, file) = found.ok_or_else(missing)?;
         read_file(&self.inner, pool, file, MEDIA_BYTES_MAX)
+            .map_err(|error| error.of_evicted(format_args!("media of run {}", self.run_id)))
     }
 }

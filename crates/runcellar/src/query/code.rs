@@ -99,6 +99,7 @@ impl Workspace {
         let entry = entry
             .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: no file {shown:?} in its code", run.id)))?;
         blob::read_file(&self.inner, &self.code_pool(run)?, &entry, FILE_BYTES_MAX)
+            .map_err(|error| error.of_evicted(format_args!("code of run {}", run.id)))
     }
 
     /// Writes the code that is kept with a run below a directory, each file whole or not at all. Files that are there are
@@ -122,7 +123,8 @@ impl Workspace {
         let pool = self.code_pool(run)?;
         let total = entries.iter().filter_map(file_of).map(|file| file.size).sum();
         let Got { files, bytes, hurt, .. } =
-            blob::get(&self.inner, &pool, &mut entries.into_iter().map(Ok), Some((to, None)), total)?;
+            blob::get(&self.inner, &pool, &mut entries.into_iter().map(Ok), Some((to, None)), total)
+                .map_err(|error| error.of_evicted(format_args!("code of run {}", run.id)))?;
         Ok(CodeCheckout { files, bytes, hurt })
     }
 

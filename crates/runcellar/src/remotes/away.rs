@@ -66,6 +66,13 @@ impl Exchange {
             believed.segments.push((number, sent.get(&name).copied()));
         }
         for pack in published.packs {
+            if let Some(bytes) = self.evicted(&pack)? {
+                let (what, why) =
+                    (format!("pack {}", pack.pack), "it was evicted, and the remote has lost it".to_owned());
+                believed.hurt.push(LeftOut { what, why, damaged: true });
+                believed.packs.push((pack, Some(bytes)));
+                continue;
+            }
             match self.pack(&pack) {
                 Ok(object) => believed.packs.push((pack, object.map(|object| object.len()))),
                 Err(error) if is_theirs(&error) => {

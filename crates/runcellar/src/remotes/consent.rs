@@ -8,7 +8,7 @@ use super::record::{RemoteClass, RemoteInfo, find, hex, load};
 use super::terms::{pinned, unified};
 use crate::db::ReadTx;
 use crate::keys::Keyring;
-use crate::workspace::settings;
+use crate::workspace::{Inner, settings};
 use crate::{Error, ErrorKind, Json, Result, UsageKind, Workspace};
 
 /// A file of this name in the workspace's folder keeps everything at home.
@@ -151,7 +151,7 @@ impl Workspace {
     /// [`ErrorKind::Consent`] if the user did not agree to what the remote is now; [`ErrorKind::State`] if it is paused, or
     /// everything stays at home by the setting `local_only` or a file [`OFFLINE_FILE`]; [`ErrorKind::NotFound`].
     pub fn may_send(&self, name: &str) -> Result<RemoteInfo> {
-        self.may_exchange(name, |remote, given| Ok(given.text == text_of(remote)?))
+        self.inner.may_exchange(name, |remote, given| Ok(given.text == text_of(remote)?))
     }
 
     /// Finds out whether something may be fetched from a remote now: also if it is not what was agreed to any more, but still
@@ -160,6 +160,12 @@ impl Workspace {
     /// # Errors
     /// As [`Workspace::may_send`].
     pub fn may_fetch(&self, name: &str) -> Result<RemoteInfo> {
+        self.inner.may_fetch(name)
+    }
+}
+
+impl Inner {
+    pub(super) fn may_fetch(&self, name: &str) -> Result<RemoteInfo> {
         self.may_exchange(name, |remote, given| Ok(given.text.starts_with(&place_of(remote))))
     }
 
@@ -169,13 +175,13 @@ impl Workspace {
         is_agreed: impl Fn(&RemoteRecord, &Consent) -> Result<bool>,
     ) -> Result<RemoteInfo> {
         let loaded = |tx: &ReadTx<'_>, keyring: &Keyring| Ok((load(tx, keyring)?, settings::load(tx, keyring)?));
-        let (remotes, settings) = self.inner.read(loaded)?;
+        let (remotes, settings) = self.read(loaded)?;
         let remote = &remotes.all[find(&remotes, name)?];
         let state = |why: &str| Err(Error::new(ErrorKind::State, format!("remote {name}: {why}")));
         if settings::value(&settings, "local_only")? == Json::Bool(true) {
             return state("local_only is set, and nothing leaves this workspace");
         }
-        if self.path().join(OFFLINE_FILE).exists() {
+        if self.path.join(OFFLINE_FILE).exists() {
             return state("the file OFFLINE in the workspace keeps everything at home");
         }
         let consent = |why: &str| Err(Error::new(ErrorKind::Consent, format!("remote {name}: {why}")));

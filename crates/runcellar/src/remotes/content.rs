@@ -5,14 +5,15 @@ use std::collections::{HashMap, HashSet};
 
 use runcellar_format::ObjectId;
 use runcellar_format::record::{Body as _, Manifest, RemoteRecord};
-use runcellar_format::seal::{Envelope, Kind};
+use runcellar_format::seal::{Envelope, Kind, OwnerKey};
 
+use super::exchange::Exchange;
 use super::outgoing::{Log, Look};
 use super::packs::object_of;
 use super::record::RemoteClass;
 use crate::artifacts::{ArtifactNews, Said, VersionNews};
-use crate::blob::{Class, Pool, owners_in, pack_path};
-use crate::db::{OF_RUN, ReadTx, WriteTx};
+use crate::blob::{Class, Pool, away_of, has_file, owners_in, pack_path};
+use crate::db::{OF_RUN, ObjectKey, ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
 use crate::merge::{LeftOut, is_theirs};
 use crate::workspace::Inner;
@@ -85,13 +86,14 @@ impl Look<'_, '_> {
     /// Has the packs of an owner's files published; false if some of it is damaged here, and so none of it is published.
     pub(super) fn want(
         &self,
+        out: &ReadTx<'_>,
         log: &mut Log<'_>,
         pools: &mut Pools,
         (project, class): (ObjectId, Class),
         owner: ObjectId,
         what: &str,
     ) -> Result<bool> {
-        match self.packs_of(pools, (project, class), owner) {
+        match self.packs_of(out, pools, (project, class), owner) {
             Ok(()) => Ok(true),
             Err(error) if is_theirs(&error) => {
                 let why = error.to_string();
@@ -102,7 +104,7 @@ impl Look<'_, '_> {
         }
     }
 
-    fn packs_of(&self, pools: &mut Pools, of: (ObjectId, Class), owner: ObjectId) -> Result<()> {
+    fn packs_of(&self, out: &ReadTx<'_>, pools: &mut Pools, of: (ObjectId, Class), owner: ObjectId) -> Result<()> {
         let wanted = match pools.open.entry(of) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {
@@ -113,10 +115,24 @@ impl Look<'_, '_> {
         };
         let packs = wanted.pool.packs_of(self.tx, self.keyring, owner)?;
         for pack in packs.difference(&wanted.packs) {
-            object_of(&self.exchange.workspace.inner, &wanted.pool.key, *pack)?;
+            // What is told of lies there, whatever became of the file here.
+            if out.object(ObjectKey::new(Kind::Pack, *pack, 0))?.is_none() {
+                self.pack_bytes(&wanted.pool.key, *pack)?;
+            }
         }
         wanted.packs.extend(packs);
         Ok(())
+    }
+
+    /// Returns the length of a pack that can be told of: its file is here, or was evicted to where this device stores it.
+    fn pack_bytes(&self, key: &OwnerKey, pack: ObjectId) -> Result<u64> {
+        let Exchange { workspace, remote, .. } = self.exchange;
+        let away = away_of(self.tx, self.keyring, pack)?.filter(|_| !has_file(&workspace.inner, pack));
+        match away {
+            Some(away) if (away.remote, away.device) == (remote.id, remote.device) => Ok(away.bytes),
+            Some(_) => Err(Error::damaged(format!("pack {pack}: it was evicted to another place: fetch it first"))),
+            None => Ok(object_of(&workspace.inner, key, pack)?.len()),
+        }
     }
 
     /// Publishes a run's files of a class, whose packs are wanted.
@@ -159,7 +175,7 @@ impl Look<'_, '_> {
             for (version, news) in versions {
                 let of = (project, Class::Artifacts);
                 let has_content = news == VersionNews::Content
-                    && self.want(log, pools, of, version, &format!("version {version} of artifact {name}"))?;
+                    && self.want(out, log, pools, of, version, &format!("version {version} of artifact {name}"))?;
                 if news == VersionNews::Content && !has_content {
                     continue;
                 }
@@ -214,7 +230,7 @@ impl Look<'_, '_> {
                     }
                     if published.is_empty() {
                         log.done.packs += 1;
-                        log.done.pack_bytes += object_of(&self.exchange.workspace.inner, &key, pack)?.len();
+                        log.done.pack_bytes += self.pack_bytes(&key, pack)?;
                     }
                     self.keys(out, log, pack, &[Purpose::Bucket])?;
                     self.rows(out, log, pack, &[Kind::Bucket, Kind::Pack])?;
@@ -230,7 +246,7 @@ impl Look<'_, '_> {
         for owner in owners_in(out, out.keyring, &pool)? {
             let at = of.1.positions();
             if !self.tx.objects_within(Kind::Manifest, owner, at.start, at.end - 1)?.is_empty() {
-                self.want(log, pools, of, owner, &format!("{} of {owner}", of.1.name()))?;
+                self.want(out, log, pools, of, owner, &format!("{} of {owner}", of.1.name()))?;
             }
         }
         Ok(())
@@ -261,14 +277,16 @@ impl Look<'_, '_> {
 
 /// Returns the classes of files that the consent of a remote names.
 fn classes_of(remote: &RemoteRecord) -> impl Iterator<Item = Class> {
-    Class::ALL.into_iter().filter(|class| {
-        let class = match class {
-            Class::Artifacts => RemoteClass::Artifacts,
-            Class::Code => RemoteClass::Code,
-            Class::Media => RemoteClass::Media,
-        };
-        remote.classes.contains(&(class as u8))
-    })
+    Class::ALL.into_iter().filter(|class| remote.classes.contains(&(class_of(*class) as u8)))
+}
+
+/// Returns what a class of blobs is called in consents.
+pub(super) fn class_of(class: Class) -> RemoteClass {
+    match class {
+        Class::Artifacts => RemoteClass::Artifacts,
+        Class::Code => RemoteClass::Code,
+        Class::Media => RemoteClass::Media,
+    }
 }
 
 /// Returns how many packs may go to a remote, and their bytes.

@@ -342,7 +342,7 @@ impl Look<'_, '_> {
             let mut sound = Vec::new();
             for (class, news) in files.drain(..) {
                 let what = format!("{} of run {}", class.name(), data.record.id);
-                if news == Files::Gone || self.want(log, &mut pools, (project, class), run, &what)? {
+                if news == Files::Gone || self.want(out, log, &mut pools, (project, class), run, &what)? {
                     sound.push((class, news));
                 }
             }

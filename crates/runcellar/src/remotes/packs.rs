@@ -36,6 +36,10 @@ impl PackName {
     pub(super) fn new(device: [u8; 16], pack: ObjectId) -> PackName {
         PackName { device: DeviceId(device).to_string(), pack: pack.to_string() }
     }
+
+    pub(super) fn id(&self) -> Result<ObjectId> {
+        ObjectId::from_hex(&self.pack).ok_or_else(|| Error::invalid(format!("{}: no pack", self.pack)))
+    }
 }
 
 /// A pack as it was fetched, or what is wrong with the one that the remote has.
@@ -89,13 +93,17 @@ impl Exchange {
         Ok(packs)
     }
 
-    /// Returns a pack of this device; none if it is not here any more, as its content was collected or written anew.
+    /// Returns a pack of this device; none if it is not here any more, as its content was collected, written anew or evicted
+    /// ([`Exchange::evicted`]).
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] if its file is not what it was.
     pub fn pack(&self, name: &PackName) -> Result<Option<SealedObject>> {
         let inner = &self.workspace.inner;
-        let pack = ObjectId::from_hex(&name.pack).ok_or_else(|| Error::invalid(format!("{}: no pack", name.pack)))?;
+        let pack = name.id()?;
+        if self.evicted(name)?.is_some() {
+            return Ok(None);
+        }
         let key = inner.read(|tx, keyring| {
             let Some(row) = tx.object(ObjectKey::new(Kind::Pack, pack, 0))? else { return Ok(None) };
             let envelope = Envelope::parse("pack directory", &row.body);
@@ -163,7 +171,7 @@ fn fetched(
     pack: ObjectId,
     ask: &Sender<Wanted>,
     kept: &Mutex<VecDeque<ObjectId>>,
-) -> Result<Arc<dyn IoFile>> {
+) -> Result<Option<Arc<dyn IoFile>>> {
     let (answer, answered) = sync_channel(1);
     let given_up = || Error::new(ErrorKind::Io, format!("pack {pack}: it was not fetched"));
     ask.send(Wanted { pack, answer }).map_err(|_| given_up())?;
@@ -201,7 +209,7 @@ fn fetched(
         inner.io.rename(&temporary, &path)?;
         inner.io.open(&path)
     })();
-    stored.map_err(|cause| Error::io("store", &path, cause))
+    stored.map(Some).map_err(|cause| Error::io("store", &path, cause))
 }
 
 /// Returns whether bytes begin and end as a pack whose directory is known.

@@ -11,6 +11,7 @@ use runcellar_format::ObjectId;
 use runcellar_format::record::{Body, ReplicaCursor, RootRow};
 use runcellar_format::seal::{Kind, OwnerKey};
 
+use super::record::load;
 use super::waste;
 use crate::db::{self, Access, Cover, EpochRow, FILE_NAME, ObjectKey, ObjectRow, ReadTx, WORKSPACE_OWNER, WriteTx};
 use crate::io::{self, Io};
@@ -69,8 +70,9 @@ impl Replica {
             false if !is_held => Ok(None),
             false => {
                 let at = replica.cursor()?;
-                let mine = inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
-                if at.device == mine {
+                // Where this device published before, if the remote was removed since, is as any other's.
+                let remotes = inner.read(load)?;
+                if remotes.all.iter().any(|known| (known.id, known.prefix) == (remote.0, prefix.0)) {
                     return replica.begin_generation(inner).map(Some);
                 }
                 replica.renewed(inner, &at).map(Some)

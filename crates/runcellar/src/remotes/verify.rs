@@ -8,6 +8,7 @@ use runcellar_format::sync::segment_hash;
 
 use super::exchange::Exchange;
 use super::packs::PackName;
+use crate::blob::{away_of, has_file};
 use crate::keys::Purpose;
 use crate::{Error, ErrorKind, Result};
 
@@ -88,11 +89,19 @@ impl Exchange {
         }
     }
 
-    /// Compares a pack that was read back with the one that is here, byte by byte.
+    /// Compares a pack that was read back with the one that is here, byte by byte; with the hash of one that was evicted.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] if it is something else; [`ErrorKind::NotFound`] if it is not here any more.
     pub fn verify_pack(&self, pack: &PackName, bytes: &[u8]) -> Result<()> {
+        let (inner, id) = (&self.workspace.inner, pack.id()?);
+        let away = inner.read(|tx, keyring| away_of(tx, keyring, id))?.filter(|_| !has_file(inner, id));
+        if let Some(away) = away {
+            return match checksum(bytes) == away.hash {
+                true => Ok(()),
+                false => Err(Error::damaged("it is not the pack that was evicted")),
+            };
+        }
         let gone = || Error::new(ErrorKind::NotFound, format!("pack {}: it is not here any more", pack.pack));
         let here = self.pack(pack)?.ok_or_else(gone)?;
         let here = here.read().map_err(|cause| Error::new(ErrorKind::Io, format!("pack {}: {cause}", pack.pack)))?;

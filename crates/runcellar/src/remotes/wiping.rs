@@ -116,7 +116,7 @@ impl Exchange {
         Ok(DeviceId(self.own.cursor()?.device).to_string())
     }
 
-    /// Returns the packs of which this device tells.
+    /// Returns the packs of which this device tells, and those that were evicted.
     ///
     /// # Errors
     /// If the own replica cannot be read.
@@ -125,8 +125,11 @@ impl Exchange {
         Ok(self.told_packs()?.into_iter().map(|pack| PackName::new(device, pack)).collect())
     }
 
+    /// Returns the packs that are to stay there: what is told of, and what was evicted, as it is nowhere else.
     pub(super) fn told_packs(&self) -> Result<HashSet<ObjectId>> {
-        Ok(self.own.inner().read(|tx, _| tx.object_ids(Kind::Pack))?.into_iter().collect())
+        let mut told = self.evicted_from_here()?;
+        told.extend(self.own.inner().read(|tx, _| tx.object_ids(Kind::Pack))?);
+        Ok(told)
     }
 
     /// Says that all of this was deleted, and is not there any more; or until when a lock keeps some of it.

@@ -117,6 +117,8 @@ pub(crate) fn run(session: &Session, args: &GetArgs) -> Result<(), Failure> {
 pub(crate) fn verify(session: &Session, args: &VerifyArgs) -> Result<(), Failure> {
     let workspace = session.open()?;
     let version = workspace.artifact(&args.name)?;
+    // What is verified is what is here: a remote's part is `verify REMOTE`.
+    workspace.set_content_source(None);
     let got = {
         let _work = session.work("verifying");
         version.verify()?

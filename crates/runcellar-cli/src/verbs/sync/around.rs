@@ -91,15 +91,20 @@ fn patiently(session: &Session, workspace: &Workspace, name: &str) -> Result<Rep
     let remote = workspace.may_send(name)?;
     let _work = session.work("syncing");
     let place = place::opened(session, &place::options_of(workspace)?, &remote.url)?;
+    while_busy(|| engine::sync(workspace, name, &*place))
+}
+
+/// Does something with a remote, again if somebody else is at work with it just now.
+pub(crate) fn while_busy<T>(mut work: impl FnMut() -> engine::Outcome<T>) -> engine::Outcome<T> {
     let is_busy = |failure: &engine::Failure| match failure {
         engine::Failure::Store(error) => error.kind() == ErrorKind::Busy,
         engine::Failure::Remote(_) => false,
     };
     for _ in 1..ATTEMPTS {
-        match engine::sync(workspace, name, &*place) {
+        match work() {
             Err(failure) if is_busy(&failure) => std::thread::sleep(PAUSE),
             outcome => return outcome,
         }
     }
-    engine::sync(workspace, name, &*place)
+    work()
 }

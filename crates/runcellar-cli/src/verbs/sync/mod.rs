@@ -63,7 +63,7 @@ enum Action {
 }
 
 /// What is said where a variable keeps everything at home.
-const OFFLINE: &str = "RUNCELLAR_OFFLINE is set: nothing is sent or fetched";
+pub(crate) const OFFLINE: &str = "RUNCELLAR_OFFLINE is set: nothing is sent or fetched";
 
 #[derive(serde::Serialize)]
 struct Shape<'a> {
@@ -152,7 +152,7 @@ pub(crate) fn all_came_in<'a>(session: &Session, left: impl Iterator<Item = &'a 
 }
 
 /// Returns whether the user said that nothing may leave this process.
-fn is_offline() -> bool {
+pub(crate) fn is_offline() -> bool {
     std::env::var_os("RUNCELLAR_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
@@ -251,16 +251,20 @@ impl From<engine::Failure> for Failure {
 
 impl From<runcellar_sync::Error> for Failure {
     fn from(error: runcellar_sync::Error) -> Self {
-        use runcellar_sync::ErrorKind;
-        let code = match error.kind() {
-            ErrorKind::InvalidArgument => Code::Usage,
-            ErrorKind::NoSuchPlace => Code::NotFound,
-            ErrorKind::Refused => Code::Locked,
-            ErrorKind::Damaged => Code::Damage,
-            ErrorKind::Unreachable => Code::Busy,
-            ErrorKind::ReadOnly | ErrorKind::Full | ErrorKind::ObjectLocked => Code::ReadOnly,
-            _ => Code::Other,
-        };
-        Failure::new(code, error.to_string())
+        Failure::new(code_of(&error), error.to_string())
+    }
+}
+
+/// Returns the exit code of an error of a remote.
+pub(crate) fn code_of(error: &runcellar_sync::Error) -> Code {
+    use runcellar_sync::ErrorKind;
+    match error.kind() {
+        ErrorKind::InvalidArgument => Code::Usage,
+        ErrorKind::NoSuchPlace => Code::NotFound,
+        ErrorKind::Refused => Code::Locked,
+        ErrorKind::Damaged => Code::Damage,
+        ErrorKind::Unreachable => Code::Busy,
+        ErrorKind::ReadOnly | ErrorKind::Full | ErrorKind::ObjectLocked => Code::ReadOnly,
+        _ => Code::Other,
     }
 }

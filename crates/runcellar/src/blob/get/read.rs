@@ -1,6 +1,7 @@
 //! Reading chunks out of pack files.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use runcellar_format::blob::{self, Form};
@@ -42,7 +43,10 @@ impl Placed {
             return Ok(placed);
         }
         inner.read(|tx, keyring| pool.refresh(tx, keyring))?;
-        let found = pool.locate(inner, id)?.map(|found| pool.usable(inner, found.pack)).transpose()?.flatten();
+        let found = match pool.locate(inner, id)? {
+            Some(found) => pool.usable(inner, found.pack)?,
+            None => pool.locate_evicted(inner, id)?,
+        };
         found.and_then(|pack| Placed::within(pack, id)).ok_or_else(|| {
             let elsewhere = || match hint {
                 Some(hint) => format!("chunk {id} is missing: it is not in pack {hint}, nor in any other"),
@@ -101,19 +105,17 @@ impl<'a> PackReader<'a> {
             more
         };
         for run in chunks.chunk_by(is_read_with) {
-            match self.read_run(run, each)? {
+            // What another device published is never here; what was evicted may lie in another pack that is.
+            match self.read_run(run, self.inner.is_replica(), each)? {
                 Read::Done => {}
-                // Written into another pack since it was looked up.
-                Read::Gone(error) => {
+                // Evicted, or written into another pack since it was looked up.
+                Read::Gone(_) => {
                     self.pool.forget();
                     for chunk in run {
                         let id = chunk.pack.entries.get(chunk.slot).map(|entry| entry.id);
                         let Some(id) = id else { continue };
                         let moved = Placed::find(self.inner, self.pool, None, id)?;
-                        if moved.pack.id == chunk.pack.id {
-                            return Err(error);
-                        }
-                        if let Read::Gone(error) = self.read_run(std::slice::from_ref(&moved), each)? {
+                        if let Read::Gone(error) = self.read_run(std::slice::from_ref(&moved), true, each)? {
                             return Err(error);
                         }
                     }
@@ -125,14 +127,14 @@ impl<'a> PackReader<'a> {
 
     /// Returns whether a chunk can be opened where it is.
     pub(crate) fn opens(&mut self, chunk: &Placed) -> bool {
-        matches!(self.read_run(std::slice::from_ref(chunk), &mut |_| Ok(())), Ok(Read::Done))
+        matches!(self.read_run(std::slice::from_ref(chunk), false, &mut |_| Ok(())), Ok(Read::Done))
     }
 
-    /// Opens chunks that stand one after the other.
-    fn read_run(&mut self, run: &[Placed], each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Read> {
+    /// Opens chunks that stand one after the other; has their pack fetched, if it is not here and `fetches`.
+    fn read_run(&mut self, run: &[Placed], fetches: bool, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Read> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Read::Done) };
         let (start, end) = (span(first)?.0, span(last)?.1);
-        let len = match self.bytes(first.pack.id, start, end)? {
+        let len = match self.bytes(first.pack.id, start..end, fetches)? {
             Ok(len) => len,
             Err(gone) => return Ok(Read::Gone(gone)),
         };
@@ -153,7 +155,7 @@ impl<'a> PackReader<'a> {
     }
 
     /// Reads a stretch of a pack into `sealed` and returns how long it is; the inner error says that its file is not there.
-    fn bytes(&mut self, pack: ObjectId, start: u64, end: u64) -> Result<Result<usize>> {
+    fn bytes(&mut self, pack: ObjectId, at: Range<u64>, fetches: bool) -> Result<Result<usize>> {
         let path = pack_path(&self.inner.path, pack);
         let file = match self.files.get(&pack) {
             Some(file) => file.clone(),
@@ -163,7 +165,7 @@ impl<'a> PackReader<'a> {
                     Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
                         let gone = format!("pack {pack}: its file is missing");
                         let gone = Error::new(ErrorKind::Damaged, gone).with_cause(cause);
-                        match self.inner.fetch_pack(pack)? {
+                        match if fetches { self.inner.fetch_pack(pack)? } else { None } {
                             Some(file) => file,
                             None => return Ok(Err(gone)),
                         }
@@ -177,7 +179,7 @@ impl<'a> PackReader<'a> {
                 file
             }
         };
-        let len = usize::try_from(end - start).unwrap_or(usize::MAX);
+        let len = usize::try_from(at.end - at.start).unwrap_or(usize::MAX);
         // What the disk does not give back is lost as what it gives back changed: the rest comes out all the same.
         let unreadable = |cause| {
             suspect(self.inner, pack);
@@ -187,7 +189,7 @@ impl<'a> PackReader<'a> {
         if self.sealed.len() < len {
             self.sealed.resize(len, 0);
         }
-        io::read_into(&*file, start, self.sealed.get_mut(..len).unwrap_or_default()).map_err(unreadable).map(Ok)
+        io::read_into(&*file, at.start, self.sealed.get_mut(..len).unwrap_or_default()).map_err(unreadable).map(Ok)
     }
 }
 

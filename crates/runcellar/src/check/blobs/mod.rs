@@ -57,13 +57,14 @@ pub(super) fn check(
     report: &mut CheckReport,
 ) -> Result<Vec<Mend>> {
     let depth = if options.read_data { Depth::Chunks } else { Depth::Rows };
-    let mut mends = Vec::new();
+    let (mut mends, mut evicted) = (Vec::new(), (0, 0));
     for look in 1..=LOOKS_MAX {
         let mut found = CheckReport::default();
         let lost = inner.read(|tx, keyring| {
             let packs = Packs::check(inner, tx, keyring, depth, &mut found)?;
             manifests::check(tx, keyring, known, &packs, &mut found)?;
             mends = packs.mends;
+            evicted = packs.evicted;
             Ok(packs.lost)
         })?;
         // A collection removes files once it has removed their rows, which this may not have seen yet.
@@ -78,6 +79,11 @@ pub(super) fn check(
         }
     }
     note_strangers(inner, report)?;
+    if let (packs @ 1.., bytes) = evicted {
+        let message =
+            format!("{packs} packs with {bytes} bytes were evicted, and lie on remotes alone: not checked here");
+        report.add(Problem::note(ProblemKind::Evicted, message));
+    }
     for name in inner.io.list(&inner.path.join(QUARANTINE)).unwrap_or_default() {
         let file = format!("{QUARANTINE}/{}", name.display());
         let message = format!("{file}: set aside by repair, as nothing here can open it");

@@ -10,7 +10,7 @@ use runcellar_format::{ChunkId, ObjectId};
 use super::read::{opens_any, read_packs};
 use super::{Mend, file_of};
 use crate::blob::{
-    Class, PackData, Pool, load_bucket, open_directory, pack_path, suspect, suspects, told_by_file, trust,
+    Class, PackData, Pool, is_away, load_bucket, open_directory, pack_path, suspect, suspects, told_by_file, trust,
 };
 use crate::check::{CheckReport, Problem, ProblemKind};
 use crate::db::{ObjectKey, ObjectRow, ReadTx};
@@ -43,6 +43,8 @@ pub(super) struct Packs {
     pub(super) lost: Vec<ObjectId>,
     /// What `repair` can do.
     pub(super) mends: Vec<Mend>,
+    /// Packs that were evicted, and their bytes: nothing of them is here to be checked.
+    pub(super) evicted: (u64, u64),
 }
 
 /// What is wrong with chunks.
@@ -63,7 +65,7 @@ impl Packs {
         report: &mut CheckReport,
     ) -> Result<Packs> {
         let (chunks, lost, mends) = (HashMap::new(), Vec::new(), Vec::new());
-        let mut packs = Packs { depth, suspects: suspects(inner), chunks, lost, mends };
+        let mut packs = Packs { depth, suspects: suspects(inner), chunks, lost, mends, evicted: (0, 0) };
         let mut pools = Vec::new();
         for project in tx.object_ids(Kind::Project)? {
             // A key that cannot be opened is reported with the keys.
@@ -170,6 +172,14 @@ impl Packs {
         let data = &pack.data;
         let len = match check_file(inner, &row, directory.file_bytes(), data.padding.end) {
             Ok(()) => directory.file_bytes(),
+            // What is wrong with its row is said with the keys and settings.
+            Err(BadFile { kind: ProblemKind::Missing, .. }) if is_away(tx, id)? => {
+                self.evicted.0 += 1;
+                self.evicted.1 += directory.file_bytes();
+                let slots = data.entries.iter().enumerate().filter(|(slot, _)| data.bucket.has(*slot));
+                slots.for_each(|(_, entry)| self.add(entry.id, None));
+                return Ok(None);
+            }
             Err(BadFile { kind, message, len }) => {
                 // What stands around the chunks is written anew, if they are this pack's.
                 let repairable = len.is_some_and(|len| len >= data.padding.start) && opens_any(inner, pool, data);
