@@ -118,3 +118,31 @@ fn a_limit_of_bandwidth_is_set_for_the_workspace_and_loses_nothing() {
     home.ok(["sync"]);
     assert_eq!(home.json(["verify", "origin"])["ok"], json!(true));
 }
+
+#[test]
+fn what_was_set_on_two_devices_at_once_is_shown_until_it_is_set_again() {
+    let home = home();
+    home.ok(["remote", "add", "origin", "shared"]);
+    enable(&home);
+    home.ok(["sync"]);
+    let other = crate::support::Home::new();
+    let keys = other.path(".config/runcellar/keys");
+    std::fs::create_dir_all(&keys).expect("makes");
+    std::fs::copy(home.key_file(), keys.join(home.key_file().file_name().expect("a name"))).expect("copies");
+    other.ok(["clone", &home.text("shared")]);
+    enable(&other);
+    assert_eq!(home.json(["show", "a-run"])["conflicts"], json!([]));
+    home.ok(["note", "a-run", "of the first"]);
+    home.ok(["sync"]);
+    other.ok(["note", "a-run", "of the other"]);
+    other.ok(["sync"]);
+    let shown = other.json(["show", "a-run"]);
+    assert_eq!(shown["notes"], json!("of the other"));
+    let lost = &shown["conflicts"][0];
+    assert_eq!((&lost["field"], &lost["value"]), (&json!("notes"), &json!("of the first")));
+    assert!(lost["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{lost}");
+    let page = other.ok(["show", "a-run"]);
+    assert!(page.contains("notes = of the first") && page.contains("what was set later stands"), "{page}");
+    other.ok(["note", "a-run", "of both"]);
+    assert_eq!(other.json(["show", "a-run"])["conflicts"], json!([]));
+}

@@ -141,6 +141,7 @@ impl Device {
             "{} {} {} {} {:?} {tags:?} {:?} {:?}",
             run.project, run.id, run.name, run.notes, run.state, run.config, run.summary
         );
+        text.push_str(&format!(" {:?}", self.workspace.conflicts(run).expect("reads")));
         for metric in ["loss", "accuracy"] {
             let Ok(series) = self.workspace.series(run, metric, None) else { continue };
             let SeriesValues::Float(values) = &series.values else { panic!("{metric} is of floats") };

@@ -1,7 +1,7 @@
 //! The order of requests: everything arrives once, whatever request is the last, and a remote that lies is caught.
 
-use runcellar::ErrorKind;
 use runcellar::remotes::{NewTerms, RemoteChange, RemoteClass};
+use runcellar::{ErrorKind, Json, Resume, json};
 use runcellar_sync::engine::{Failure, Report};
 use runcellar_sync::remote::fake::{Fake, Faults, Last, Store};
 use runcellar_sync::remote::{Folder, ObjectName, Remote};
@@ -59,6 +59,58 @@ fn devices_that_share_a_folder_come_to_one_state() {
         let report = device.sync(&remote).expect("syncs");
         assert_eq!((report.sent, report.fetched, report.merged.is_empty(), report.devices), (0, 0, true, 3));
     }
+}
+
+#[test]
+fn what_two_devices_set_apart_is_kept_until_somebody_sets_it_who_saw_both() {
+    let (_, remote, first) = published();
+    let second = Device::another(&first, &remote);
+    second.sync(&remote).expect("syncs");
+    let note = |device: &Device, text: &str| {
+        device.workspace.annotate_run(&device.run("one"), text).expect("is noted");
+    };
+    let lost = |device: &Device| {
+        let all = device.workspace.conflicts(&device.run("one")).expect("reads");
+        all.into_iter().map(|lost| (lost.field, lost.value)).collect::<Vec<_>>()
+    };
+    let sync_all = || [&first, &second, &first].map(|device| device.sync(&remote).expect("syncs"));
+
+    note(&first, "from the first");
+    sync_all();
+    note(&second, "from the second, who saw that");
+    sync_all();
+    assert_eq!([lost(&first), lost(&second)], [vec![], vec![]], "one after the other");
+
+    note(&first, "noisy");
+    note(&second, "good");
+    for (device, rate) in [(&second, 0.25), (&first, 0.75)] {
+        let again = device.workspace.run("p").id("one").resume(Resume::Must).start().expect("goes on");
+        again.config("lr", rate).expect("is set");
+        again.finish().expect("finishes");
+    }
+    sync_all();
+    // Within a millisecond either may be the later one.
+    let other = if first.run("one").notes == "good" { "noisy" } else { "good" };
+    let both = vec![("config.lr".to_owned(), json!(0.25)), ("notes".to_owned(), json!(other))];
+    let sorted = |mut all: Vec<(String, Json)>| {
+        all.sort_by(|one, two| one.0.cmp(&two.0));
+        all
+    };
+    assert_eq!([sorted(lost(&first)), sorted(lost(&second))], [both.clone(), both]);
+    assert_alike(&[&first, &second]);
+
+    note(&first, "good, but noisy");
+    sync_all();
+    assert_eq!(lost(&second), [("config.lr".to_owned(), json!(0.25))], "whoever set it saw both");
+    assert_alike(&[&first, &second]);
+}
+
+#[test]
+fn a_clone_leaves_nothing_behind_that_a_check_would_note() {
+    let (_, remote, first) = published();
+    let second = Device::another(&first, &remote);
+    let report = second.workspace.check(Default::default()).expect("is checked");
+    assert!(report.problems.is_empty(), "{:#?}", report.problems);
 }
 
 #[test]

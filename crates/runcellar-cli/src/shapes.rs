@@ -4,7 +4,7 @@
 //! does not have, are the texts `"NaN"`, `"Infinity"` and `"-Infinity"`.
 
 use runcellar::artifacts::RunArtifacts;
-use runcellar::query::CodeEntry;
+use runcellar::query::{CodeEntry, Conflict};
 use runcellar::{ConsoleLine, Json, KeySlot, Lineage, MetricInfo, RunInfo, Source, Value};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
@@ -145,7 +145,22 @@ pub(crate) struct ShowShape<'a> {
     ranks: u32,
     pub(crate) arguments: &'a [String],
     pub(crate) redacted: usize,
+    pub(crate) conflicts: Vec<ConflictShape<'a>>,
     artifacts: RunArtifactsShape<'a>,
+}
+
+/// What was set of a run elsewhere and lost, as `show` lists it.
+#[derive(serde::Serialize)]
+pub(crate) struct ConflictShape<'a> {
+    field: &'a str,
+    value: Nested<'a>,
+    time: Time,
+}
+
+impl<'a> ConflictShape<'a> {
+    pub(crate) fn of(conflict: &'a Conflict) -> ConflictShape<'a> {
+        ConflictShape { field: &conflict.field, value: Nested(&conflict.value), time: Time(conflict.time) }
+    }
 }
 
 /// What a run was forked from.
@@ -267,6 +282,7 @@ impl<'a> ShowShape<'a> {
             ranks: lineage.ranks,
             arguments: &[],
             redacted: 0,
+            conflicts: Vec::new(),
             artifacts: RunArtifactsShape::of(artifacts),
         }
     }

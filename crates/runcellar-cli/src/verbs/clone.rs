@@ -38,6 +38,7 @@ const ORIGIN: &str = "origin";
 struct Shape {
     workspace: String,
     id: String,
+    key_file: Option<String>,
     remote: &'static str,
     runs: u64,
     versions: u64,
@@ -63,6 +64,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let shape = Shape {
         workspace: workspace.path().display().to_string(),
         id: workspace.id(),
+        key_file: workspace.key_file().map(|file| file.display().to_string()),
         remote: ORIGIN,
         runs: report.merged.new_runs,
         versions: report.merged.new_versions,
@@ -71,12 +73,14 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     };
     session.answer(&shape, || {
         let dim = |text: &str| Style::Dim.paint(text, session.display.color);
+        let key_file = shape.key_file.as_ref().map(|file| format!("{}   {}\n", dim("key file"), visible(file)));
         format!(
-            "{}  {}\n{}         {}\n{}       {}\n{}   {}\n{}      {}\n{}    {}\n",
+            "{}  {}\n{}         {}\n{}{}       {}\n{}   {}\n{}      {}\n{}    {}\n",
             dim("workspace"),
             visible(&shape.workspace),
             dim("id"),
             shape.id,
+            key_file.unwrap_or_default(),
             dim("runs"),
             shape.runs,
             dim("versions"),

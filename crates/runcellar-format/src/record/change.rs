@@ -34,7 +34,7 @@ pub enum ChangeKind {
 pub const CAPSULE_FIELD: u16 = 4;
 
 /// A field that a change sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum FieldId {
     /// The name of a run or project.
     Name,

@@ -10,6 +10,7 @@ mod carried;
 mod catalogue;
 mod change;
 mod digest;
+mod edits;
 mod head;
 mod lineage;
 mod process;
@@ -30,6 +31,7 @@ pub use carried::{CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, Carried
 pub use catalogue::{CatalogueBlock, CatalogueDirectory};
 pub use change::{CAPSULE_FIELD, CHANGE_GRID_BYTES, Change, ChangeKind, FieldChange, FieldId};
 pub use digest::ManifestDigest;
+pub use edits::{EDITS_FIELD, Edits, LOST_MAX, Lost, OVERS_MAX, Over};
 pub use head::{GroupEntry, GroupPage, PAGE_ENTRIES, RootRow, RunHead, SeriesEntry, SeriesPage, WriterRow};
 pub use lineage::{
     DIRECTORY_FIELD, GroupRange, LAUNCH_FIELD, Launched, Launches, ORIGIN_FIELD, Origin, REWINDS_FIELD, Rewind,

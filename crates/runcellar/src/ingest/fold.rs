@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use runcellar_format::record::{
-    Close, Event, FINDINGS_FIELD, FINDINGS_MAX, FieldChange, FieldId, Findings, LAUNCH_FIELD, Launched, Launches,
-    MetricDefinition, Redacted, RunRecord, RunState, SeriesEntry, Session, Stamped, Start, Tag, Taken, TakenFrom,
-    Tokens, extra_body, set_extra_body,
+    Close, Edits, Event, FINDINGS_FIELD, FINDINGS_MAX, FieldChange, FieldId, Findings, LAUNCH_FIELD, Launched,
+    Launches, MetricDefinition, Redacted, RunRecord, RunState, SeriesEntry, Session, Stamped, Start, Tag, Taken,
+    TakenFrom, Tokens, extra_body, set_extra_body,
 };
 use runcellar_format::value::{Json, Value};
 use runcellar_format::{KeyId, WriterId};
@@ -49,6 +49,7 @@ fn add_start(record: &mut RunRecord, start: &Start, config: &Json, clock: u64) -
     if let Json::Map(members) = config {
         for (key, value) in members {
             let tokens = Tokens::new(value).map_err(|cause| Error::format("config", cause))?;
+            note_over(record, FieldId::Config, key, clock)?;
             set_stamped(&mut record.config, key, tokens, clock);
         }
     }
@@ -105,15 +106,17 @@ fn apply_start_at(record: &mut RunRecord, writer: WriterId, start: &Start, place
         let clock = clock_of(start.started);
         let config = start.config.json().map_err(|cause| Error::format("config", cause))?;
         add_start(record, start, &config, clock)?;
-        for (field, value) in [
-            (&mut record.name, &start.name),
-            (&mut record.notes, &start.notes),
-            (&mut record.group, &start.group),
-            (&mut record.job_type, &start.job_type),
-        ] {
+        for (id, field, value) in [
+            (FieldId::Name, |record| &mut record.name, &start.name),
+            (FieldId::Notes, |record| &mut record.notes, &start.notes),
+            (FieldId::Group, |record| &mut record.group, &start.group),
+            (FieldId::JobType, |record| &mut record.job_type, &start.job_type),
+        ] as [(FieldId, fn(&mut RunRecord) -> &mut Stamped<String>, &String); 4]
+        {
             // What it was called already is not said anew: another copy of the workspace may have renamed it since.
-            if !value.is_empty() && field.value != *value {
-                field.merge(value.clone(), clock);
+            if !value.is_empty() && field(record).value != *value {
+                note_over(record, id, "", clock)?;
+                field(record).merge(value.clone(), clock);
             }
         }
     }
@@ -280,6 +283,7 @@ fn apply_field_at(record: &mut RunRecord, change: &FieldChange, clock: u64, plac
         Json::Text(text) => text.clone(),
         _ => String::new(),
     };
+    note_over(record, change.field, &change.key, clock)?;
     match change.field {
         FieldId::Name => drop(record.name.merge(text(&value), clock)),
         FieldId::Notes => drop(record.notes.merge(text(&value), clock)),
@@ -324,6 +328,32 @@ fn apply_field_at(record: &mut RunRecord, change: &FieldChange, clock: u64, plac
         FieldId::Setting | FieldId::Slot => {}
     }
     Ok(())
+}
+
+/// Notes what a field is set over that is set anew: who merges this run finds out by it whether a value of theirs was seen.
+///
+/// Not of the summary, where what was logged last stands.
+fn note_over(record: &mut RunRecord, field: FieldId, key: &str, clock: u64) -> Result<()> {
+    let config = || record.config.iter().find(|(known, _)| known == key).map_or(0, |(_, known)| known.clock);
+    let known = match field {
+        FieldId::Name => record.name.clock,
+        FieldId::Notes => record.notes.clock,
+        FieldId::Group => record.group.clock,
+        FieldId::JobType => record.job_type.clock,
+        FieldId::Config => config(),
+        _ => return Ok(()),
+    };
+    if known == 0 || clock <= known {
+        return Ok(());
+    }
+    let mut edits = edits(record)?;
+    edits.set_over(field, key, known);
+    edits.note(record).map_err(|cause| Error::format(format_args!("run {}", record.id), cause))
+}
+
+/// Returns what is remembered of the settings of a run's fields.
+pub(crate) fn edits(record: &RunRecord) -> Result<Edits> {
+    Edits::of(record).map_err(|cause| Error::format(format_args!("run {}", record.id), cause))
 }
 
 /// Longest text that stands in a summary or a series' statistics because it was logged. Both are one record each, which

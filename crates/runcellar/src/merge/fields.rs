@@ -3,11 +3,12 @@
 use std::fmt::Debug;
 
 use runcellar_format::WriterId;
-use runcellar_format::record::{FINDINGS_FIELD, extra_body, set_extra_body};
+use runcellar_format::record::{EDITS_FIELD, FINDINGS_FIELD, extra_body, set_extra_body};
 use runcellar_format::record::{
     LAUNCH_FIELD, Launches, REWINDS_FIELD, RunRecord, RunState, Session, Stamped, TakenFrom,
 };
 
+use super::conflicts;
 use crate::ingest::fold;
 use crate::{Error, Result};
 
@@ -17,6 +18,7 @@ use crate::{Error, Result};
 /// Tags that either has stay, but for addings that either took away: adding again wins. A key of config or summary that
 /// either took away stays away unless it was set later.
 pub(super) fn take_in(base: &mut RunRecord, more: &RunRecord) -> Result<()> {
+    let edits = conflicts::of_both(base, more)?;
     later(&mut base.name, &more.name);
     later(&mut base.notes, &more.notes);
     later(&mut base.group, &more.group);
@@ -35,6 +37,7 @@ pub(super) fn take_in(base: &mut RunRecord, more: &RunRecord) -> Result<()> {
     base.config.retain(|(key, value)| !taken.has_key(TakenFrom::Config, key, value.clock));
     base.summary.retain(|(key, value)| !taken.has_key(TakenFrom::Summary, key, value.clock));
     taken.note(base).map_err(|cause| Error::format(format_args!("run {}", base.id), cause))?;
+    conflicts::note(edits, base)?;
     for metric in &more.metrics {
         match base.metrics.iter_mut().find(|known| known.name == metric.name) {
             // Nobody wrote down when it was said.
@@ -60,11 +63,12 @@ pub(super) fn take_in(base: &mut RunRecord, more: &RunRecord) -> Result<()> {
     Ok(())
 }
 
-/// Takes in what later versions of the format added, but for rewinds, which speak of row groups.
+/// Takes in what later versions of the format added, but for rewinds, which speak of row groups, and edits, which
+/// [`take_in`] brings together.
 pub(super) fn take_in_extra(base: &mut RunRecord, more: &RunRecord) -> Result<()> {
     let named = |cause| Error::format(format_args!("run {}", more.id), cause);
     for (field, bytes) in &more.extra {
-        if *field != REWINDS_FIELD && base.extra.iter().all(|(known, _)| known != field) {
+        if ![REWINDS_FIELD, EDITS_FIELD].contains(field) && base.extra.iter().all(|(known, _)| known != field) {
             base.extra.push((*field, bytes.clone()));
         }
     }
@@ -96,10 +100,15 @@ pub(super) fn end_all(record: &mut RunRecord) {
 }
 
 fn later<T: Clone + Debug + PartialEq>(base: &mut Stamped<T>, more: &Stamped<T>) {
-    let is_greater = || more.value != base.value && said(&more.value) > said(&base.value);
-    if more.clock > base.clock || (more.clock == base.clock && is_greater()) {
+    if is_later(base, more) {
         *base = more.clone();
     }
+}
+
+/// Returns whether `more` takes the place of `base`.
+pub(super) fn is_later<T: Debug + PartialEq>(base: &Stamped<T>, more: &Stamped<T>) -> bool {
+    let is_greater = || more.value != base.value && said(&more.value) > said(&base.value);
+    more.clock > base.clock || (more.clock == base.clock && is_greater())
 }
 
 fn all_later<T: Clone + Debug + PartialEq>(base: &mut Vec<(String, Stamped<T>)>, more: &[(String, Stamped<T>)]) {

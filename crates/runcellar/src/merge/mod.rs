@@ -4,6 +4,7 @@
 //! there, is left alone, and a merge that was cut off goes on where it ended. Keys are drawn anew, and every row is sealed
 //! anew under them, as its place names the workspace. What is merged how: docs/ARCHITECTURE.md, "Merging".
 
+mod conflicts;
 mod fields;
 mod files;
 mod ids;

@@ -4,6 +4,7 @@ mod at_best;
 mod bind;
 mod cache;
 mod code;
+mod conflicts;
 mod diff;
 pub mod filter;
 mod find;
@@ -24,6 +25,7 @@ mod window;
 
 pub(crate) use cache::ReadCache;
 pub use code::{CodeCheckout, CodeEntry, CodePair};
+pub use conflicts::Conflict;
 pub use diff::{Pair, RunDiff};
 pub use filter::Filter;
 pub use follow::{FollowedRow, Follower};

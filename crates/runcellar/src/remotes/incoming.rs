@@ -12,6 +12,7 @@ use super::exchange::Exchange;
 use super::packs::{Fetched, PackName, drop_fetched};
 use super::replica::{Replica, cursor, put_cursor};
 use crate::keys::Purpose;
+use crate::workspace::forget_claim;
 use crate::{Error, MergeReport, Result};
 
 /// What a head says, beside what is known of its device.
@@ -102,7 +103,9 @@ impl Exchange {
     /// If the workspace cannot be written.
     pub fn go_on_apart(self) -> Result<Exchange> {
         let (workspace, name) = (self.workspace.clone(), self.remote.name.clone());
-        workspace.inner.settle_restored()?;
+        let inner = &workspace.inner;
+        inner.settle_restored()?;
+        forget_claim(&*inner.io, &inner.path, inner.id, None, &[])?;
         drop(self);
         workspace.exchange(&name)
     }

@@ -13,7 +13,7 @@ use super::exchange::Exchange;
 use super::replica::{Base, cursor, put_cursor};
 use crate::db::{Cover, EpochRow, ObjectKey, WORKSPACE_OWNER, WriteTx};
 use crate::keys::{KeyRow, Keyring, Purpose};
-use crate::workspace::{Foundation, settings};
+use crate::workspace::{Foundation, forget_claim, settings};
 use crate::{Error, ErrorKind, OpenOptions, Result, Workspace, io};
 
 impl Exchange {
@@ -113,6 +113,8 @@ pub fn clone_from(welcome: &[u8], dir: &Path, options: OpenOptions) -> Result<Wo
     let unlocked = Foundation { keyslots: &keyslots, bytes: &welcome.keyslots }.lay(dir, &options, fill)?;
     let workspace = options.open_laid(dir, unlocked)?;
     workspace.inner.settle_restored()?;
+    forget_claim(&*workspace.inner.io, dir, workspace.inner.id, None, &[])?;
+    workspace.leave_recovery_code()?;
     workspace.inner.flush_mirror();
     Ok(workspace)
 }

@@ -11,8 +11,8 @@ use super::keyslots::{KeyslotsFile, read_settled, rewrite};
 use super::{Workspace, epoch, settings};
 use crate::db::WriteTx;
 use crate::io;
-use crate::keys::{self, NewEntry, Passphrase};
-use crate::{Error, ErrorKind, Result};
+use crate::keys::{self, NewEntry, Opened, Passphrase};
+use crate::{Error, ErrorKind, Result, os};
 
 /// The shortest part of a slot's id that names it.
 const PREFIX_LEN_MIN: usize = 4;
@@ -149,6 +149,25 @@ impl Workspace {
     /// file cannot be written.
     pub fn add_key_file(&self, name: &str, path: Option<&Path>) -> Result<(KeySlot, PathBuf)> {
         self.add_with_file(SlotKind::KeyFile, path, name, SlotSecret::key_file)
+    }
+
+    /// Adds a key file and goes on with that, if a recovery code opened the workspace: a code is void once keys are
+    /// replaced, and they are if what had the key file before was lost. Nothing happens where no key files can be kept.
+    pub(crate) fn leave_recovery_code(&self) -> Result<()> {
+        let source = &self.inner.source;
+        let opened = source.opened().slot.to_string();
+        let by_code = |slot: &KeySlot| slot.id == opened && slot.kind == SlotKind::Recovery.as_str();
+        if source.directory().is_none() || !self.slots()?.iter().any(by_code) {
+            return Ok(());
+        }
+        let mut drawn = None;
+        let secret = |key: Secret| SlotSecret::key_file(drawn.insert(key).duplicate());
+        let (slot, path) = self.add_with_file(SlotKind::KeyFile, None, &os::host_name(), secret)?;
+        if let (Some(slot), Some(key)) = (SlotId::from_hex(&slot.id), drawn) {
+            let secret = SlotSecret::key_file(key);
+            source.take_over(Opened { slot, key_file: Some(path), by_descriptor: false, secret });
+        }
+        Ok(())
     }
 
     /// Adds a slot whose new key file, at `path`, is for another device.

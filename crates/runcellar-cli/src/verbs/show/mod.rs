@@ -12,7 +12,7 @@ use crate::complete;
 use crate::failure::Failure;
 use crate::render::visible;
 use crate::session::{AsOf, Session};
-use crate::shapes::{LineShape, ShowShape};
+use crate::shapes::{ConflictShape, LineShape, ShowShape};
 use crate::verbs::window::WindowArgs;
 
 /// Show everything about one run
@@ -52,6 +52,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let (lineage, source) = (workspace.lineage(&run)?, workspace.source(&run)?);
     let code = workspace.code(&run)?;
     let (arguments, redacted) = (workspace.arguments(&run)?, workspace.findings(&run)?.len());
+    let conflicts = workspace.conflicts(&run)?;
     let artifacts = workspace.artifacts_of_run(&run)?;
     let sparks = |metrics: &[MetricInfo], window| match session.json || session.display.ascii {
         true => Ok(Vec::new()),
@@ -66,11 +67,12 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let paged = || {
         let system = if args.system { system.as_slice() } else { &[] };
         let tables = [(metrics.as_slice(), of_metrics.as_slice()), (system, of_system.as_slice())];
-        let told = (arguments.as_slice(), redacted);
+        let told = (arguments.as_slice(), redacted, conflicts.as_slice());
         page::page((&run, &lineage, &source, &code, told), (&rest, &artifacts), tables, now, session.display)
     };
     let mut shape = ShowShape::of(&run, &metrics, &system, (&lineage, &source, &code, &artifacts), now);
     (shape.arguments, shape.redacted) = (&arguments, redacted);
+    shape.conflicts = conflicts.iter().map(ConflictShape::of).collect();
     session.answer(&shape, paged)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use runcellar::artifacts::RunArtifacts;
-use runcellar::query::CodeEntry;
+use runcellar::query::{CodeEntry, Conflict};
 use runcellar::{ArtifactVersion, HistoryPoint, Json, Lineage, MetricInfo, RunInfo, RunState, Source, Value};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -22,12 +22,12 @@ const COMMIT_DIGITS: usize = 12;
 /// Returns the page: header, config, metrics, the rest of the summary, and system metrics, each metric with its
 /// sparkline.
 pub(super) fn page(
-    (run, lineage, source, code, (arguments, redacted)): (
+    (run, lineage, source, code, (arguments, redacted, conflicts)): (
         &RunInfo,
         &Lineage,
         &Source,
         &[CodeEntry],
-        (&[String], usize),
+        (&[String], usize, &[Conflict]),
     ),
     (rest, artifacts): (&[&(String, Value)], &RunArtifacts),
     [(metrics, sparks), (system, system_sparks)]: [(&[MetricInfo], &[String]); 2],
@@ -40,6 +40,7 @@ pub(super) fn page(
     if redacted > 0 {
         page.field("redacted", &format!("{redacted}  runcellar secrets {} lists them", visible(&run.id)));
     }
+    page.conflicts(conflicts);
     page.code(code);
     page.lineage(lineage);
     page.artifacts(artifacts);
@@ -75,6 +76,19 @@ impl Page {
         if !text.is_empty() {
             let label = self.paint(Style::Dim, &format!("{label:LABEL_WIDTH$}"));
             self.line(&format!("{label}{text}"));
+        }
+    }
+
+    /// Writes what was set elsewhere and does not stand.
+    fn conflicts(&mut self, conflicts: &[Conflict]) {
+        for Conflict { field, value, time } in conflicts {
+            let text = match value {
+                Json::Text(text) => visible(text),
+                value => visible(&json_text(value)),
+            };
+            let lost = self.paint(Style::Yellow, &format!("{} = {text}", visible(field)));
+            let when = self.paint(Style::Dim, &format!("  set elsewhere {}; what was set later stands", date(*time)));
+            self.field("conflict", &format!("{lost}{when}"));
         }
     }
 
