@@ -311,3 +311,29 @@ fn urls_and_names_that_are_none_are_refused() {
     }
     assert_eq!(home.run(["sync", "nobody"]).code, 3);
 }
+
+#[test]
+fn a_clone_that_a_recovery_code_opens_gets_a_key_file_of_its_own() {
+    let home = home();
+    home.ok(["key", "recovery", "--recovery-out", "code"]);
+    home.ok(["remote", "add", "origin", "shared"]);
+    enable(&home);
+    home.ok(["sync"]);
+    let code = std::fs::read_to_string(home.path("code")).expect("reads");
+    let other = Home::new();
+    let cloned =
+        other.command(["clone", &home.text("shared"), "--json"]).env("RUNCELLAR_PASSPHRASE", code.trim()).output();
+    let cloned: Value = serde_json::from_slice(&cloned.expect("runs").stdout).expect("JSON");
+    assert_eq!(cloned["key_file"], json!(other.key_file().display().to_string()));
+    let kinds = |home: &Home| {
+        let keys = home.json(["key", "ls"]);
+        keys.as_array().expect("an array").iter().map(|key| key["kind"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&other), [json!("key-file"), json!("recovery"), json!("key-file")]);
+    // The code is of no use any more once the lost device is shut out.
+    enable(&other);
+    other.ok(["sync"]);
+    let lost = other.json(["key", "ls"])[0]["id"].as_str().expect("a text").to_owned();
+    other.ok(["key", "rm", &lost, "--yes"]);
+    assert_eq!(other.json(["ls"])[0]["id"], json!("a-run"));
+}
