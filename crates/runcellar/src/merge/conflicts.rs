@@ -19,7 +19,7 @@ pub(super) fn of_both(base: &RunRecord, more: &RunRecord) -> Result<Edits> {
         (FieldId::Group, &base.group, &more.group),
         (FieldId::JobType, &base.job_type, &more.job_type),
     ] {
-        both.settle((field, ""), Some(base), Some(more), text)?;
+        both.settle((field, ""), Some(base), Some(more), |value| text(value))?;
     }
     for (key, value) in &base.config {
         let more = more.config.iter().find(|(known, _)| known == key).map(|(_, value)| value);
@@ -79,6 +79,6 @@ impl Both<'_> {
     }
 }
 
-fn text(text: &String) -> Result<Tokens> {
-    Tokens::new(&Json::Text(text.clone())).map_err(|cause| Error::format("field", cause))
+fn text(text: &str) -> Result<Tokens> {
+    Tokens::new(&Json::Text(text.to_owned())).map_err(|cause| Error::format("field", cause))
 }

@@ -67,8 +67,8 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     let paged = || {
         let system = if args.system { system.as_slice() } else { &[] };
         let tables = [(metrics.as_slice(), of_metrics.as_slice()), (system, of_system.as_slice())];
-        let told = (arguments.as_slice(), redacted, conflicts.as_slice());
-        page::page((&run, &lineage, &source, &code, told), (&rest, &artifacts), tables, now, session.display)
+        let told = page::Told { arguments: &arguments, redacted, conflicts: &conflicts };
+        page::page((&run, &lineage, &source, &code, &told), (&rest, &artifacts), tables, now, session.display)
     };
     let mut shape = ShowShape::of(&run, &metrics, &system, (&lineage, &source, &code, &artifacts), now);
     (shape.arguments, shape.redacted) = (&arguments, redacted);

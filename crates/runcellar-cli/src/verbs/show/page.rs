@@ -19,16 +19,18 @@ const LABEL_WIDTH: usize = 10;
 /// Digits of a commit that people need.
 const COMMIT_DIGITS: usize = 12;
 
+/// What is told of a run beside what listings have.
+pub(super) struct Told<'a> {
+    pub(super) arguments: &'a [String],
+    /// Secrets that were redacted.
+    pub(super) redacted: usize,
+    pub(super) conflicts: &'a [Conflict],
+}
+
 /// Returns the page: header, config, metrics, the rest of the summary, and system metrics, each metric with its
 /// sparkline.
 pub(super) fn page(
-    (run, lineage, source, code, (arguments, redacted, conflicts)): (
-        &RunInfo,
-        &Lineage,
-        &Source,
-        &[CodeEntry],
-        (&[String], usize, &[Conflict]),
-    ),
+    (run, lineage, source, code, told): (&RunInfo, &Lineage, &Source, &[CodeEntry], &Told<'_>),
     (rest, artifacts): (&[&(String, Value)], &RunArtifacts),
     [(metrics, sparks), (system, system_sparks)]: [(&[MetricInfo], &[String]); 2],
     now: i64,
@@ -36,11 +38,12 @@ pub(super) fn page(
 ) -> String {
     let mut page = Page { text: String::new(), display };
     page.header(run, source, now);
-    page.field("arguments", &visible(&arguments.join(" ")));
-    if redacted > 0 {
+    page.field("arguments", &visible(&told.arguments.join(" ")));
+    if told.redacted > 0 {
+        let redacted = told.redacted;
         page.field("redacted", &format!("{redacted}  runcellar secrets {} lists them", visible(&run.id)));
     }
-    page.conflicts(conflicts);
+    page.conflicts(told.conflicts);
     page.code(code);
     page.lineage(lineage);
     page.artifacts(artifacts);
