@@ -1,6 +1,7 @@
 //! The one error of sync: a kind for programs, a message for people that names remote and object, the cause.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::remote::ObjectName;
 
@@ -47,6 +48,7 @@ struct Inner {
     remote: Option<String>,
     object: Option<ObjectName>,
     locked_until_us: Option<i64>,
+    retry_after: Option<Duration>,
     cause: Option<Cause>,
 }
 
@@ -55,7 +57,8 @@ const _: () = assert!(size_of::<Error>() == 8, "errors stay small");
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Error(Box::new(Inner { kind, message, remote: None, object: None, locked_until_us: None, cause: None }))
+        let (remote, object, locked_until_us, retry_after, cause) = (None, None, None, None, None);
+        Error(Box::new(Inner { kind, message, remote, object, locked_until_us, retry_after, cause }))
     }
 
     /// Makes the error of an object that may not be deleted before a time; none if nobody knows when.
@@ -63,6 +66,12 @@ impl Error {
         let mut error = Error::new(ErrorKind::ObjectLocked, "an object lock forbids to delete it");
         error.0.locked_until_us = until_us;
         error
+    }
+
+    /// Says when the server wants to be asked again.
+    pub(crate) fn retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.0.retry_after = wait;
+        self
     }
 
     pub(crate) fn with_cause(mut self, cause: impl Into<Cause>) -> Self {
@@ -98,6 +107,12 @@ impl Error {
     #[must_use]
     pub fn locked_until_us(&self) -> Option<i64> {
         self.0.locked_until_us
+    }
+
+    /// Returns after how long the remote wants to be asked again, if it says so.
+    #[must_use]
+    pub fn asks_to_wait(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// Returns true if doing the same again later can help without anybody doing something about it.

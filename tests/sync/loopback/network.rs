@@ -190,6 +190,32 @@ fn what_refuses_is_told_apart() {
     assert_eq!(remote.get(&name("a"), None).unwrap_err().kind(), ErrorKind::Refused);
 }
 
+/// Seconds, or a time, which is compared with the server's own clock: nobody else's counts.
+#[test]
+fn a_server_that_asks_to_come_back_later_is_waited_for_up_to_a_minute() {
+    let date = "Date: Fri, 31 Dec 1999 23:59:30 GMT\r\n";
+    for (headers, asked) in [
+        ("Retry-After: 7\r\n".to_owned(), Some(7)),
+        (format!("{date}Retry-After: Sat, 01 Jan 2000 00:00:00 GMT\r\n"), Some(30)),
+        (format!("{date}Retry-After: Fri, 31 Dec 1999 00:00:00 GMT\r\n"), Some(0)),
+        ("Retry-After: sometime\r\n".to_owned(), Some(0)),
+        ("Retry-After: 61\r\n".to_owned(), None),
+        ("Retry-After: 99999999999999999999\r\n".to_owned(), Some(0)),
+    ] {
+        let said = headers.clone();
+        let server = Scripted::new(move |_| answer("503 Service Unavailable", &headers, ""));
+        let clock = Arc::new(TestClock::default());
+        let retries = Retries { attempts: 3, first: Duration::from_millis(100), longest: Duration::from_millis(100) };
+        let options = Options { clock: clock.clone(), retries, ..options(&KEYS) };
+        let location: Location = format!("s3://bucket?endpoint=http://{}", server.address).parse().expect("a URL");
+        let remote = open(&location, &options).expect("is opened");
+        assert_eq!(remote.get(&name("a"), None).unwrap_err().kind(), ErrorKind::Unreachable);
+        let waits: Vec<u64> = clock.waits.lock().expect("sound").iter().map(Duration::as_secs).collect();
+        assert_eq!(waits, asked.map_or(Vec::new(), |asked| vec![asked; 2]), "{said}");
+        assert_eq!(server.seen().len(), waits.len() + 1, "{said}");
+    }
+}
+
 /// So that a body which is changed on its way is refused, and a bucket with a default lock takes it.
 #[test]
 fn an_upload_to_s3_announces_the_sum_of_its_body() {

@@ -20,6 +20,24 @@ fn rclone_conforms() {
 }
 
 #[test]
+fn what_a_writer_left_that_died_is_swept_up_after_a_day() {
+    let Some(server) = rclone_webdav(&[]) else { return };
+    let folder = server.folder.path().join("cellar/.runcellar-tmp");
+    std::fs::create_dir(&folder).expect("is made");
+    let hours = |hours: u64| std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3600);
+    for (name, age) in [("0123456789abcdef-0", 25), ("fedcba9876543210-7", 23), ("somebody else's", 1000)] {
+        let file = std::fs::File::create(folder.join(name)).expect("is made");
+        file.set_modified(hours(age)).expect("is set");
+    }
+    let remote = remote(&format!("webdav://{USER}@{}/cellar", server.address));
+    remote.put(&name("a"), &object(1, 1)).expect("stored");
+    let mut left: Vec<_> =
+        std::fs::read_dir(&folder).expect("lists").map(|entry| entry.expect("reads").file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["fedcba9876543210-7", "somebody else's"]);
+}
+
+#[test]
 fn packs_arrive() {
     let Some(server) = rclone_webdav(&[]) else { return };
     arrives_by(&*patient(&format!("webdav://{USER}@{}/cellar", server.address)));

@@ -10,9 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, DATE, LOCATION, RANGE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use reqsign_core::time::Timestamp;
 use runcellar_format::object::{OBJECT_BYTES_MAX, SealedObject};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Proxy, SendBody};
@@ -205,6 +206,27 @@ impl<'a> Answer<'a> {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Returns a time of the server's clock, seconds since 1970.
+    pub(super) fn seconds(text: &str) -> Option<i64> {
+        Timestamp::parse_rfc2822(text).ok().map(Timestamp::as_second)
+    }
+
+    /// Returns what the server's clock says, seconds since 1970.
+    pub(super) fn date(&self) -> Option<i64> {
+        self.header(DATE.as_str()).and_then(Self::seconds)
+    }
+
+    /// Returns after how long the server wants to be asked again: it says seconds, or a time, which is compared with its own
+    /// clock.
+    fn retry_after(&self) -> Option<Duration> {
+        let text = self.header(RETRY_AFTER.as_str())?.trim();
+        let seconds = match text.parse() {
+            Ok(seconds) => seconds,
+            Err(_) => u64::try_from(Self::seconds(text)?.checked_sub(self.date()?)?).ok()?,
+        };
+        Some(Duration::from_secs(seconds))
+    }
+
     /// Returns the length that was announced.
     pub(super) fn length(&self) -> Option<u64> {
         self.header(CONTENT_LENGTH.as_str())?.parse().ok()
@@ -265,7 +287,7 @@ impl<'a> Answer<'a> {
 
     /// Makes an error of an answer.
     pub(super) fn failure(self, doing: Doing) -> Error {
-        let status = self.status;
+        let (status, wait) = (self.status, self.retry_after());
         let fields = xml::records(self.xml(FAILURE_BYTES_MAX), &[], |_| std::ops::ControlFlow::Continue(()));
         let fields = fields.ok().flatten().unwrap_or_default();
         let code = fields.get("Code").or_else(|| fields.get("exception")).unwrap_or_default();
@@ -275,7 +297,7 @@ impl<'a> Answer<'a> {
             ("", message) => format!("{status}: {}", words(message)),
             (code, message) => format!("{}: {}", words(code), words(message)),
         };
-        Error::new(kind_of(status, code, message, doing), said)
+        Error::new(kind_of(status, code, message, doing), said).retry_after(wait)
     }
 }
 

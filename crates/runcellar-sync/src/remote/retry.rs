@@ -41,6 +41,9 @@ impl Retries {
     }
 }
 
+/// The longest wait that a server may ask for: for one that wants more, nobody at a terminal waits, and an agent comes back later.
+const ASKED_MAX: Duration = Duration::from_secs(60);
+
 /// A remote that does again what can succeed the second time.
 ///
 /// [`Remote::put_new`] may then return false for one's own object, if the answer to the first attempt was lost. A listing begins
@@ -71,8 +74,10 @@ impl<R: Remote> Retry<R> {
                 Err(error) if error.is_retryable() => {
                     failures += 1;
                     let roll = self.rolls.fetch_add(1, Ordering::Relaxed);
-                    let wait = self.retries.wait(failures, mix(self.seed, roll));
-                    if failures >= self.retries.attempts || !self.clock.sleep(wait) {
+                    let asked = error.asks_to_wait().unwrap_or_default();
+                    // What is asked for, and then not all at once.
+                    let wait = asked.saturating_add(self.retries.wait(failures, mix(self.seed, roll)));
+                    if failures >= self.retries.attempts || asked > ASKED_MAX || !self.clock.sleep(wait) {
                         return Err(error);
                     }
                 }

@@ -5,8 +5,8 @@
 //! be there; half of it never is. The collection itself is never made.
 
 use std::ops::{ControlFlow, Range};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 
 use base64::Engine as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -21,6 +21,11 @@ use crate::{Error, ErrorKind, Result};
 
 /// Where objects are before they have their name; none can be called so.
 const TEMPORARY: &str = ".runcellar-tmp";
+/// After so long what lies there was left by a writer that died, seconds by the server's clock: an upload of the longest object takes an hour
+/// at most.
+const ABANDONED_AFTER: i64 = 24 * 3600;
+/// The most files that one handle removes there.
+const SWEPT_MAX: usize = 1000;
 /// The most bytes of the listing of one folder, which is read as it comes: a million files have about half of it.
 const LISTING_BYTES_MAX: u64 = 1 << 30;
 /// The most folders of one folder.
@@ -28,7 +33,7 @@ const FOLDERS_MAX: usize = 65_536;
 const DEPTH: HeaderName = HeaderName::from_static("depth");
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
-const PROPERTIES: &[u8] = br#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:getcontentlength/><D:resourcetype/></D:prop></D:propfind>"#;
+const PROPERTIES: &[u8] = br#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:getcontentlength/><D:getlastmodified/><D:resourcetype/></D:prop></D:propfind>"#;
 
 /// A collection of a WebDAV server.
 pub(super) struct WebDav {
@@ -43,6 +48,7 @@ pub(super) struct WebDav {
     id: String,
     count: AtomicU64,
     is_there: AtomicBool,
+    swept: Once,
 }
 
 /// What a listing says.
@@ -71,8 +77,8 @@ impl WebDav {
         let none = |error: getrandom::Error| Error::new(ErrorKind::Local, format!("random bytes: {error}"));
         getrandom::fill(&mut id).map_err(none)?;
         let id = format!("{:016x}", u64::from_be_bytes(id));
-        let (count, is_there) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(WebDav { http, base, path: decode(path)?, authorization, label, id, count, is_there })
+        let (count, is_there, swept) = (AtomicU64::new(0), AtomicBool::new(false), Once::new());
+        Ok(WebDav { http, base, path: decode(path)?, authorization, label, id, count, is_there, swept })
     }
 
     fn url(&self, relative: &str) -> String {
@@ -155,6 +161,8 @@ impl WebDav {
 
     /// Uploads under a temporary name and moves; false if something has the name and may not be overwritten.
     fn store(&self, name: &ObjectName, object: &SealedObject, overwrite: bool) -> Result<bool> {
+        // What cannot be swept up hurts nobody; a later handle tries again.
+        self.swept.call_once(|| drop(self.sweep()));
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let temporary = format!("{TEMPORARY}/{}-{count}", self.id);
         let stored = self.store_by(&temporary, name, object, overwrite);
@@ -185,6 +193,34 @@ impl WebDav {
         }
     }
 
+    /// Removes what writers that died have left, by what the server says of its time and theirs.
+    fn sweep(&self) -> Result<()> {
+        let Some(answer) = self.properties(&format!("{TEMPORARY}/"), "1")? else { return Ok(()) };
+        let Some(now) = answer.date() else { return Ok(()) };
+        let mut left = Vec::new();
+        let tell = |fields: xml::Fields| {
+            let modified = fields.get("getlastmodified").and_then(|text| Answer::seconds(text.trim()));
+            let is_left = modified.is_some_and(|modified| now.saturating_sub(modified) > ABANDONED_AFTER);
+            if is_left && fields.get("collection").is_none() {
+                left.extend(self.temporary_of(&fields));
+            }
+            if left.len() < SWEPT_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        xml::records(answer.xml(LISTING_BYTES_MAX), &["response"], tell).map_err(no_listing)?;
+        for path in left {
+            self.send(Method::DELETE, &path, HeaderMap::new(), Body::None)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the path of a temporary file, if that is what a listing tells.
+    fn temporary_of(&self, fields: &xml::Fields) -> Option<String> {
+        let relative = self.relative(fields)?;
+        let name = relative.strip_prefix(TEMPORARY)?.strip_prefix('/')?;
+        let is_ours = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
+        (!name.is_empty() && name.chars().all(is_ours)).then(|| format!("{TEMPORARY}/{name}"))
+    }
+
     /// Tells what stands in a folder, and the folder itself.
     fn members(&self, answer: Answer<'_>, mut each: impl FnMut(Found) -> ControlFlow<()>) -> Result<bool> {
         let tell = |fields: xml::Fields| match self.found(&fields) {
@@ -195,7 +231,8 @@ impl WebDav {
         Ok(whole.is_some())
     }
 
-    fn found(&self, fields: &xml::Fields) -> Option<Found> {
+    /// Returns where something that a listing tells stands.
+    fn relative(&self, fields: &xml::Fields) -> Option<String> {
         let href = fields.get("href")?.trim();
         // Either a path or a whole URL.
         let path = match href.split_once("://") {
@@ -203,9 +240,13 @@ impl WebDav {
             None => href,
         };
         let path = decode(path).ok()?;
-        let relative = path.strip_prefix(self.path.as_str())?.strip_prefix('/')?;
+        path.strip_prefix(self.path.as_str())?.strip_prefix('/').map(str::to_owned)
+    }
+
+    fn found(&self, fields: &xml::Fields) -> Option<Found> {
+        let relative = self.relative(fields)?;
         let is_folder = fields.get("collection").is_some();
-        let name = ObjectName::new(relative.strip_suffix('/').unwrap_or(relative)).ok()?;
+        let name = ObjectName::new(relative.strip_suffix('/').unwrap_or(&relative)).ok()?;
         Some(Found {
             name,
             is_folder,
