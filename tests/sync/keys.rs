@@ -398,6 +398,46 @@ fn what_is_collected_on_one_device_is_erased_on_the_others() {
     assert_eq!((first.state().len(), epoch(&first), epoch(&second)), (1, 1, 1));
 }
 
+/// Of two keys that were drawn at once the device with the smallest id makes one. If that is lost, another does so once it is
+/// shut out, whoever does that.
+#[test]
+fn two_keys_are_joined_by_another_device_if_the_one_that_should_is_lost_and_shut_out() {
+    for by in [0, 1] {
+        let remote = Fake::new(&Store::new(), 1);
+        let (first, second) = pair(&remote);
+        let third = Device::another(&first, &remote);
+        for device in [&third, &first, &second, &third] {
+            device.sync(&remote).expect("syncs");
+        }
+        let mut devices = [first, second, third];
+        devices
+            .sort_by_key(|device| device.workspace.exchange(ORIGIN).expect("begins").pack_folder().expect("is read"));
+        let [lost, left @ ..] = &devices;
+        let slot = lost.workspace.slots().expect("lists").into_iter().find(|slot| slot.in_use).expect("opened it").id;
+        lost.workspace.rotate_keys().expect("rotates");
+        left[0].workspace.rotate_keys().expect("rotates");
+        lost.sync(&remote).expect("publishes, and is not seen again");
+        for device in [&left[1], &left[0], &left[1], &left[0], &left[1]] {
+            let report = device.sync(&remote).expect("waits");
+            device.record(&format!("run-{}", device.state().len()), 1);
+            assert!(report.behind > 0 || epoch(device) == 2);
+        }
+        assert_ne!(left[0].state(), left[1].state(), "they wait for the one that is lost");
+        left[by].workspace.remove_slots(&[slot]).expect("removes");
+        for round in 0..4 {
+            for device in left {
+                device.sync(&remote).unwrap_or_else(|error| panic!("{by}, {round}: {error}"));
+            }
+        }
+        assert_eq!(epoch(&left[0]), epoch(&left[1]), "shut out by {by}");
+        assert_alike(&[&left[0], &left[1]]);
+        for device in left {
+            let report = device.sync(&remote).expect("syncs");
+            assert_eq!((report.sent, report.fetched), (0, 0));
+        }
+    }
+}
+
 /// A device that was shut out knows all that was secret before, also the control key: nobody follows it.
 #[test]
 fn a_key_that_a_device_draws_that_was_shut_out_is_not_followed() {

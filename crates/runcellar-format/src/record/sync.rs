@@ -279,6 +279,8 @@ const ACKNOWLEDGED_FIELD: u16 = 10;
 /// `ReplicaCursor.extra`, one's own: ids of packs that were found altered or missing on the remote; zeros for
 /// segments, ones for the welcome.
 const ALTERED_FIELD: u16 = 12;
+/// `ReplicaCursor.extra`, another's: ids of the epochs that its welcome had.
+const EPOCHS_FIELD: u16 = 13;
 
 impl ReplicaCursor {
     /// Returns the hash of the welcome that was stored, or looked at, last.
@@ -400,6 +402,17 @@ impl ReplicaCursor {
     /// Says so.
     pub fn set_altered(&mut self, ids: &[[u8; 16]]) {
         self.set_ids(ALTERED_FIELD, ids);
+    }
+
+    /// Returns the ids of the epochs that the welcome of another device had: its own, and all that it replaced.
+    #[must_use]
+    pub fn epochs(&self) -> Vec<[u8; 16]> {
+        self.ids(EPOCHS_FIELD)
+    }
+
+    /// Says so.
+    pub fn set_epochs(&mut self, ids: &[[u8; 16]]) {
+        self.set_ids(EPOCHS_FIELD, ids);
     }
 
     fn set_ids(&mut self, field: u16, ids: &[[u8; 16]]) {

@@ -3,7 +3,7 @@
 //! A head is signed, and says which root key its device has and the hash of its welcome; so a welcome, with the `keyslots` in
 //! it, is that of its device. docs/FORMAT.md, "Taking over a root key".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use runcellar_format::keyslots::{Epoch, Keyslots};
@@ -116,21 +116,32 @@ impl Exchange {
     }
 
     /// Returns the device whose root key and the one here, which replaced the same, are to be replaced by one that is drawn
-    /// here. Of all devices concerned the one with the smallest id does that, so that one alone does. `apart` are heads of which
-    /// only their welcomes told that they stand so.
+    /// here. Of all devices concerned the one with the smallest id does that, so that one alone does; who has a key that another
+    /// replaced since takes that over first, and is not concerned. `apart` are heads of which only their welcomes told that they stand so.
     ///
     /// # Errors
     /// If the workspace cannot be read.
     pub fn to_join<'a>(&self, heads: &[&'a Advance], apart: &[&'a Advance]) -> Result<Option<&'a Advance>> {
         let inner = &self.workspace.inner;
         let this = inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?;
-        let (mut found, mut is_first) = (None, true);
+        let (mut concerned, mut replaced) = (Vec::new(), HashSet::new());
         for advance in heads {
             let is_apart = apart.iter().any(|known| known.prefix == advance.prefix);
             let standing = if is_apart { Standing::Apart } else { self.standing(advance)? };
             // What this device left under an earlier prefix has no say.
             let is_this = advance.head.device == this;
             if is_this || !matches!(standing, Standing::Same | Standing::Apart) || !inner.is_member(advance.signer())? {
+                continue;
+            }
+            if let Some(replica) = self.other(advance.object)? {
+                let epochs = replica.cursor()?.epochs().into_iter();
+                replaced.extend(epochs.filter(|epoch| *epoch != advance.head.epoch_id));
+            }
+            concerned.push((advance, standing));
+        }
+        let (mut found, mut is_first) = (None, true);
+        for (advance, standing) in concerned {
+            if replaced.contains(&advance.head.epoch_id) {
                 continue;
             }
             is_first &= this < advance.head.device;
@@ -179,13 +190,14 @@ impl Exchange {
         if advance.head.welcome() != Some(hash) {
             return Ok(());
         }
-        let (_, keyslots) = read(welcome, advance)?;
+        let (welcome, keyslots) = read(welcome, advance)?;
         let decoded = Keyslots::decode(&keyslots).map_err(|cause| Error::format(advance.named(), cause))?;
         self.workspace.inner.admit(advance.signer(), &keyslots)?;
         let replica = self.replica_of(advance)?;
         replica.inner().write(None, |tx| {
             let mut at = cursor(tx, tx.keyring, replica.prefix)?;
             at.set_welcome(&hash);
+            at.set_epochs(&welcome.epochs.iter().map(|epoch| epoch.id.0).collect::<Vec<_>>());
             at.set_slots(&decoded.slots.iter().map(|slot| slot.id.0).collect::<Vec<_>>());
             put_cursor(tx, replica.prefix, &at)
         })
