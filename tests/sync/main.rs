@@ -4,6 +4,7 @@
 #[path = "../store/support/io.rs"]
 mod io;
 
+mod apart;
 mod away;
 mod conformance;
 mod content;

@@ -129,6 +129,23 @@ impl Bucket {
         more.nodes.into_iter().for_each(|node| self.push(node));
     }
 
+    /// Takes apart the keys of the chunks of which `is_second` says so, and those before them in the tuple. Chunks whose keys were dropped
+    /// are left out.
+    #[must_use]
+    pub fn parted(mut self, is_second: impl Fn(usize) -> bool) -> (Bucket, Bucket) {
+        let mut pieces = Vec::new();
+        while let Some(last) = self.len.checked_sub(1) {
+            let side = is_second(last);
+            let start = (0..last).rev().find(|slot| is_second(*slot) != side).map_or(0, |slot| slot + 1);
+            pieces.push((side, self.split_off(start).alive()));
+        }
+        let (mut first, mut second) = (Bucket::default(), Bucket::default());
+        for (side, piece) in pieces.into_iter().rev() {
+            if side { second.append(piece) } else { first.append(piece) }
+        }
+        (first, second)
+    }
+
     /// Leaves out the chunks whose keys were dropped.
     #[must_use]
     pub fn alive(self) -> Bucket {
@@ -244,6 +261,27 @@ mod tests {
         let read = Bucket::from_text(&text).expect("just written");
         assert_eq!(*read.to_text().expect("the same"), *text);
         read
+    }
+
+    #[test]
+    fn keys_are_taken_apart_by_chunk_and_stay_what_they_are() {
+        for count in [1, 2, 5, 100] {
+            let all = exposed(&grown(count));
+            for every in [1, 2, 3, 1000] {
+                let mut bucket = grown(count);
+                let is_dropped = |slot: usize| count > 1 && slot == count / 2;
+                (0..count).filter(|slot| is_dropped(*slot)).for_each(|slot| drop(bucket.drop_key(slot)));
+                let is_second = |slot: usize| slot % every == 0;
+                let of = |side: bool| -> Vec<_> {
+                    (0..count)
+                        .filter(|slot| is_second(*slot) == side && !is_dropped(*slot))
+                        .map(|slot| all[slot])
+                        .collect()
+                };
+                let (first, second) = bucket.parted(is_second);
+                assert_eq!((exposed(&first), exposed(&second)), (of(false), of(true)), "{count} {every}");
+            }
+        }
     }
 
     #[test]

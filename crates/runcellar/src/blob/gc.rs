@@ -10,7 +10,9 @@ use runcellar_format::blob::{self, Bucket, PACK_BYTES_TARGET, PACK_CHUNKS_MAX, P
 use runcellar_format::record::{Change, ChangeKind};
 use runcellar_format::seal::{Kind, Sealed};
 use runcellar_format::{ChunkId, ObjectId};
+use zeroize::Zeroizing;
 
+use super::apart::at_home;
 use super::away::{is_away, not_away};
 use super::hold::is_put_under_way;
 use super::live::each_live_chunk;
@@ -83,7 +85,7 @@ impl Workspace {
 
 fn collect_pool(inner: &Inner, pool: &Pool, grace: i64, collected: &mut Collected) -> Result<()> {
     let age = |pack: ObjectId| age_us(inner, &pack_path(&inner.path, pack));
-    let (thin, gone) = inner.write(None, |tx| {
+    let (thin, gone, home) = inner.write(None, |tx| {
         let mut live = HashSet::new();
         each_live_chunk(tx, tx.keyring, pool, &HashSet::new(), &mut |id| {
             live.insert(id);
@@ -116,11 +118,12 @@ fn collect_pool(inner: &Inner, pool: &Pool, grace: i64, collected: &mut Collecte
                 thin.push(pack);
             }
         }
-        Ok((thin, gone))
+        let home = if thin.is_empty() { HashSet::new() } else { at_home(tx, tx.keyring, pool)? };
+        Ok((thin, gone, home))
     })?;
     pool.forget();
     remove_files(inner, &gone, collected);
-    repack(inner, pool, thin, collected)
+    repack(inner, pool, thin, &home, collected)
 }
 
 /// Drops the keys of a pack's chunks that are dead; returns how many.
@@ -211,39 +214,61 @@ pub(crate) fn remove_files(inner: &Inner, packs: &[ObjectId], collected: &mut Co
 
 /// Chunks for one new pack, as they are: sealed under the keys that they have.
 #[derive(Default)]
-struct Fresh {
+struct Part {
     entries: Vec<blob::Entry>,
     bucket: Bucket,
     bytes: Vec<u8>,
+}
+
+/// New packs for what is alive of old ones: one for most, and one for what stays at home.
+#[derive(Default)]
+struct Fresh {
+    parts: [Part; 2],
     from: Vec<(ObjectId, (runcellar_format::DeviceId, u64))>,
 }
 
-/// Writes what is alive of thin packs into full ones.
-fn repack(inner: &Inner, pool: &Pool, thin: Vec<ObjectId>, collected: &mut Collected) -> Result<()> {
+/// Writes what is alive of some packs into full ones, chunks of `home` into others than the rest.
+pub(super) fn repack(
+    inner: &Inner,
+    pool: &Pool,
+    thin: Vec<ObjectId>,
+    home: &HashSet<ChunkId>,
+    collected: &mut Collected,
+) -> Result<()> {
     let mut fresh = Fresh::default();
     for pack in thin {
         // Somebody else may have written it anew since.
         let old = inner.read(|tx, keyring| PackData::load(tx, keyring, &pool.key, pack))?;
         let Some(old) = old else { continue };
-        let alive: Vec<usize> = (0..old.entries.len()).filter(|slot| old.bucket.has(*slot)).collect();
-        let bytes: usize =
-            alive.iter().filter_map(|slot| old.entries.get(*slot)).map(|entry| entry.stored_len as usize).sum();
-        let is_full = fresh.bytes.len() + bytes + PACK_HEADER_BYTES > PACK_BYTES_TARGET
-            || fresh.entries.len() + alive.len() > PACK_CHUNKS_MAX;
+        let mut alive: [Vec<usize>; 2] = Default::default();
+        let slots = old.entries.iter().enumerate().filter(|(slot, _)| old.bucket.has(*slot));
+        slots.for_each(|(slot, entry)| alive[usize::from(home.contains(&entry.id))].push(slot));
+        let len = |slots: &[usize]| -> usize {
+            slots.iter().filter_map(|slot| old.entries.get(*slot)).map(|entry| entry.stored_len as usize).sum()
+        };
+        let is_full = fresh.parts.iter().zip(&alive).any(|(part, slots)| {
+            part.bytes.len() + len(slots) + PACK_HEADER_BYTES > PACK_BYTES_TARGET
+                || part.entries.len() + slots.len() > PACK_CHUNKS_MAX
+        });
         if is_full {
             publish(inner, pool, std::mem::take(&mut fresh), collected)?;
         }
-        let before = fresh.bytes.len();
-        if let Err(error) = read_alive(inner, &old, &alive, &mut fresh.bytes) {
-            fresh.bytes.truncate(before);
+        let before = fresh.parts.each_ref().map(|part| part.bytes.len());
+        let mut parts = fresh.parts.iter_mut().zip(&alive);
+        if let Err(error) = parts.try_for_each(|(part, slots)| read_alive(inner, &old, slots, &mut part.bytes)) {
+            fresh.parts.iter_mut().zip(before).for_each(|(part, before)| part.bytes.truncate(before));
             inner.monitor.warn(&format!("pack {} stays as it is: {error}", old.id));
             continue;
         }
-        fresh.entries.extend(alive.iter().filter_map(|slot| old.entries.get(*slot)));
         fresh.from.push((old.id, old.version));
-        fresh.bucket.append(old.bucket.alive());
+        for (part, slots) in fresh.parts.iter_mut().zip(&alive) {
+            part.entries.extend(slots.iter().filter_map(|slot| old.entries.get(*slot)));
+        }
+        let is_home = |slot: usize| old.entries.get(slot).is_some_and(|entry| home.contains(&entry.id));
+        let (first, second) = old.bucket.parted(is_home);
+        fresh.parts.iter_mut().zip([first, second]).for_each(|(part, bucket)| part.bucket.append(bucket));
     }
-    if fresh.entries.is_empty() { Ok(()) } else { publish(inner, pool, fresh, collected) }
+    if fresh.from.is_empty() { Ok(()) } else { publish(inner, pool, fresh, collected) }
 }
 
 /// Appends the sealed bytes of chunks of a pack.
@@ -262,9 +287,17 @@ fn read_alive(inner: &Inner, pack: &PackData, alive: &[usize], out: &mut Vec<u8>
     Ok(())
 }
 
-/// Writes a new pack and puts it in the place of the old ones, unless these were changed meanwhile.
-fn publish(inner: &Inner, pool: &Pool, fresh: Fresh, collected: &mut Collected) -> Result<()> {
-    let Fresh { entries, bucket, bytes, from } = fresh;
+/// A new pack whose file is there, and of which nobody knows yet.
+struct Written {
+    id: ObjectId,
+    directory: Sealed,
+    bucket: Zeroizing<Vec<u8>>,
+    bytes: u64,
+}
+
+/// Writes the file of a new pack.
+fn write(inner: &Inner, pool: &Pool, part: Part) -> Result<Written> {
+    let Part { entries, bucket, bytes } = part;
     let id = ObjectId(io::random(&*inner.io)?);
     let failed = |cause| Error::format(format_args!("pack {id}"), cause);
     let (tail, directory): (Vec<u8>, Sealed) =
@@ -276,6 +309,14 @@ fn publish(inner: &Inner, pool: &Pool, fresh: Fresh, collected: &mut Collected) 
     let parent = path.parent().map_or_else(PathBuf::new, Path::to_owned);
     io::create_dir_durable(&*inner.io, &parent).map_err(|cause| Error::io("create", &parent, cause))?;
     io::replace(&*inner.io, &path, &temporary, &whole).map_err(|cause| Error::io("write pack", &path, cause))?;
+    Ok(Written { id, directory, bucket, bytes: whole.len() as u64 })
+}
+
+/// Writes new packs and puts them in the place of the old ones, unless these were changed meanwhile.
+fn publish(inner: &Inner, pool: &Pool, fresh: Fresh, collected: &mut Collected) -> Result<()> {
+    let Fresh { parts, from } = fresh;
+    let parts = parts.into_iter().filter(|part| !part.entries.is_empty());
+    let written = parts.map(|part| write(inner, pool, part)).collect::<Result<Vec<_>>>()?;
     let is_done = inner.write(None, |tx| {
         for (old, version) in &from {
             let row = tx.object(ObjectKey::new(Kind::Bucket, *old, 0))?;
@@ -284,10 +325,12 @@ fn publish(inner: &Inner, pool: &Pool, fresh: Fresh, collected: &mut Collected) 
             }
         }
         let wrapping = project_epoch_key(tx, tx.keyring, pool.project)?;
-        change(tx, pool, id)?;
-        let key = tx.draw_key(id, Purpose::Bucket, &wrapping)?;
-        tx.put(ObjectKey::new(Kind::Bucket, id, 0), None, &key, &bucket, Cover::Root)?;
-        tx.put_sealed(ObjectKey::new(Kind::Pack, id, 0), &directory)?;
+        for Written { id, directory, bucket, .. } in &written {
+            change(tx, pool, *id)?;
+            let key = tx.draw_key(*id, Purpose::Bucket, &wrapping)?;
+            tx.put(ObjectKey::new(Kind::Bucket, *id, 0), None, &key, bucket, Cover::Root)?;
+            tx.put_sealed(ObjectKey::new(Kind::Pack, *id, 0), directory)?;
+        }
         for (old, _) in &from {
             remove_rows(tx, pool, *old)?;
         }
@@ -296,12 +339,13 @@ fn publish(inner: &Inner, pool: &Pool, fresh: Fresh, collected: &mut Collected) 
     pool.forget();
     if !is_done {
         // Somebody drops keys of these packs just now; the next collection finds them as they are then.
-        remove_files(inner, &[id], &mut Collected::default());
+        let new: Vec<ObjectId> = written.iter().map(|pack| pack.id).collect();
+        remove_files(inner, &new, &mut Collected::default());
         return Ok(());
     }
     let old: Vec<ObjectId> = from.into_iter().map(|(old, _)| old).collect();
     remove_files(inner, &old, collected);
-    collected.bytes = collected.bytes.saturating_sub(whole.len() as u64);
+    collected.bytes = collected.bytes.saturating_sub(written.iter().map(|pack| pack.bytes).sum());
     Ok(())
 }
 

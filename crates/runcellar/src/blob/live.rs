@@ -72,7 +72,7 @@ pub(crate) fn owners_in(tx: &ReadTx<'_>, keyring: &Keyring, pool: &Pool) -> Resu
     Ok(owners)
 }
 
-fn record<T: Body>(tx: &ReadTx<'_>, keyring: &Keyring, kind: Kind, id: ObjectId) -> Result<T> {
+pub(super) fn record<T: Body>(tx: &ReadTx<'_>, keyring: &Keyring, kind: Kind, id: ObjectId) -> Result<T> {
     let row = tx.object(ObjectKey::new(kind, id, 0))?;
     let row = row.ok_or_else(|| Error::damaged(format!("{} {id}: missing, and its manifest is there", T::NAME)))?;
     let body = tx.open_object(keyring, &row)?;

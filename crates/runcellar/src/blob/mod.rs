@@ -13,6 +13,7 @@
 //! Bytes before names before pointers: a crash leaves nothing but bytes that nobody refers to, and [`gc`] removes them.
 //! docs/FORMAT.md, "Packs" and "Manifests".
 
+mod apart;
 mod away;
 mod gc;
 mod get;
@@ -34,6 +35,7 @@ const PACKS_FIELD: u16 = 1;
 /// Field of such a change: packs whose keys were dropped, which were removed or took the place of others.
 const PACKS_CHANGED_FIELD: u16 = 3;
 
+pub(crate) use apart::{at_home, mixed, set_apart};
 pub(crate) use away::{all_away, away_of, has_file, is_away, not_away, put_away};
 pub use gc::{CollectOptions, Collected};
 pub(crate) use gc::{drop_chunks, remove_files, remove_rows};

@@ -3,16 +3,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use runcellar_format::ObjectId;
 use runcellar_format::record::{Body as _, Manifest, RemoteRecord};
 use runcellar_format::seal::{Envelope, Kind, OwnerKey};
+use runcellar_format::{ChunkId, ObjectId};
 
 use super::exchange::Exchange;
 use super::outgoing::{Log, Look};
 use super::packs::object_of;
 use super::record::RemoteClass;
 use crate::artifacts::{ArtifactNews, Said, VersionNews};
-use crate::blob::{Class, Pool, away_of, has_file, owners_in, pack_path};
+use crate::blob::{Class, Pool, at_home, away_of, has_file, is_away, mixed, owners_in, pack_path};
 use crate::db::{OF_RUN, ObjectKey, ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
 use crate::merge::{LeftOut, is_theirs};
@@ -31,6 +31,8 @@ pub(super) struct Pools {
 struct Wanted {
     pool: Pool,
     packs: HashSet<ObjectId>,
+    /// Chunks that stay at home; none before somebody asked.
+    home: Option<HashSet<ChunkId>>,
 }
 
 /// What becomes of a run's files of a class.
@@ -83,7 +85,8 @@ impl Look<'_, '_> {
         Ok(Files::News)
     }
 
-    /// Has the packs of an owner's files published; false if some of it is damaged here, and so none of it is published.
+    /// Has the packs of an owner's files published; false if some of it is damaged here, and so none of it is published, or if it
+    /// shares a pack with what stays at home, and is to be set apart first.
     pub(super) fn want(
         &self,
         out: &ReadTx<'_>,
@@ -94,7 +97,7 @@ impl Look<'_, '_> {
         what: &str,
     ) -> Result<bool> {
         match self.packs_of(out, pools, (project, class), owner) {
-            Ok(()) => Ok(true),
+            Ok(mixed) => Ok(log.sets_apart((project, class), mixed)),
             Err(error) if is_theirs(&error) => {
                 let why = error.to_string();
                 log.done.left_out.push(LeftOut { what: what.to_owned(), why, damaged: true });
@@ -104,24 +107,47 @@ impl Look<'_, '_> {
         }
     }
 
-    fn packs_of(&self, out: &ReadTx<'_>, pools: &mut Pools, of: (ObjectId, Class), owner: ObjectId) -> Result<()> {
+    /// Wants the packs of an owner's files; returns those of them that are new and have chunks which stay at home, and wants none then.
+    fn packs_of(
+        &self,
+        out: &ReadTx<'_>,
+        pools: &mut Pools,
+        of: (ObjectId, Class),
+        owner: ObjectId,
+    ) -> Result<HashSet<ObjectId>> {
         let wanted = match pools.open.entry(of) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {
                 let missing = || Error::damaged(format!("the key of the project's {} is missing", of.1.name()));
                 let pool = Pool::find(self.tx, self.keyring, of.0, of.1)?.ok_or_else(missing)?;
-                place.insert(Wanted { pool, packs: HashSet::new() })
+                place.insert(Wanted { pool, packs: HashSet::new(), home: None })
             }
         };
         let packs = wanted.pool.packs_of(self.tx, self.keyring, owner)?;
+        let mut new = Vec::new();
         for pack in packs.difference(&wanted.packs) {
             // What is told of lies there, whatever became of the file here.
             if out.object(ObjectKey::new(Kind::Pack, *pack, 0))?.is_none() {
                 self.pack_bytes(&wanted.pool.key, *pack)?;
+                // What was evicted lies there, too.
+                if !is_away(self.tx, *pack)? {
+                    new.push(*pack);
+                }
+            }
+        }
+        if !new.is_empty() {
+            let home = match wanted.home.take() {
+                Some(home) => home,
+                None => at_home(self.tx, self.keyring, &wanted.pool)?,
+            };
+            let mixed = mixed(self.tx, self.keyring, &wanted.pool, &home, new.iter())?;
+            wanted.home = Some(home);
+            if !mixed.is_empty() {
+                return Ok(mixed);
             }
         }
         wanted.packs.extend(packs);
-        Ok(())
+        Ok(HashSet::new())
     }
 
     /// Returns the length of a pack that can be told of: its file is here, or was evicted to where this device stores it.

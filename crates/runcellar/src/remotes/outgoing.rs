@@ -1,6 +1,6 @@
 //! What is to be published: the rows in which cellar.db differs from one's own replica.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use super::exchange::{Exchange, cited};
 use super::replica::{Replica, cursor, put_cursor};
 use super::status::UnsentRun;
 use super::waste;
+use crate::blob::{Class, set_apart};
 use crate::db::{EpochRow, GroupKey, OF_RUN, ObjectKey, ObjectRow, ReadTx, WriteTx};
 use crate::ingest::data::RunData;
 use crate::keys::{KeyRow, Keyring, Purpose};
@@ -65,6 +66,19 @@ impl Exchange {
     pub fn prepare(&self) -> Result<Prepared> {
         // Others seal a new root key to this device if its welcome has it.
         self.workspace.inner.announce()?;
+        let mut mixed = Mixed::new();
+        match self.make_segments(&mut mixed, false) {
+            Err(_) if !mixed.is_empty() => {}
+            made => return made,
+        }
+        for ((project, class), packs) in std::mem::take(&mut mixed) {
+            set_apart(&self.workspace.inner, project, class, packs.into_iter().collect())?;
+        }
+        self.make_segments(&mut mixed, true)
+    }
+
+    /// Makes segments of what is new; fails if something is to be set apart from what stays at home, unless that was tried.
+    fn make_segments(&self, mixed: &mut Mixed, was_tried: bool) -> Result<Prepared> {
         let others = self.others()?;
         let own = &self.own;
         self.workspace.inner.read(|tx, keyring| {
@@ -85,8 +99,14 @@ impl Exchange {
                 }
                 let look = Look { exchange: self, tx, keyring, others: &others };
                 look.all(out, &mut log)?;
+                if !was_tried && !log.mixed.is_empty() {
+                    *mixed = log.mixed;
+                    return Err(Error::new(crate::ErrorKind::Busy, "what stays at home is set apart first"));
+                }
                 log.flush(out)?;
-                log.at.counter = counter;
+                // What could not be set apart is looked at again by the next sync.
+                log.at.counter = if log.mixed.is_empty() { counter } else { log.at.counter };
+                log.name_mixed();
                 waste::note(&mut log.at, &log.dropped)?;
                 put_cursor(out, own.prefix, &log.at)?;
                 Ok(log.done)
@@ -257,17 +277,43 @@ pub(super) struct Log<'a> {
     runs: Vec<UnsentRun>,
     /// Packs that were taken back.
     dropped: Vec<ObjectId>,
+    /// Packs with chunks that stay at home, which are to be written anew before anything of them is published.
+    mixed: Mixed,
 }
+
+/// Packs that are to be written anew, by project and class.
+type Mixed = BTreeMap<(ObjectId, Class), BTreeSet<ObjectId>>;
 
 impl<'a> Log<'a> {
     fn new(exchange: &'a Exchange, at: ReplicaCursor, aim: Aim) -> Log<'a> {
-        let (entries, runs, dropped) = (Vec::new(), Vec::new(), Vec::new());
-        Log { exchange, aim, at, entries, bytes: 0, done: Prepared::default(), runs, dropped }
+        let (entries, runs, dropped, mixed) = (Vec::new(), Vec::new(), Vec::new(), Mixed::new());
+        Log { exchange, aim, at, entries, bytes: 0, done: Prepared::default(), runs, dropped, mixed }
     }
 
     /// Has a pack deleted once nobody can be reading it any more.
     pub(super) fn drop_pack(&mut self, pack: ObjectId) {
         self.dropped.push(pack);
+    }
+
+    /// Has packs written anew, if there are any; false then, and what lies in them is published afterwards.
+    pub(super) fn sets_apart(&mut self, of: (ObjectId, Class), packs: HashSet<ObjectId>) -> bool {
+        // Who only looks counts what will be.
+        if packs.is_empty() || self.aim == Aim::Measure {
+            return true;
+        }
+        self.mixed.entry(of).or_default().extend(packs);
+        false
+    }
+
+    /// Names what is not published, as it could not be set apart.
+    fn name_mixed(&mut self) {
+        for ((_, class), packs) in &self.mixed {
+            for pack in packs {
+                let what = format!("{} beside what stays at home", class.name());
+                let why = format!("pack {pack} cannot be written anew without that");
+                self.done.left_out.push(LeftOut { what, why, damaged: true });
+            }
+        }
     }
 
     fn push(&mut self, out: &mut WriteTx<'_>, entry: SegmentEntry) -> Result<()> {
