@@ -270,8 +270,8 @@ mod tests {
             for every in [1, 2, 3, 1000] {
                 let mut bucket = grown(count);
                 let is_dropped = |slot: usize| count > 1 && slot == count / 2;
-                (0..count).filter(|slot| is_dropped(*slot)).for_each(|slot| drop(bucket.drop_key(slot)));
-                let is_second = |slot: usize| slot % every == 0;
+                (0..count).filter(|slot| is_dropped(*slot)).for_each(|slot| assert!(bucket.drop_key(slot)));
+                let is_second = |slot: usize| slot.is_multiple_of(every);
                 let of = |side: bool| -> Vec<_> {
                     (0..count)
                         .filter(|slot| is_second(*slot) == side && !is_dropped(*slot))
