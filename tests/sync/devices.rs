@@ -54,20 +54,45 @@ impl Device {
 
     /// The first device, which publishes these classes.
     pub(crate) fn first_with(classes: &[RemoteClass]) -> Device {
+        Device::first_on(Arc::new(SystemIo), classes)
+    }
+
+    /// The first device, which publishes these classes, on a system.
+    pub(crate) fn first_on(io: Arc<dyn Io>, classes: &[RemoteClass]) -> Device {
         let owned = directory();
-        let made = OpenOptions { create: true, ..options(owned.path().join("keys")) };
+        let made = OpenOptions { create: true, io, ..options(owned.path().join("keys")) };
         let workspace = made.open(&owned.path().join("w")).expect("is made");
         Device::of(owned, workspace, classes)
     }
 
     /// Another device, made of what is on the remote and a copy of the first one's keys, which publishes what the first does.
     pub(crate) fn another(first: &Device, remote: &dyn Remote) -> Device {
+        Device::another_on(Arc::new(SystemIo), first, remote)
+    }
+
+    /// Another device like that, on a system.
+    pub(crate) fn another_on(io: Arc<dyn Io>, first: &Device, remote: &dyn Remote) -> Device {
         let classes = first.workspace.remote(ORIGIN).expect("is known").classes;
         let owned = directory();
         let keys = owned.path().join("keys");
         copy(&first.root.join("keys"), &keys);
-        let workspace = clone_from(&welcome(remote), &owned.path().join("w"), options(keys));
+        let options = OpenOptions { io, ..options(keys) };
+        let workspace = clone_from(&welcome(remote), &owned.path().join("w"), options);
         Device::of(owned, workspace.expect("is made"), &classes)
+    }
+
+    /// A copy of its folders as they are, keys and all, which is opened later: an image of a machine.
+    pub(crate) fn image(&self) -> tempfile::TempDir {
+        let owned = directory();
+        ["keys", "w"].into_iter().for_each(|name| copy(&self.root.join(name), &owned.path().join(name)));
+        owned
+    }
+
+    /// Opens an image.
+    pub(crate) fn of_image(owned: tempfile::TempDir, io: Arc<dyn Io>) -> runcellar::Result<Device> {
+        let options = OpenOptions { io, ..options(owned.path().join("keys")) };
+        let workspace = options.open(&owned.path().join("w"))?;
+        Ok(Device { workspace, root: owned.path().to_owned(), _owned: owned })
     }
 
     /// Another device whose key file lies beside the first one's, as on one machine.

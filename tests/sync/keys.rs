@@ -467,6 +467,63 @@ fn a_key_that_a_device_draws_that_was_shut_out_is_not_followed() {
     }
 }
 
+/// One removes a device, and another, which knows nothing of that yet, replaces the keys for it as well.
+#[test]
+fn a_device_that_is_removed_while_another_replaces_the_keys_stays_out() {
+    for first_syncs_first in [true, false] {
+        let remote = Fake::new(&Store::new(), 1);
+        let (first, second) = pair(&remote);
+        let third = Device::another(&first, &remote);
+        for device in [&third, &first, &second, &third] {
+            device.sync(&remote).expect("syncs");
+        }
+        let lost = third.workspace.slots().expect("lists").into_iter().find(|slot| slot.in_use).expect("opened it");
+        first.workspace.remove_slots(std::slice::from_ref(&lost.id)).expect("removes");
+        second.workspace.rotate_keys().expect("rotates");
+        let order = if first_syncs_first { [&first, &second] } else { [&second, &first] };
+        for device in order.iter().cycle().take(8) {
+            let _ = device.sync(&remote);
+        }
+        assert_alike(&[&first, &second]);
+        assert_eq!(epoch(&first), epoch(&second));
+        for device in [&first, &second] {
+            let slots = device.workspace.slots().expect("lists");
+            assert!(slots.iter().all(|slot| slot.id != lost.id), "it is shut out everywhere");
+        }
+    }
+}
+
+/// Who tells that media of a run were erased does not say that the run was, although another device publishes that.
+#[test]
+fn a_run_whose_media_were_erased_goes_on_for_all() {
+    let remote = Fake::new(&Store::new(), 1);
+    let first = Device::first_with(&RemoteClass::ALL);
+    content::record(&first, "one");
+    first.sync(&remote).expect("syncs");
+    let second = Device::another(&first, &remote);
+    for device in [&second, &first] {
+        device.sync(&remote).expect("syncs");
+    }
+    second.workspace.purge(&["class:media@one".parse().expect("a target")], Default::default()).expect("purges");
+    for device in [&second, &first, &second] {
+        device.sync(&remote).expect("syncs");
+    }
+    // What the second publishes anew is only what the first does not.
+    first.workspace.rotate_keys().expect("rotates");
+    for device in [&first, &second, &first] {
+        device.sync(&remote).expect("syncs");
+    }
+    let run = first.workspace.run("p").id("one").resume(runcellar::Resume::Must).start().expect("resumes");
+    run.log([("loss", 0.25)]).expect("logs");
+    run.finish().expect("finishes");
+    for device in [&first, &second] {
+        device.sync(&remote).expect("syncs");
+    }
+    assert_alike(&[&first, &second]);
+    let loss = second.workspace.series(&second.run("one"), "loss", None).expect("reads");
+    assert_eq!(loss.steps.len(), 2);
+}
+
 /// Returns the checks of a device's receipt that are not ok.
 fn lacks(device: &Device) -> Vec<String> {
     let receipts = device.workspace.receipts().expect("lists");

@@ -29,9 +29,11 @@ mod wiped;
 #[test]
 fn every_file_of_this_folder_is_part_of_the_binary() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/sync");
-    for (folder, source) in
-        [(folder.to_owned(), include_str!("main.rs")), (format!("{folder}/loopback"), include_str!("loopback/mod.rs"))]
-    {
+    for (folder, source) in [
+        (folder.to_owned(), include_str!("main.rs")),
+        (format!("{folder}/loopback"), include_str!("loopback/mod.rs")),
+        (format!("{folder}/simulation"), include_str!("simulation/mod.rs")),
+    ] {
         for entry in std::fs::read_dir(folder).expect("the folder is there") {
             let name = entry.expect("reads").file_name().into_string().expect("UTF-8");
             let module = name.strip_suffix(".rs").unwrap_or(&name);

@@ -4,7 +4,7 @@
 //! follows from seeds and from the order of calls: no clock, no threads, no randomness. What a call does to the store is done
 //! before its answer is lost, falsified, or given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -142,6 +142,20 @@ impl Store {
         for (name, bytes) in then {
             if state.now.get(&name) != Some(&bytes) {
                 state.set(&name, Some(bytes));
+            }
+        }
+    }
+
+    /// Puts back what there was at a moment below one folder alone.
+    pub fn roll_back_below(&self, folder: &str, moment: Moment) {
+        let mut state = self.state();
+        let then = state.at(moment);
+        let names: BTreeSet<ObjectName> = state.now.keys().chain(then.keys()).cloned().collect();
+        let is_below = |name: &ObjectName| name.as_str().strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        for name in names.into_iter().filter(is_below) {
+            let bytes = then.get(&name).cloned();
+            if state.now.get(&name) != bytes.as_ref() {
+                state.set(&name, bytes);
             }
         }
     }

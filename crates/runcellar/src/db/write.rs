@@ -6,7 +6,7 @@ use std::sync::Arc;
 use runcellar_format::record::{Body, Change, RootRow, Tombstone};
 use runcellar_format::seal::{Kind, OVERHEAD_BYTES, OwnerKey, Sealed};
 use runcellar_format::sum::Sum;
-use runcellar_format::{DeviceId, KeyId, ObjectId};
+use runcellar_format::{DeviceId, KeyId, ObjectId, SlotId};
 use rusqlite::{Transaction, params};
 
 use super::packing;
@@ -230,25 +230,37 @@ impl<'a> WriteTx<'a> {
 
     /// Drops all keys of an owner and writes its tombstone: records that were sealed under them are no damage then.
     pub(crate) fn bury(&mut self, owner: ObjectId) -> Result<()> {
-        self.bury_keys(owner, |_| true)
+        self.bury_keys(owner, None)
     }
 
-    /// Does so with some of the owner's keys.
-    pub(crate) fn bury_keys(&mut self, owner: ObjectId, is_dropped: impl Fn(&KeyRow) -> bool) -> Result<()> {
+    /// Does so with the owner's keys of one purpose. The tombstone names that also if there are none: others may have some.
+    pub(crate) fn bury_keys(&mut self, owner: ObjectId, purpose: Option<Purpose>) -> Result<()> {
         let mut tombstone = Tombstone::default();
         if let Some(row) = self.read.object(ObjectKey::new(Kind::Tombstone, owner, 0))? {
             tombstone = open_tombstone(&self.read, self.keyring, &row)?;
         }
-        for row in self.read.keys_of(owner)?.iter().filter(|row| is_dropped(row)) {
+        for row in
+            self.read.keys_of(owner)?.iter().filter(|row| purpose.is_none_or(|purpose| row.purpose == purpose as u8))
+        {
             tombstone.keys.push(row.id.0);
             tombstone.add_purpose(row.purpose);
             self.remove_key(row.id)?;
+        }
+        if let Some(purpose) = purpose {
+            tombstone.add_purpose(purpose as u8);
         }
         tombstone.clock = self.next_clock();
         let body = tombstone.to_body().map_err(|cause| Error::format("tombstone", cause))?;
         let control = self.read.workspace_key(self.keyring, Purpose::Control)?;
         self.put(ObjectKey::new(Kind::Tombstone, owner, 0), None, &control, &body, Cover::Root)?;
         Ok(())
+    }
+
+    /// Writes the tombstone of a slot that was removed: no other device brings it back.
+    pub(crate) fn bury_slot(&mut self, slot: SlotId) -> Result<()> {
+        let mut tombstone = Tombstone { clock: self.next_clock(), ..Tombstone::default() };
+        tombstone.set_of_slot();
+        self.keep_tombstone(ObjectId(slot.0), &tombstone)
     }
 
     /// Keeps the tombstone of another device: whatever it names is joined to what is known here. Returns without a write if
@@ -264,6 +276,9 @@ impl<'a> WriteTx<'a> {
             }
         }
         theirs.purposes().iter().for_each(|purpose| joined.add_purpose(*purpose));
+        if theirs.is_of_slot() {
+            joined.set_of_slot();
+        }
         joined.clock = joined.clock.max(theirs.clock);
         if known.as_ref() == Some(&joined) {
             return Ok(());
@@ -367,6 +382,13 @@ impl ReadTx<'_> {
     pub(crate) fn is_buried(&self, keyring: &Keyring, owner: ObjectId) -> Result<bool> {
         let row = self.object(ObjectKey::new(Kind::Tombstone, owner, 0))?;
         row.map_or(Ok(false), |row| open_tombstone(self, keyring, &row).map(|_| true))
+    }
+
+    /// Returns true if a run was erased for good, and not its code or media alone.
+    pub(crate) fn is_run_buried(&self, keyring: &Keyring, run: ObjectId) -> Result<bool> {
+        let row = self.object(ObjectKey::new(Kind::Tombstone, run, 0))?;
+        let tombstone = row.map(|row| open_tombstone(self, keyring, &row)).transpose()?;
+        Ok(tombstone.is_some_and(|tombstone| tombstone.is_whole(Purpose::Metrics as u8)))
     }
 
     /// Returns whether something's keys of one purpose were dropped: the code of a run, or its media.

@@ -58,11 +58,11 @@ fn is_whole_run(tombstone: &Tombstone) -> bool {
     tombstone.names_purpose(Purpose::Metrics as u8)
 }
 
-/// Erases what tombstones name, and keeps those of runs and versions: who has these still must not bring them back.
+/// Erases what tombstones name, and keeps those of runs, versions and slots: who has these still must not bring them back.
 fn bury(tx: &mut WriteTx<'_>, scope: &Scope, buried: &Buried) -> Result<Vec<ObjectId>> {
     let erased = erase(tx, scope)?;
     for (owner, tombstone) in buried {
-        if is_whole_run(tombstone) || tombstone.names_purpose(Purpose::Version as u8) {
+        if is_whole_run(tombstone) || tombstone.names_purpose(Purpose::Version as u8) || tombstone.is_of_slot() {
             tx.keep_tombstone(*owner, tombstone)?;
         }
     }
@@ -112,7 +112,8 @@ impl Workspace {
                 let is_stale = slot.kind == "recovery" && !scope.is_empty();
                 let drawn = elsewhere.drawn.as_ref();
                 let is_known_there = drawn.is_some_and(|drawn| drawn.slots.iter().any(|known| known.id == id));
-                if removed.contains(&id) || (is_stale && !is_known_there) {
+                let is_buried = buried.get(&ObjectId(id.0)).is_some_and(Tombstone::is_of_slot);
+                if removed.contains(&id) || is_buried || (is_stale && !is_known_there) {
                     without.push(id);
                 }
             }

@@ -33,7 +33,7 @@ pub(crate) fn erase(tx: &mut WriteTx<'_>, scope: &Scope) -> Result<Erased> {
     }
     for (run, class) in &scope.classes {
         remove_manifest(tx, *run, class.positions())?;
-        tx.bury_keys(*run, |key| key.purpose == class.purpose_of_run() as u8)?;
+        tx.bury_keys(*run, Some(class.purpose_of_run()))?;
     }
     for run in &scope.runs {
         erase_run(tx, *run)?;

@@ -68,7 +68,8 @@ impl Bring<'_, '_> {
     pub(super) fn compare(&self, to: &ReadTx<'_>, keys: &Keyring) -> Result<Standing> {
         let object = self.theirs.object;
         let Some(row) = to.object(ObjectKey::new(Kind::Run, object, 0))? else {
-            let erased = to.is_buried(keys, object)? || to.is_buried(keys, ObjectId(self.theirs.record.project))?;
+            // A device may tell of the run's media that they were erased, and not of the run, which another published.
+            let erased = to.is_run_buried(keys, object)? || to.is_buried(keys, ObjectId(self.theirs.record.project))?;
             return Ok(if erased { Standing::Erased } else { Standing::New });
         };
         let mine = RunData::without_series(to, keys, &row)?;

@@ -4,14 +4,17 @@
 //! for a device that is a member already and went on under another root key, its signature: a new public half of its own.
 //! A remote has neither, and a device that was shut out has no slot here any more.
 
+use std::collections::HashSet;
+
 use runcellar_format::keyslots::{Device, Keyslots, Slot};
 use runcellar_format::record::SlotInfo;
 use runcellar_format::{DeviceId, SlotId};
 
 use super::keyslots::{KeyslotsFile, read_settled, rewrite};
 use super::{Inner, device_signs, epoch, settings};
-use crate::db::WriteTx;
+use crate::db::{ReadTx, WriteTx};
 use crate::io;
+use crate::keys::Keyring;
 use crate::{Error, Result};
 
 /// Hexadecimal digits of a device's id in the name of its slot.
@@ -79,7 +82,7 @@ impl Inner {
                     .map_err(|cause| Error::format("keyslots of another device", cause))?;
             }
             let this = DeviceId(tx.root(keyring)?.device);
-            planned = !news(&mine, this, &theirs, tx.epoch().id, signer).is_empty();
+            planned = !news(&mine, this, &theirs, tx.epoch().id, signer).without(tx, keyring)?.is_empty();
             Ok(())
         })?;
         if !planned {
@@ -88,7 +91,7 @@ impl Inner {
         self.write(None, |tx| {
             let mut mine = read_settled(self, tx)?.keyslots;
             let this = DeviceId(tx.root().device);
-            let news = news(&mine, this, &theirs, tx.epoch().id, signer);
+            let news = news(&mine, this, &theirs, tx.epoch().id, signer).without(tx, tx.keyring)?;
             for (slot, index) in news.slots {
                 self.take_slot(tx, &mut mine, slot, index)?;
             }
@@ -135,6 +138,17 @@ struct News<'a> {
 impl News<'_> {
     fn is_empty(&self) -> bool {
         self.slots.is_empty() && self.devices.is_empty()
+    }
+
+    /// Leaves out slots that were removed: who has not heard of it yet has them still.
+    fn without(mut self, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Self> {
+        let mut removed = HashSet::new();
+        for (owner, tombstone) in tx.tombstones(keyring)? {
+            removed.extend(tombstone.is_of_slot().then_some(SlotId(owner.0)));
+        }
+        self.slots.retain(|(slot, _)| !removed.contains(&slot.id));
+        self.devices.retain(|device| !removed.contains(&device.slot));
+        Ok(self)
     }
 }
 

@@ -241,6 +241,7 @@ impl Workspace {
                 let message = "this is the last key: without it nothing opens the workspace; add another one first";
                 return Err(Error::new(ErrorKind::State, message));
             }
+            ids.iter().try_for_each(|id| tx.bury_slot(*id))?;
             settings::change_slots(tx, &ids, None)
         })?;
         self.forget_in_keychain(&in_keychain);
