@@ -95,6 +95,16 @@ impl Device {
         Ok(Device { workspace, root: owned.path().to_owned(), _owned: owned })
     }
 
+    /// Another device, below a folder.
+    pub(crate) fn another_in(folder: &Path, first: &Device, remote: &dyn Remote) -> Device {
+        let classes = first.workspace.remote(ORIGIN).expect("is known").classes;
+        let owned = tempfile::tempdir_in(folder).expect("a temporary directory");
+        let keys = owned.path().join("keys");
+        copy(&first.root.join("keys"), &keys);
+        let workspace = clone_from(&welcome(remote), &owned.path().join("w"), options(keys));
+        Device::of(owned, workspace.expect("is made"), &classes)
+    }
+
     /// Another device whose key file lies beside the first one's, as on one machine.
     pub(crate) fn beside(first: &Device, remote: &dyn Remote) -> Device {
         let owned = directory();

@@ -152,13 +152,23 @@ fn a_limit_of_bandwidth_spreads_what_is_written_and_read() {
 
 /// A small file system in memory; unmounted at the end.
 #[cfg(target_os = "linux")]
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 #[cfg(target_os = "linux")]
 impl SmallDisk {
-    fn mount() -> Option<SmallDisk> {
+    /// Mounts one of a size; none where this process may not.
+    pub(crate) fn mount(size: &str) -> Option<SmallDisk> {
         let at = tempfile::tempdir().expect("a folder");
-        Self::run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs"], at.path()).then_some(SmallDisk(at))
+        let size = format!("size={size}");
+        Self::run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs"], at.path()).then_some(SmallDisk(at))
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn grow(&self, size: &str) {
+        assert!(Self::run("mount", &["-o", &format!("remount,size={size}")], self.0.path()));
     }
 
     fn run(program: &str, arguments: &[&str], at: &Path) -> bool {
@@ -177,7 +187,7 @@ impl Drop for SmallDisk {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_that_fills_or_may_only_be_read_loses_nothing_and_shows_nothing_half() {
-    let Some(disk) = SmallDisk::mount() else {
+    let Some(disk) = SmallDisk::mount("1m") else {
         return crate::support::not_tested("a remote on a real full disk: tmpfs may not be mounted here");
     };
     let remote = Folder::new(disk.0.path());

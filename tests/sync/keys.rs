@@ -493,6 +493,22 @@ fn a_device_that_is_removed_while_another_replaces_the_keys_stays_out() {
     }
 }
 
+/// What a lost device left there tells of keys that were replaced since: whoever begins, begins with those of now.
+#[test]
+fn a_clone_begins_with_the_keys_of_now_whoever_was_lost() {
+    for _ in 0..4 {
+        let remote = Fake::new(&Store::new(), 1);
+        let (first, second) = pair(&remote);
+        let lost = second.workspace.slots().expect("lists").into_iter().find(|slot| slot.in_use).expect("opened it");
+        drop(second);
+        first.workspace.remove_slots(&[lost.id]).expect("removes");
+        first.sync(&remote).expect("syncs");
+        let third = Device::another(&first, &remote);
+        third.sync(&remote).expect("syncs");
+        assert_alike(&[&first, &third]);
+    }
+}
+
 /// Who tells that media of a run were erased does not say that the run was, although another device publishes that.
 #[test]
 fn a_run_whose_media_were_erased_goes_on_for_all() {

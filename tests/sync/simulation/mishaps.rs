@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use runcellar_sync::remote::ObjectName;
 use runcellar_sync::remote::fake::{Fake, Faults, Last, Store};
@@ -10,7 +11,8 @@ use super::clockwork::Dice;
 use super::{DEVICES_MAX, Member, World};
 use crate::devices::{Device, ORIGIN};
 
-const YEAR_US: i64 = 365 * 24 * 3600 * 1_000_000;
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
+const YEAR_US: i64 = 365 * DAY_US;
 
 fn faults(dice: &mut Dice) -> Faults {
     let mut chance = |most: usize| if dice.one_in(2) { dice.below(most) as u32 } else { 0 };
@@ -82,6 +84,13 @@ impl World {
         let io = Arc::new(self.system(years * YEAR_US));
         let member = self.members.remove(at);
         self.members.insert(at, Member { device: member.device.opened_with(io), ..member });
+    }
+
+    /// Nobody does anything for a while.
+    pub(super) fn days_pass(&mut self) {
+        let days = [1, 8, 40][self.dice.below(3)];
+        self.done.push(format!("{days} days pass"));
+        self.time.fetch_add(days * DAY_US, Ordering::Relaxed);
     }
 
     /// Syncs until nothing is left to do; false if that cannot be now.

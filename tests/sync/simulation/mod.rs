@@ -177,6 +177,7 @@ impl World {
                     self.artifacts(at);
                 }
             }
+            112 => self.days_pass(),
             _ => self.replace_keys(at),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use runcellar::remotes::{Advance, Begun, Exchange, Fetched, PackName, Standing, Takeover};
+use runcellar::remotes::{Advance, Begun, Exchange, Fetched, PackName, Standing, Takeover, epoch_of_welcome};
 
 use super::names::{devices, head_of, pack_of, prefix_of, segment_of, welcome_of};
 use super::{Failure, Outcome, Report};
@@ -103,7 +103,12 @@ fn look(exchange: &Exchange, remote: &dyn Remote) -> Outcome<BTreeMap<String, Ad
         if prefix == own || heads.contains_key(&prefix) {
             continue;
         }
-        let Some(advance) = head(exchange, remote, &prefix)? else { continue };
+        let advance = match head(exchange, remote, &prefix) {
+            Ok(Some(advance)) => advance,
+            Ok(None) => continue,
+            // What nobody here has seen may be somebody else's.
+            Err(failure) => return Err(stranger(exchange, remote, &prefix)?.unwrap_or(failure)),
+        };
         for (prefix, number) in &advance.cites {
             let most = cited.entry(prefix.clone()).or_default();
             *most = (*most).max(*number);
@@ -148,6 +153,15 @@ fn head(exchange: &Exchange, remote: &dyn Remote, prefix: &str) -> Outcome<Optio
         // A device that has begun, and not sent anything yet.
         None => Ok(None),
     })
+}
+
+/// Says so if what is published under a prefix is of another workspace.
+fn stranger(exchange: &Exchange, remote: &dyn Remote, prefix: &str) -> Outcome<Option<Failure>> {
+    if exchange.is_known(prefix)? {
+        return Ok(None);
+    }
+    let welcome = remote.get(&welcome_of(prefix)?, None)?;
+    Ok(welcome.and_then(|welcome| exchange.refuse_stranger(&welcome).err()).map(Failure::Store))
 }
 
 /// Looks at the welcome of a device if it is another than before.
@@ -254,12 +268,15 @@ fn listed(remote: &dyn Remote) -> Outcome<BTreeSet<String>> {
     }
 }
 
-/// Returns a welcome.
+/// Returns the welcome with the newest root key: a device that was lost left one which present keys do not open.
 pub(super) fn welcome(remote: &dyn Remote) -> Outcome<Option<Vec<u8>>> {
+    let mut newest: Option<(u64, Vec<u8>)> = None;
     for prefix in listed(remote)? {
-        if let Some(welcome) = remote.get(&welcome_of(&prefix)?, None)? {
-            return Ok(Some(welcome));
+        let Some(welcome) = remote.get(&welcome_of(&prefix)?, None)? else { continue };
+        let epoch = epoch_of_welcome(&welcome);
+        if newest.as_ref().is_none_or(|(known, _)| epoch > *known) {
+            newest = Some((epoch, welcome));
         }
     }
-    Ok(None)
+    Ok(newest.map(|(_, welcome)| welcome))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runcellar_format::record::{Cited, RemoteRecord};
+use runcellar_format::sync::Welcome;
 use runcellar_format::{ObjectId, WorkspaceId};
 
 use super::record::{RemoteInfo, find, load, update};
@@ -232,6 +233,22 @@ impl Exchange {
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<ObjectId, Arc<Replica>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a welcome of another workspace.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] with both ids. What is no welcome is none of another workspace.
+    pub fn refuse_stranger(&self, welcome: &[u8]) -> Result<()> {
+        match Welcome::decode(welcome) {
+            Ok(found) if found.workspace != self.workspace_id() => Err(Error::invalid(format!(
+                "remote {}: another workspace publishes there, {}, and this is {}: give each a place of its own",
+                self.remote.name,
+                found.workspace,
+                self.workspace_id()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn workspace_id(&self) -> WorkspaceId {

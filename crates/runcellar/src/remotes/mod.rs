@@ -51,6 +51,6 @@ pub(crate) use terms::check as check_terms;
 pub use terms::{NewTerms, TermsChange, TermsInfo};
 pub use verify::Published;
 pub use waste::{DuePacks, WaitingPacks};
-pub use welcome::clone_from;
+pub use welcome::{clone_from, epoch_of_welcome};
 pub use wiping::Leftovers;
 pub(crate) use wiping::{DeviceReach, Reach, reach};

@@ -53,6 +53,13 @@ impl Exchange {
     }
 }
 
+/// Returns how often the root key was replaced by the time that a device stored a welcome; 0 if it is none.
+#[must_use]
+pub fn epoch_of_welcome(welcome: &[u8]) -> u64 {
+    let welcome = Welcome::decode(welcome).ok();
+    welcome.and_then(|welcome| welcome.epochs.iter().map(|row| row.number).max()).unwrap_or_default()
+}
+
 fn hash_of(object: &SealedObject) -> Result<[u8; 32]> {
     let bytes = object.read().map_err(|cause| Error::new(ErrorKind::Io, cause.to_string()))?;
     Ok(checksum(&bytes))

@@ -1,0 +1,130 @@
+//! Very many small runs: how many requests they take, and what a sync of them costs beside a plain copy of what it sends.
+//!
+//! `cargo bench -p runcellar-sync --bench requests`; `RUNCELLAR_BENCH_RUNS` is the number of runs (10,000). The remote is in memory, so
+//! that what is measured is ours alone. The reference writes the objects that were sent to files in the same folder as the workspaces.
+#![allow(clippy::print_stdout, reason = "a program that prints figures")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use runcellar::remotes::{RemoteClass, clone_from};
+use runcellar::{Keys, OpenOptions, Workspace, json};
+use runcellar_sync::engine::{self, Report};
+use runcellar_sync::remote::fake::{Fake, Store};
+
+/// The most requests that so many runs may take, one for each hundred.
+const RUNS_PER_REQUEST: u64 = 100;
+
+fn cpu_now() -> Duration {
+    let file = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let fields: Vec<u64> = file
+        .rsplit(')')
+        .next()
+        .into_iter()
+        .flat_map(|rest| rest.split(' ').filter_map(|field| field.parse().ok()))
+        .collect();
+    // utime and stime, in hundredths of a second: the state before them is no number.
+    Duration::from_millis((fields[10] + fields[11]) * 10)
+}
+
+fn measured<T>(act: impl FnOnce() -> T) -> (T, Duration, Duration) {
+    let (start, cpu) = (Instant::now(), cpu_now());
+    let value = act();
+    (value, start.elapsed(), cpu_now() - cpu)
+}
+
+fn options(root: &Path) -> OpenOptions {
+    let keys = Keys { directory: Some(root.join("keys")), ..Keys::default() };
+    OpenOptions { keys, create: true, ..OpenOptions::default() }
+}
+
+fn enabled(workspace: Workspace) -> Workspace {
+    workspace.add_remote("origin", "memory", &[RemoteClass::Metrics], &[]).expect("is added");
+    let hash = workspace.consent_request("origin").expect("asks").hash;
+    workspace.enable_remote("origin", &hash).expect("is enabled");
+    workspace
+}
+
+/// Syncs, and prints what it took.
+fn sync(what: &str, workspace: &Workspace, store: &Store, reference: Option<Duration>) -> (Report, u64) {
+    let remote = Fake::new(store, 1);
+    let (report, wall, cpu) = measured(|| engine::sync(workspace, "origin", &remote).expect("syncs"));
+    let requests = remote.requests().all();
+    let ratio = reference
+        .map(|reference| format!(", {:.1} x the reference", cpu.as_secs_f64() / reference.as_secs_f64().max(0.01)));
+    println!(
+        "{what:<34} {requests:>5} requests, {:>7.2} s, {:>7.2} s of CPU{}",
+        wall.as_secs_f64(),
+        cpu.as_secs_f64(),
+        ratio.unwrap_or_default()
+    );
+    (report, requests)
+}
+
+fn main() {
+    let runs: u64 = std::env::var("RUNCELLAR_BENCH_RUNS").map_or(10_000, |text| text.parse().expect("a number"));
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (first_at, second_at) = (folder.path().join("first"), folder.path().join("second"));
+    let first = enabled(options(&first_at).open(&first_at.join("w")).expect("is made"));
+    let record = |number: u64| {
+        let run = first
+            .run("p")
+            .id(format!("run-{number:06}"))
+            .config(json!({"lr": 0.5, "seed": number}))
+            .start()
+            .expect("starts");
+        for step in 0..10 {
+            run.log([("loss", 1.0 / (step + 1) as f64), ("accuracy", step as f64)]).expect("logs");
+        }
+        run.finish().expect("finishes");
+    };
+    let ((), wall, cpu) = measured(|| (0..runs).for_each(record));
+    println!(
+        "{:<34} {:>23.2} s, {:>7.2} s of CPU",
+        format!("{runs} runs recorded"),
+        wall.as_secs_f64(),
+        cpu.as_secs_f64()
+    );
+
+    let store = Store::new();
+    let (pushed, push_requests) = sync("push of all", &first, &store, None);
+    assert_eq!(pushed.sent_runs, runs);
+    let objects: Vec<_> = store
+        .names()
+        .into_iter()
+        .map(|name| (name.to_string().replace('/', "-"), store.bytes(&name).expect("is there")))
+        .collect();
+    let bytes: usize = objects.iter().map(|(_, bytes)| bytes.len()).sum();
+    let ((), wall, reference) = measured(|| {
+        for (name, bytes) in &objects {
+            std::fs::write(folder.path().join(name), bytes).expect("writes");
+        }
+    });
+    println!(
+        "{:<34} {:>23.2} s, {:>7.2} s of CPU ({bytes} bytes in {} objects)",
+        "reference: they are written to files",
+        wall.as_secs_f64(),
+        reference.as_secs_f64(),
+        objects.len()
+    );
+    let (_, unchanged) = sync("sync of what is unchanged", &first, &store, Some(reference));
+    record(runs);
+    let (one, _) = sync("push of one more run", &first, &store, Some(reference));
+    assert_eq!(one.sent_runs, 1);
+
+    std::fs::create_dir(&second_at).expect("is made");
+    let status = std::process::Command::new("cp").arg("-rp").arg(first_at.join("keys")).arg(&second_at).status();
+    assert!(status.expect("cp runs").success());
+    let welcome = engine::welcome(&Fake::new(&store, 2)).expect("answers").expect("is there");
+    let keys = OpenOptions { create: false, ..options(&second_at) };
+    let second = enabled(clone_from(&welcome, &second_at.join("w"), keys).expect("is made"));
+    let (pulled, pull_requests) = sync("pull of all by another device", &second, &store, Some(reference));
+    assert_eq!(pulled.merged.new_runs as u64, runs + 1);
+    sync("sync of what is unchanged, there", &second, &store, Some(reference));
+    for (what, requests) in [("push", push_requests), ("pull", pull_requests)] {
+        let limit = runs.div_ceil(RUNS_PER_REQUEST);
+        println!("{what}: {:.2} requests per 100 runs (limit 1)", requests as f64 * 100.0 / runs as f64);
+        assert!(requests <= limit.max(10), "{what}: {requests} requests, {limit} are allowed");
+    }
+    println!("unchanged: {unchanged} requests");
+}
