@@ -16,15 +16,11 @@ use runcellar_sync::remote::fake::{Fake, Store};
 const RUNS_PER_REQUEST: u64 = 100;
 
 fn cpu_now() -> Duration {
-    let file = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let fields: Vec<u64> = file
-        .rsplit(')')
-        .next()
-        .into_iter()
-        .flat_map(|rest| rest.split(' ').filter_map(|field| field.parse().ok()))
-        .collect();
-    // utime and stime, in hundredths of a second: the state before them is no number.
-    Duration::from_millis((fields[10] + fields[11]) * 10)
+    let text = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    // proc(5): after the name in parentheses come the third field and so on; the 14th and 15th are hundredths of a second.
+    let fields: Vec<&str> = text.rsplit(')').next().expect("a name").split_whitespace().collect();
+    let hundredths = |field: usize| fields[field - 3].parse::<u64>().expect("a number");
+    Duration::from_millis((hundredths(14) + hundredths(15)) * 10)
 }
 
 fn measured<T>(act: impl FnOnce() -> T) -> (T, Duration, Duration) {
@@ -119,7 +115,7 @@ fn main() {
     let keys = OpenOptions { create: false, ..options(&second_at) };
     let second = enabled(clone_from(&welcome, &second_at.join("w"), keys).expect("is made"));
     let (pulled, pull_requests) = sync("pull of all by another device", &second, &store, Some(reference));
-    assert_eq!(pulled.merged.new_runs as u64, runs + 1);
+    assert_eq!(pulled.merged.new_runs, runs + 1);
     sync("sync of what is unchanged, there", &second, &store, Some(reference));
     for (what, requests) in [("push", push_requests), ("pull", pull_requests)] {
         let limit = runs.div_ceil(RUNS_PER_REQUEST);
