@@ -23,6 +23,7 @@ fn settings_are_listed_read_changed_and_brought_back() {
             "project.default",
             "sync.limit",
             "sync.grace",
+            "sync.content",
             "local_only"
         ]
     );

@@ -47,7 +47,7 @@ fn content_goes_once_the_remote_has_proven_to_have_it_and_is_fetched_where_it_is
     assert_eq!(home.json(["fetch", "--dry-run"]), json!({"packs": 1, "bytes": bytes}));
     // What is verified is what is here; nothing is fetched where the user said so.
     let verified = home.fails(1, ["artifact", "verify", "model"]);
-    assert!(verified[0].contains("artifact p/model:v0: evicted: its content lies on origin"), "{verified:?}");
+    assert!(verified[0].contains("artifact p/model:v0: its content lies on origin alone"), "{verified:?}");
     let offline = home.command(["artifact", "get", "model", "-o", "no"]).env("RUNCELLAR_OFFLINE", "1").output();
     assert_eq!(offline.expect("runs").status.code(), Some(1));
     home.ok(["remote", "pause", "origin"]);
@@ -58,7 +58,7 @@ fn content_goes_once_the_remote_has_proven_to_have_it_and_is_fetched_where_it_is
     assert_eq!(unplugged.code, 3, "{unplugged:?}");
     std::fs::rename(home.path("away"), home.path("shared")).expect("renames");
     let told = home.run(["artifact", "get", "model", "-o", "to"]);
-    assert!(told.code == 0 && told.stderr.contains("fetching from origin what was evicted"), "{told:?}");
+    assert!(told.code == 0 && told.stderr.contains("fetching content from origin"), "{told:?}");
     assert!(got(&home, "again"));
     assert_eq!(home.json(["fetch"]), json!({"packs": 0, "bytes": 0}), "it stayed here");
     home.ok(["artifact", "verify", "model"]);
@@ -85,4 +85,26 @@ fn what_the_remote_lost_or_altered_stays_and_is_named() {
     assert_eq!((outcome.code, outcome.last_line()), (5, "runcellar: origin: 1 pack missing or altered"));
     assert!(outcome.stderr.contains("it is not the pack that is here: it stays here"), "{outcome:?}");
     assert!(got(&home, "to"));
+}
+
+#[test]
+fn a_clone_without_content_lists_all_and_fetches_what_is_read() {
+    let home = published();
+    home.ok(["sync"]);
+    let other = Home::new();
+    let key = home.key_file().display().to_string();
+    let with_key =
+        |args: &[&str]| [args, &["--key-file", &key]].concat().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let cloned = other.json(with_key(&["clone", &home.text("shared"), "w", "--metadata-only"]));
+    assert_eq!(cloned["versions"], json!(1));
+    assert_eq!(std::fs::read_dir(other.path("w/packs")).expect("lists").count(), 0);
+    assert_eq!(other.json(with_key(&["artifact", "ls", "model"]))[0]["name"], json!("model"));
+    let refused = other.fails(1, with_key(&["artifact", "get", "model", "-o", "to"]));
+    assert!(refused[0].contains("it is not enabled"), "{refused:?}");
+    let asked = other.without_terminal(with_key(&["remote", "enable", "origin", "--json"]));
+    let hash = serde_json::from_str::<Value>(&asked.stdout).expect("JSON")["consent_hash"].clone();
+    other.ok(with_key(&["remote", "enable", "origin", "--consent", hash.as_str().expect("a text")]));
+    other.ok(with_key(&["artifact", "get", "model", "-o", "to"]));
+    assert!(std::fs::read(other.path("to/weights.bin")).expect("reads") == vec![7; 100_000]);
+    assert_eq!(other.json(with_key(&["check", "--read-data"]))["ok"], json!(true));
 }

@@ -16,7 +16,7 @@ use crate::devices::{Device, ORIGIN};
 use crate::io::{Call, Fate, Faults, Hooked};
 
 /// Fetches from a remote in memory.
-struct Source(Fake);
+pub(crate) struct Source(Fake);
 
 impl ContentSource for Source {
     fn fetch(&self, remote: &RemoteInfo, pack: &PackName) -> Result<Option<Vec<u8>>, FetchError> {
@@ -26,7 +26,7 @@ impl ContentSource for Source {
     }
 }
 
-fn with_source(device: &Device, store: &Store) {
+pub(crate) fn with_source(device: &Device, store: &Store) {
     device.workspace.set_content_source(Some(Arc::new(Source(Fake::new(store, 9)))));
 }
 
@@ -55,19 +55,19 @@ fn evict(device: &Device, remote: &dyn Remote, what: &str) -> Evicted {
 }
 
 /// The files of packs, with what is in them.
-fn files(device: &Device) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(device: &Device) -> BTreeMap<PathBuf, Vec<u8>> {
     let list = |path: PathBuf| std::fs::read_dir(path).expect("lists").map(|entry| entry.expect("reads").path());
     let packs = list(device.workspace.path().join("packs")).flat_map(list);
     packs.map(|path| (path.clone(), std::fs::read(path).expect("reads"))).collect()
 }
 
-fn packs_on(store: &Store) -> Vec<ObjectName> {
+pub(crate) fn packs_on(store: &Store) -> Vec<ObjectName> {
     store.names().into_iter().filter(|name| name.as_str().starts_with("packs/")).collect()
 }
 
 /// Nothing is wrong; what is noted is that content was evicted, or nothing.
 #[track_caller]
-fn assert_sound(device: &Device, has_evicted: bool) {
+pub(crate) fn assert_sound(device: &Device, has_evicted: bool) {
     let report = device.workspace.check(CheckOptions { read_data: true }).expect("checks");
     // What a cut off fetch leaves is swept away by a collection.
     let is_left = |kind: ProblemKind| kind == ProblemKind::Unreferenced;
@@ -91,7 +91,7 @@ fn what_was_evicted_is_off_the_disk_and_comes_back_where_it_is_read() {
     let version = device.workspace.artifact("p/model:v0").expect("is there");
     let error = version.download(&device.root().join("to"), &Default::default()).expect_err("is not here");
     assert_eq!(error.kind(), ErrorKind::Evicted);
-    for part in ["artifact p/model:v0: ", "lies on origin", "runcellar fetch"] {
+    for part in ["artifact p/model:v0: ", "lies on origin alone", "runcellar fetch"] {
         assert!(error.to_string().contains(part), "{error}");
     }
     let run = device.run("one");
@@ -251,7 +251,7 @@ fn a_pack_that_the_remote_lost_since_is_named_and_everything_else_goes_on() {
     with_source(&device, &store);
     let version = device.workspace.artifact("p/model:v0").expect("is there");
     let got = version.download(&device.root().join("to"), &Default::default()).expect("names what is hurt");
-    assert!(got.hurt.iter().all(|hurt| hurt.error.to_string().contains("which has lost it")), "{:?}", got.hurt);
+    assert!(got.hurt.iter().all(|hurt| hurt.error.to_string().contains("origin has lost it")), "{:?}", got.hurt);
     assert_eq!(got.hurt.len(), 2);
     let found = engine::verify(&device.workspace, ORIGIN, &remote).expect("reads");
     assert_eq!(found.wrong.iter().map(|wrong| wrong.object.as_str()).collect::<Vec<_>>(), [lost.as_str()]);

@@ -23,6 +23,7 @@ mod retries;
 mod simulation;
 mod status;
 mod support;
+mod there;
 mod verify;
 mod wiped;
 

@@ -26,7 +26,7 @@ impl ContentSource for Fetching {
             return Err(OFFLINE.into());
         }
         if !self.is_told.swap(true, Ordering::Relaxed) {
-            self.talker.note(&format!("fetching from {} what was evicted", visible(&remote.name)));
+            self.talker.note(&format!("fetching content from {}", visible(&remote.name)));
         }
         self.content.fetch(remote, pack)
     }

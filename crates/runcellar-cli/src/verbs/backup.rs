@@ -66,7 +66,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     if report.evicted_files > 0 {
         let size = bytes(report.evicted_bytes);
         session.note(&format!(
-            "{size} were evicted, and are not in the backup: remotes have them; runcellar fetch brings them"
+            "{size} of content lie on remotes alone, and not in the backup: runcellar fetch brings them here"
         ));
     }
     for file in &report.missing {

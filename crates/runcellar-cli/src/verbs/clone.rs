@@ -20,7 +20,7 @@ key of its own. Typing this is the consent to read that URL once; the remote is 
 
 Examples:
   runcellar clone /mnt/disk/runs ~/runs
-  runcellar clone s3://bucket/runs --key-file laptop.key")]
+  runcellar clone s3://bucket/runs --key-file laptop.key --metadata-only")]
 pub(crate) struct Args {
     /// Where other devices publish
     url: String,
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// What may go there from here once it is enabled: metrics, and beside them code, media, artifacts
     #[arg(long, value_delimiter = ',', default_value = "metrics", value_name = "CLASS,...")]
     classes: Vec<String>,
+    /// Leave files of artifacts, code and media on the remote until they are read (sets sync.content)
+    #[arg(long)]
+    metadata_only: bool,
 }
 
 /// What the remote is called here.
@@ -58,6 +61,9 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         let welcome = engine::welcome(&*remote)?.ok_or_else(nobody)?;
         let workspace = clone_from(&welcome, &path, session.options()).map_err(Failure::opening)?;
         workspace.add_remote(ORIGIN, &url, &classes, &[])?;
+        if args.metadata_only {
+            workspace.set_setting("sync.content", Some("remote"))?;
+        }
         let report = engine::pull(&workspace, ORIGIN, &*remote)?;
         (workspace, report)
     };
@@ -91,6 +97,9 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
             shape.devices
         )
     })?;
-    session.note("to publish from here, too: runcellar remote enable origin");
+    session.note(match args.metadata_only {
+        true => "content is fetched when it is read, once you agree to it: runcellar remote enable origin",
+        false => "to publish from here, too: runcellar remote enable origin",
+    });
     all_came_in(session, report.merged.left_out.iter())
 }

@@ -44,7 +44,10 @@ pub fn evict(workspace: &Workspace, name: &str, remote: &dyn Remote, plan: &Evic
                 Ok(Some(bytes)) => (done.packs, done.bytes) = (done.packs + 1, done.bytes + bytes),
                 Ok(None) => {}
                 Err(failure) if failure.is_damage() => {
-                    exchange.mark(Repair::Pack(pack))?;
+                    // Its own device sends it again.
+                    if exchange.pack_folder()? == pack.device {
+                        exchange.mark(Repair::Pack(pack))?;
+                    }
                     done.wrong.push(Wrong { object: pack_of(pack)?.to_string(), what: failure.to_string() });
                 }
                 Err(failure) => {

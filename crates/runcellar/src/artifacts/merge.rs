@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use runcellar_format::ObjectId;
-use runcellar_format::record::{Artifact, Content, Version, VersionRef};
+use runcellar_format::record::{Artifact, Away, Content, Version, VersionRef};
 use runcellar_format::seal::Kind;
 
 use super::records::{self, Stored};
 use crate::blob::{
-    self, Class, Entered, ManifestReader, Pool, PutOptions, ReadEntry, Source, StoredFile, What, put_manifest,
+    self, Class, Entered, ManifestReader, Pool, PutOptions, ReadEntry, Source, StoredFile, Told, What, put_manifest,
 };
 use crate::db::{ReadTx, WriteTx};
 use crate::ingest::store::ensure_project;
@@ -154,6 +154,11 @@ impl Bring<'_> {
         })?;
         let pool = Arc::new(pool);
         inner.read(|tx, keyring| pool.refresh(tx, keyring))?;
+        if let (Some(there), Some(pool_there)) = (self.other.inner.stays_there(), &pool_there)
+            && pool.is_twin_of(pool_there)
+        {
+            return self.version_there(listed, theirs, (&pool, pool_there), &there);
+        }
         let options = PutOptions { bytes_total: theirs.record.bytes, ..PutOptions::default() };
         for _ in 0..PUTS_MAX {
             let sources = Files::of((self.into, &pool), (self.other, pool_there.as_ref()), theirs);
@@ -165,25 +170,9 @@ impl Bring<'_> {
                 if put.commit(tx, &pool)? == Entered::Stale {
                     return Ok(false);
                 }
-                let mut artifact = self.artifact_here(tx, pool.project)?;
-                let taken = artifact.record.versions.iter().any(|known| known.number == listed.number)
-                    || (listed.number < artifact.record.next_version && artifact.object != self.theirs.object);
-                let number = if taken { artifact.record.next_version } else { listed.number };
-                records::draw_key(tx, pool.project, theirs.object, Purpose::Version)?;
-                let record = Version {
-                    artifact: artifact.object.0,
-                    number,
-                    digest: put.digest,
-                    parts: put.manifest.firsts.clone(),
-                    ..theirs.record.clone()
-                };
-                let key = records::store_version(tx, &Stored { object: theirs.object, record })?;
-                put_manifest(tx, &key, theirs.object, 0, &put.manifest.parts)?;
-                let record = &mut artifact.record;
-                record.next_version = record.next_version.max(number.saturating_add(1));
-                record.versions.push(VersionRef { number, ..*listed });
-                record.versions.sort_by_key(|known| known.number);
-                records::store_artifact(tx, &artifact)?;
+                let (digest, parts) = (put.digest, put.manifest.firsts.clone());
+                let record = Version { digest, parts, ..theirs.record.clone() };
+                self.enter(tx, pool.project, listed, (theirs.object, record), &put.manifest.parts)?;
                 Ok(true)
             })?;
             put.committed(&pool);
@@ -193,6 +182,52 @@ impl Bring<'_> {
         }
         let message = format!("artifact {}: what it shares is being removed all the time", self.theirs.record.name);
         Err(Error::new(ErrorKind::Busy, message))
+    }
+
+    /// Lists a version whose content stays on a remote.
+    fn version_there(
+        &self,
+        listed: &VersionRef,
+        theirs: &Stored<Version>,
+        (pool, pool_there): (&Pool, &Pool),
+        there: &Away,
+    ) -> Result<()> {
+        let told = Told::of_manifest(&self.other.inner, pool_there, theirs.object)?;
+        let parts = self.other.inner.read(|tx, keyring| {
+            let rows = tx.objects(Kind::Manifest, Some(theirs.object))?;
+            rows.iter().map(|row| tx.open_object(keyring, row)).collect::<Result<Vec<_>>>()
+        })?;
+        if parts.len() != theirs.record.parts.len() {
+            return Err(Error::damaged(format!("version v{}: its manifest is not whole", theirs.record.number)));
+        }
+        self.into.inner.write(None, |tx| {
+            told.adopt(tx, pool, there)?;
+            self.enter(tx, pool.project, listed, (theirs.object, theirs.record.clone()), &parts)
+        })
+    }
+
+    /// Stores a version and its manifest, and lists it, under the next number if its own is taken.
+    fn enter(
+        &self,
+        tx: &mut WriteTx<'_>,
+        project: ObjectId,
+        listed: &VersionRef,
+        (object, record): (ObjectId, Version),
+        parts: &[Vec<u8>],
+    ) -> Result<()> {
+        let mut artifact = self.artifact_here(tx, project)?;
+        let taken = artifact.record.versions.iter().any(|known| known.number == listed.number)
+            || (listed.number < artifact.record.next_version && artifact.object != self.theirs.object);
+        let number = if taken { artifact.record.next_version } else { listed.number };
+        records::draw_key(tx, project, object, Purpose::Version)?;
+        let record = Version { artifact: artifact.object.0, number, ..record };
+        let key = records::store_version(tx, &Stored { object, record })?;
+        put_manifest(tx, &key, object, 0, parts)?;
+        let record = &mut artifact.record;
+        record.next_version = record.next_version.max(number.saturating_add(1));
+        record.versions.push(VersionRef { number, ..*listed });
+        record.versions.sort_by_key(|known| known.number);
+        records::store_artifact(tx, &artifact)
     }
 
     /// Takes in aliases and, of a collection, links. Each that is here already is known by object id and clock.

@@ -175,7 +175,7 @@ pub(crate) fn drop_chunks(tx: &mut WriteTx<'_>, pool: &Pool, mut chunks: HashSet
     Ok(gone)
 }
 
-fn change(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> Result<()> {
+pub(super) fn change(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> Result<()> {
     let clock = tx.next_clock();
     let extra = vec![(super::PACKS_CHANGED_FIELD, pack.0.to_vec())];
     let change = Change { clock, kind: ChangeKind::AddPacks, object: pool.project.0, fields: Vec::new(), extra };

@@ -13,6 +13,7 @@
 //! Bytes before names before pointers: a crash leaves nothing but bytes that nobody refers to, and [`gc`] removes them.
 //! docs/FORMAT.md, "Packs" and "Manifests".
 
+mod adopt;
 mod apart;
 mod away;
 mod gc;
@@ -35,6 +36,7 @@ const PACKS_FIELD: u16 = 1;
 /// Field of such a change: packs whose keys were dropped, which were removed or took the place of others.
 const PACKS_CHANGED_FIELD: u16 = 3;
 
+pub(crate) use adopt::{Told, moved};
 pub(crate) use apart::{at_home, mixed, set_apart};
 pub(crate) use away::{all_away, away_of, has_file, is_away, not_away, put_away};
 pub use gc::{CollectOptions, Collected};
@@ -44,7 +46,9 @@ pub(crate) use get::{Got, PackReader, Placed, check_path, get, open_content};
 pub(crate) use hold::{is_hold, is_put_under_way};
 pub(crate) use live::owners_in;
 pub(crate) use manifest::{ManifestReader, ReadEntry, path_order, put_manifest, remove_manifest};
-pub(crate) use of_run::{add_to_pool, add_to_run, files_of_run, key_of, pool_of_run, pool_of_run_like, read_file};
+pub(crate) use of_run::{
+    add_manifest, add_to_pool, add_to_run, files_of_run, key_of, pool_of_run, pool_of_run_like, read_file,
+};
 pub(crate) use pack::{PackData, load_bucket, open_directory, pack_path, told_by_file};
 pub(crate) use pool::{Class, Pool, project_epoch_key};
 pub(crate) use put::{Entered, Put, PutOptions, Source, Stream, What, put};

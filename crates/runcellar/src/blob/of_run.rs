@@ -53,11 +53,7 @@ pub(crate) fn add_to_pool(inner: &Inner, pool: &Pool, run: ObjectId, sources: &[
             if done.commit(tx, pool)? == Entered::Stale {
                 return Ok(false);
             }
-            let key = key_of(tx, run, class)?;
-            let positions = class.positions();
-            let taken = tx.positions(Kind::Manifest, run)?;
-            let next = taken.into_iter().filter(|position| positions.contains(position)).max();
-            put_manifest(tx, &key, run, next.map_or(positions.start, |last| last + 1), &done.manifest.parts)?;
+            add_manifest(tx, run, class, &done.manifest.parts)?;
             Ok(true)
         })?;
         done.committed(pool);
@@ -67,6 +63,15 @@ pub(crate) fn add_to_pool(inner: &Inner, pool: &Pool, run: ObjectId, sources: &[
     }
     let message = format!("{} of run {run}: what it shares with others is being removed all the time", class.name());
     Err(Error::new(ErrorKind::Busy, message))
+}
+
+/// Adds parts to a run's manifest of a class.
+pub(crate) fn add_manifest(tx: &mut WriteTx<'_>, run: ObjectId, class: Class, parts: &[Vec<u8>]) -> Result<()> {
+    let key = key_of(tx, run, class)?;
+    let positions = class.positions();
+    let taken = tx.positions(Kind::Manifest, run)?;
+    let next = taken.into_iter().filter(|position| positions.contains(position)).max();
+    put_manifest(tx, &key, run, next.map_or(positions.start, |last| last + 1), parts)
 }
 
 fn project_of(tx: &WriteTx<'_>, run: ObjectId) -> Result<ObjectId> {

@@ -159,6 +159,11 @@ impl Pool {
         Ok(None)
     }
 
+    /// Returns the packs in which a chunk may be.
+    pub(super) fn candidates(&self, id: ChunkId) -> Vec<ObjectId> {
+        self.index().candidates(id)
+    }
+
     /// Returns where a chunk is that no file here has: in a pack that was evicted.
     pub(crate) fn locate_evicted(&self, inner: &Inner, id: ChunkId) -> Result<Option<Arc<PackData>>> {
         let candidates = self.index().candidates(id);

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runcellar_format::ObjectId;
+use runcellar_format::record::Away;
 
 use crate::Result;
 use crate::io::IoFile;
@@ -17,12 +18,14 @@ pub(crate) type Fetch = dyn Fn(&Inner, ObjectId) -> Result<Option<Arc<dyn IoFile
 pub(crate) struct PackSource {
     is_replica: bool,
     fetch: Mutex<Option<Arc<Fetch>>>,
+    /// Where the packs lie, if they are to stay there.
+    there: Mutex<Option<Away>>,
 }
 
 impl PackSource {
     /// That of what another device published: its packs are not here.
     pub(crate) fn of_replica() -> PackSource {
-        PackSource { is_replica: true, fetch: Mutex::default() }
+        PackSource { is_replica: true, ..PackSource::default() }
     }
 
     fn fetch(&self) -> Option<Arc<Fetch>> {
@@ -39,6 +42,16 @@ impl Inner {
     /// Has packs fetched, or not any longer.
     pub(crate) fn set_fetch(&self, fetch: Option<Arc<Fetch>>) {
         *self.pack_source.fetch.lock().unwrap_or_else(PoisonError::into_inner) = fetch;
+    }
+
+    /// Says whether the packs stay where they lie, when what lists their content comes in.
+    pub(crate) fn set_there(&self, there: Option<Away>) {
+        *self.pack_source.there.lock().unwrap_or_else(PoisonError::into_inner) = there;
+    }
+
+    /// Returns where the packs lie, if they are to stay there.
+    pub(crate) fn stays_there(&self) -> Option<Away> {
+        self.pack_source.there.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Fetches a pack that has no file here; none if it lies nowhere.

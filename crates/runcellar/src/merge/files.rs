@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use runcellar_format::ObjectId;
-use runcellar_format::record::Content;
+use runcellar_format::record::{Away, Body as _, Content, Manifest};
 use runcellar_format::seal::Kind;
 
 use crate::blob::{
-    Class, Pool, ReadEntry, Source, StoredFile, What, add_to_pool, files_of_run, path_order, pool_of_run_like,
+    Class, Pool, ReadEntry, Source, StoredFile, Told, What, add_manifest, add_to_pool, files_of_run, path_order,
+    pool_of_run_like,
 };
 use crate::db::ObjectKey;
 use crate::ingest::data::RunData;
@@ -50,6 +51,12 @@ pub(super) fn bring(into: &Workspace, other: &Workspace, run: ObjectId, class: C
     // Devices of one workspace name content alike, where one of them was the first to have some.
     let like = (into.inner.id == other.inner.id).then_some(&pool);
     let pool_here = Arc::new(pool_of_run_like(&into.inner, run, class, like)?);
+    if let Some(there) = other.inner.stays_there()
+        && pool_here.is_twin_of(&pool)
+    {
+        drop(new);
+        return bring_list((into, &pool_here), (other, &pool), run, &there);
+    }
     into.inner.read(|tx, keyring| pool_here.refresh(tx, keyring))?;
     let sources = sources((into, &pool_here), (other, &Arc::new(pool)), new);
     let count = sources.len() as u64;
@@ -67,6 +74,38 @@ pub(super) fn bring(into: &Workspace, other: &Workspace, run: ObjectId, class: C
         add_to_pool(&into.inner, &pool_here, run, &batch)?;
     }
     Ok(Brought::Files(count))
+}
+
+/// Brings in what lists the files of a run that are not here; their content stays on a remote.
+fn bring_list(
+    (into, pool_here): (&Workspace, &Pool),
+    (other, pool): (&Workspace, &Pool),
+    run: ObjectId,
+    there: &Away,
+) -> Result<Brought> {
+    let class = pool.class;
+    let known: HashSet<Vec<u8>> =
+        files_of_run(&into.inner, run, class)?.into_iter().map(|file| file.entry.path).collect();
+    let named = |cause| Error::format(format_args!("{} of run {run}", class.name()), cause);
+    let (mut parts, mut paths) = (Vec::new(), HashSet::new());
+    other.inner.read(|tx, keyring| {
+        let at = class.positions();
+        for row in tx.objects_within(Kind::Manifest, run, at.start, at.end - 1)? {
+            let mut part = Manifest::from_body(&tx.open_object(keyring, &row)?).map_err(named)?;
+            part.entries.retain(|entry| !known.contains(&entry.path));
+            paths.extend(part.entries.iter().map(|entry| entry.path.clone()));
+            if !part.entries.is_empty() {
+                parts.push(part.to_body().map_err(named)?);
+            }
+        }
+        Ok(())
+    })?;
+    let told = Told::of_manifest(&other.inner, pool, run)?;
+    into.inner.write(None, |tx| {
+        told.adopt(tx, pool_here, there)?;
+        add_manifest(tx, run, class, &parts)
+    })?;
+    Ok(Brought::Files(paths.len() as u64))
 }
 
 /// Makes sources of what a manifest lists, in its order, each with its length. Of a path that stands twice the later counts.

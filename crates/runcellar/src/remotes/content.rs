@@ -17,7 +17,7 @@ use crate::db::{OF_RUN, ObjectKey, ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
 use crate::merge::{LeftOut, is_theirs};
 use crate::workspace::Inner;
-use crate::{Error, Result, artifacts};
+use crate::{Error, ErrorKind, Result, artifacts};
 
 /// What is published of pools.
 #[derive(Default)]
@@ -98,6 +98,8 @@ impl Look<'_, '_> {
     ) -> Result<bool> {
         match self.packs_of(out, pools, (project, class), owner) {
             Ok(mixed) => Ok(log.sets_apart((project, class), mixed)),
+            // It lies there already, and whose it is tells of it.
+            Err(error) if error.kind() == ErrorKind::Evicted => Ok(false),
             Err(error) if is_theirs(&error) => {
                 let why = error.to_string();
                 log.done.left_out.push(LeftOut { what: what.to_owned(), why, damaged: true });
@@ -156,7 +158,10 @@ impl Look<'_, '_> {
         let away = away_of(self.tx, self.keyring, pack)?.filter(|_| !has_file(&workspace.inner, pack));
         match away {
             Some(away) if (away.remote, away.device) == (remote.id, remote.device) => Ok(away.bytes),
-            Some(_) => Err(Error::damaged(format!("pack {pack}: it was evicted to another place: fetch it first"))),
+            Some(away) if away.device == remote.device => {
+                Err(Error::damaged(format!("pack {pack}: it lies on another remote alone: fetch it first")))
+            }
+            Some(_) => Err(Error::new(ErrorKind::Evicted, format!("pack {pack}: it is another device's"))),
             None => Ok(object_of(&workspace.inner, key, pack)?.len()),
         }
     }

@@ -7,7 +7,7 @@
 //! Row before file: whatever a crash leaves, the content is here, or it is known where it is. Directory and keys stay, so what
 //! is published of it stays published, and a purge reaches it as any other content.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use runcellar_format::record::{Away, RemoteRecord};
 use runcellar_format::seal::{Kind, checksum};
@@ -17,6 +17,7 @@ use super::content::class_of;
 use super::exchange::Exchange;
 use super::packs::PackName;
 use super::record::{find, load};
+use super::replica::Replica;
 use crate::artifacts::project_names;
 use crate::blob::{Pool, all_away, away_of, has_file, is_away, owners_in, pack_path, put_away};
 use crate::db::{ObjectKey, ReadTx};
@@ -97,10 +98,7 @@ impl Workspace {
         let remotes = inner.read(load)?;
         let remote = &remotes.all[find(&remotes, name)?];
         let exchange = self.look_at(remote)?;
-        let published: HashSet<PackName> = match &exchange {
-            Some(exchange) => exchange.published()?.packs.into_iter().collect(),
-            None => HashSet::new(),
-        };
+        let published = exchange.as_ref().map(Exchange::all_published).transpose()?.unwrap_or_default();
         inner.read(|tx, keyring| {
             let projects = project_names(tx, keyring)?;
             let bytes_of =
@@ -114,13 +112,12 @@ impl Workspace {
                         plan.evicted_bytes += away_of(tx, keyring, pack)?.map_or(0, |away| away.bytes);
                         continue;
                     }
-                    let name = PackName::new(remote.device, pack);
-                    match published.contains(&name) {
-                        true => {
+                    match published.get(&pack) {
+                        Some(name) => {
                             plan.bytes += bytes_of(&pack);
-                            plan.packs.push(name);
+                            plan.packs.push(name.clone());
                         }
-                        false => kept += bytes_of(&pack),
+                        None => kept += bytes_of(&pack),
                     }
                 }
                 if kept > 0 {
@@ -179,20 +176,19 @@ impl Exchange {
     /// bytes that gave back; none if it is not here any more.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] if the remote has something else, or this device does not tell of the pack there.
+    /// [`ErrorKind::Damaged`] if the remote has something else, or its device does not tell of the pack there.
     pub fn evict(&self, pack: &PackName, bytes: &[u8]) -> Result<Option<u64>> {
         let inner = &self.workspace.inner;
         let id = pack.id()?;
-        let is_told = self.own.inner().read(|tx, _| tx.object(ObjectKey::new(Kind::Pack, id, 0)))?.is_some();
-        if !is_told {
-            return Err(Error::damaged(format!("pack {id}: nothing that this device published there tells of it")));
+        let device = DeviceId::from_hex(&pack.device);
+        let device = device.ok_or_else(|| Error::invalid(format!("{}: no device", pack.device)))?;
+        if !self.tells_of(device, id)? {
+            return Err(Error::damaged(format!("pack {id}: nothing that its device published there tells of it")));
         }
         match self.verify_pack(pack, bytes) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             verified => verified?,
         }
-        let device =
-            DeviceId::from_hex(&pack.device).ok_or_else(|| Error::invalid(format!("{}: no device", pack.device)))?;
         let away = Away {
             remote: self.remote.id,
             device: device.0,
@@ -218,6 +214,34 @@ impl Exchange {
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(cause) => Err(Error::io("remove", &path, cause)),
         }
+    }
+
+    /// Returns the packs that this device has published, and those of others, by their ids.
+    fn all_published(&self) -> Result<HashMap<ObjectId, PackName>> {
+        let mut all = HashMap::new();
+        for other in self.others()? {
+            let device = other.cursor()?.device;
+            let packs = other.inner().read(|tx, _| tx.object_ids(Kind::Pack))?;
+            all.extend(packs.into_iter().map(|pack| (pack, PackName::new(device, pack))));
+        }
+        for name in self.published()?.packs {
+            all.insert(name.id()?, name);
+        }
+        Ok(all)
+    }
+
+    /// Returns whether a device tells of a pack.
+    fn tells_of(&self, device: DeviceId, pack: ObjectId) -> Result<bool> {
+        let has = |replica: &Replica| replica.inner().read(|tx, _| tx.object(ObjectKey::new(Kind::Pack, pack, 0)));
+        if self.own.cursor()?.device == device.0 {
+            return Ok(has(&self.own)?.is_some());
+        }
+        for other in self.others()? {
+            if other.cursor()?.device == device.0 && has(&other)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the length of a pack of this device that was evicted to any remote; none if its file is here.
@@ -253,7 +277,7 @@ pub(crate) fn refuse_if_evicted(inner: &crate::workspace::Inner, pack: ObjectId)
         let remotes = load(tx, keyring)?;
         let known = remotes.all.iter().find(|remote| remote.id == away.remote);
         let place = known.map_or("a remote that was removed", |remote| remote.name.as_str());
-        let message = format!("evicted: its content lies on {place} (pack {pack}); `runcellar fetch` brings it back");
+        let message = format!("its content lies on {place} alone (pack {pack}); `runcellar fetch` brings it here");
         Err(Error::new(ErrorKind::Evicted, message))
     })
 }

@@ -10,11 +10,12 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use runcellar_format::ObjectId;
 use runcellar_format::record::Away;
-use runcellar_format::seal::checksum;
+use runcellar_format::seal::{Kind, checksum};
 
-use super::packs::PackName;
+use super::packs::{PackName, is_pack};
 use super::record::{RemoteInfo, load};
 use crate::blob::{away_of, has_file, not_away, pack_path};
+use crate::db::ObjectKey;
 use crate::erase::Target;
 use crate::io::{self, IoFile};
 use crate::workspace::{Inner, TMP};
@@ -166,14 +167,26 @@ fn fetched(inner: &Inner, pack: ObjectId, away: &Away, source: &dyn ContentSourc
     for remote in &remotes {
         let fetched = inner.may_fetch(&remote.name).map_err(FetchError::from);
         let error = match fetched.and_then(|info| source.fetch(&info, &name)) {
-            Ok(Some(bytes)) if bytes.len() as u64 == away.bytes && checksum(&bytes) == away.hash => return Ok(bytes),
-            Ok(Some(_)) => Error::damaged(format!("evicted to {}, which has something else there", remote.name)),
-            Ok(None) => Error::damaged(format!("evicted to {}, which has lost it", remote.name)),
-            Err(cause) => Error::new(ErrorKind::Evicted, format!("evicted: {cause}")).with_cause(cause),
+            Ok(Some(bytes)) if is_it(inner, pack, away, &bytes)? => return Ok(bytes),
+            Ok(Some(_)) => {
+                Error::damaged(format!("its content is not here, and {} has something else there", remote.name))
+            }
+            Ok(None) => Error::damaged(format!("its content is not here, and {} has lost it", remote.name)),
+            Err(cause) => Error::new(ErrorKind::Evicted, format!("its content is not here: {cause}")).with_cause(cause),
         };
         // What counts is what the first says: the content was evicted to that one.
         why.get_or_insert(error);
     }
-    let unknown = || Error::new(ErrorKind::Evicted, "evicted, and no remote is known");
+    let unknown = || Error::new(ErrorKind::Evicted, "its content is not here, and no remote is known");
     Err(why.unwrap_or_else(unknown).of(format_args!("pack {pack}")))
+}
+
+/// Returns whether bytes are the pack that lies there. Of one that was never here the directory is compared; its chunks are
+/// opened when they are read.
+fn is_it(inner: &Inner, pack: ObjectId, away: &Away, bytes: &[u8]) -> Result<bool> {
+    if away.hash != [0; 32] {
+        return Ok(bytes.len() as u64 == away.bytes && checksum(bytes) == away.hash);
+    }
+    let row = inner.read(|tx, _| tx.object(ObjectKey::new(Kind::Pack, pack, 0)))?;
+    Ok(bytes.len() as u64 == away.bytes && row.is_some_and(|row| is_pack(pack, bytes, &row.body)))
 }

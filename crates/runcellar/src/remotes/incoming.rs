@@ -239,6 +239,7 @@ impl Exchange {
         let is_whole = all.left_out.iter().all(|left| !left.damaged);
         for replica in &waiting {
             drop_fetched(replica.inner())?;
+            self.follow_packs(replica)?;
             if is_whole {
                 replica.inner().write(None, |tx| {
                     let now = cursor(tx, tx.keyring, replica.prefix)?;

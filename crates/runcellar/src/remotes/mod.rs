@@ -27,6 +27,7 @@ mod replica;
 mod status;
 mod takeover;
 mod terms;
+mod there;
 mod verify;
 mod waste;
 mod welcome;

@@ -123,6 +123,7 @@ impl Exchange {
         let (ask, asked): (_, Receiver<Wanted>) = channel();
         let kept = Mutex::new(VecDeque::new());
         let inner = replica.workspace.inner.clone();
+        inner.set_there(self.stays_there(device)?);
         inner.set_fetch(Some(Arc::new(move |inner: &Inner, pack| fetched(inner, pack, &ask, &kept))));
         std::thread::scope(|scope| {
             let merging = scope.spawn(|| {
@@ -213,7 +214,7 @@ fn fetched(
 }
 
 /// Returns whether bytes begin and end as a pack whose directory is known.
-fn is_pack(pack: ObjectId, bytes: &[u8], directory: &[u8]) -> bool {
+pub(super) fn is_pack(pack: ObjectId, bytes: &[u8], directory: &[u8]) -> bool {
     let header = bytes.first_chunk::<PACK_HEADER_BYTES>().is_some_and(|header| check_header(pack, header).is_ok());
     let trailer = bytes.last_chunk::<TRAILER_BYTES>();
     let range = trailer.and_then(|trailer| directory_range(pack, bytes.len() as u64, trailer).ok());

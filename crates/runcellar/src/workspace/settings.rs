@@ -44,6 +44,8 @@ pub(crate) const LOCAL_ONLY: &str = "local_only";
 const SYNC_LIMIT: &str = "sync.limit";
 /// The setting that says how long what is not needed any more stays on remotes.
 pub(crate) const SYNC_GRACE: &str = "sync.grace";
+/// Whether files of what other devices published are fetched.
+pub(crate) const SYNC_CONTENT: &str = "sync.content";
 
 /// The most ids of findings that may be allowed.
 const ALLOWED_MAX: usize = 1000;
@@ -133,6 +135,12 @@ pub const SETTINGS: &[SettingInfo] = &[
         // A day: longer than a device takes to fetch what it began with; one that takes longer begins with what is there then.
         default: "1",
         values: Values::Days,
+    },
+    SettingInfo {
+        name: SYNC_CONTENT,
+        about: "where files lie that other devices published: here, or on the remote until they are read",
+        default: "here",
+        values: Values::Choice(&["here", "remote"]),
     },
     SettingInfo {
         name: LOCAL_ONLY,

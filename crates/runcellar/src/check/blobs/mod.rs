@@ -80,8 +80,7 @@ pub(super) fn check(
     }
     note_strangers(inner, report)?;
     if let (packs @ 1.., bytes) = evicted {
-        let message =
-            format!("{packs} packs with {bytes} bytes were evicted, and lie on remotes alone: not checked here");
+        let message = format!("{packs} packs with {bytes} bytes are not here, and lie on remotes alone");
         report.add(Problem::note(ProblemKind::Evicted, message));
     }
     for name in inner.io.list(&inner.path.join(QUARANTINE)).unwrap_or_default() {
