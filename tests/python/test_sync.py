@@ -154,3 +154,20 @@ def test_without_the_command_one_warning_says_so_and_recording_goes_on(
 def test_a_time_to_wait_that_is_none_is_refused(ws_dir: str, value: float) -> None:
     with pytest.raises(rc.InvalidArgumentError, match="sync_timeout"):
         rc.init("p", dir=ws_dir, sync_timeout=value)
+
+
+def test_finish_says_that_a_run_is_held_back_and_does_not_wait_for_it(
+    shared: Path, ws_dir: str, call: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shared.is_dir()
+    run = rc.init("p", dir=ws_dir, id="one", redact=False, sync_timeout=PATIENCE_S)
+    run.config["password"] = "sword-fish-7"
+    before = time.monotonic()
+    run.finish()
+    assert time.monotonic() - before < PATIENCE_S
+    said = capsys.readouterr().err
+    assert "run one does not go to origin: held back: a secret in it (config.password)" in said
+    assert "sword-fish-7" not in said
+    call("secrets", "--allow", call("secrets", "one")[0]["id"])
+    call("sync", "origin")
+    assert call("sync", "status")["remotes"][0]["held"] == []

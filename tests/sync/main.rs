@@ -14,6 +14,7 @@ mod evict;
 mod fake;
 mod folder;
 mod grace;
+mod held;
 mod hostile;
 mod ids;
 mod keys;

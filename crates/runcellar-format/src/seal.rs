@@ -86,6 +86,8 @@ pub enum Kind {
     Terms = 26,
     /// Where the file of a pack lies that was evicted from here.
     Away = 27,
+    /// What was searched for secrets of a run, and found: stands in a device's own replica alone.
+    Searched = 28,
 }
 
 /// Where a sealed object belongs: its associated data, fixed-width, with zeros where a field does not apply.
@@ -317,6 +319,7 @@ impl Kind {
             Kind::Receipt => "receipt",
             Kind::Terms => "terms document",
             Kind::Away => "evicted pack",
+            Kind::Searched => "searched run",
         }
     }
 }

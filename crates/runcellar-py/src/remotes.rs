@@ -21,14 +21,29 @@ pub(crate) fn is_lacking(run: &Run) -> Result<bool> {
     Ok(!lacking(run, 0)?.is_empty())
 }
 
-/// Returns the remotes in use that lack something of the run, and why the last attempt failed if it did so since a time.
-fn lacking(run: &Run, since_us: i64) -> Result<Vec<(String, Option<String>)>> {
+/// Why a remote lacks something of a run, as far as that is known.
+enum Why {
+    /// It was not tried yet.
+    NotYet,
+    /// The last attempt failed.
+    Failed(String),
+    /// Secrets were found in the run, so it is not sent.
+    Held(String),
+}
+
+/// Returns the remotes in use that lack something of the run, and why: failures count since a time.
+fn lacking(run: &Run, since_us: i64) -> Result<Vec<(String, Why)>> {
     let (workspace, info) = (run.workspace(), run.info()?);
     let mut lacking = Vec::new();
     for name in in_use(run)? {
         if workspace.lacks_run(&name, &info)? {
-            let failed = workspace.last_exchange(&name)?.failed;
-            lacking.push((name, failed.filter(|(time, _)| *time >= since_us).map(|(_, why)| why)));
+            let failed = workspace.last_exchange(&name)?.failed.filter(|(time, _)| *time >= since_us);
+            let why = match (workspace.held_run(&name, &info)?, failed) {
+                (Some(held), _) => Why::Held(held.why()),
+                (None, Some((_, why))) => Why::Failed(why),
+                (None, None) => Why::NotYet,
+            };
+            lacking.push((name, why));
         }
     }
     Ok(lacking)
@@ -48,7 +63,7 @@ pub(crate) fn wait(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let since_us = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
     let mut left = lacking(run, since_us)?;
-    while !left.is_empty() && began.elapsed() < timeout && left.iter().any(|(_, why)| why.is_none()) {
+    while !left.is_empty() && began.elapsed() < timeout && left.iter().any(|(_, why)| matches!(why, Why::NotYet)) {
         if began.elapsed() >= starts && !is_followed(run)? {
             break;
         }
@@ -58,9 +73,10 @@ pub(crate) fn wait(
         left = lacking(run, since_us)?;
     }
     let later = if !left.is_empty() && is_followed(run)? { "it is sent later" } else { "runcellar sync sends it" };
-    let line = |(remote, why): (String, Option<String>)| {
-        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-        format!("run {} is not all on {remote} yet{why}; {later}", run.id())
+    let line = |(remote, why): (String, Why)| match why {
+        Why::NotYet => format!("run {} is not all on {remote} yet; {later}", run.id()),
+        Why::Failed(why) => format!("run {} is not all on {remote} yet: {why}; {later}", run.id()),
+        Why::Held(why) => format!("run {} does not go to {remote}: {why}", run.id()),
     };
     Ok(left.into_iter().map(line).collect())
 }

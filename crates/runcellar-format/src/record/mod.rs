@@ -51,7 +51,10 @@ pub use sync::{
 pub use taken::{TAKEN_MAX, Taken, TakenFrom};
 pub use tombstone::Tombstone;
 
-pub use secrets::{ARGUMENTS_FIELD, Arguments, FINDINGS_FIELD, FINDINGS_MAX, Findings, REDACTED_EVENT, Redacted};
+pub use secrets::{
+    ARGUMENTS_FIELD, Arguments, FINDINGS_FIELD, FINDINGS_MAX, Findings, REDACTED_EVENT, Redacted, Searched,
+    SearchedFile, SearchedGroup,
+};
 
 use bincode::{Decode, Encode};
 

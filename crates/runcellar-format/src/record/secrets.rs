@@ -50,6 +50,47 @@ pub struct Redacted {
     pub length: u64,
 }
 
+/// What was searched for secrets of a run before it is published, and what was found: a row of a device's own replica.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Searched {
+    /// The rules that were looked for: others begin anew.
+    pub rules: u32,
+    /// Hash of the versions of all that was searched: with another one something is new.
+    pub mark: [u8; 32],
+    /// What was found in the record.
+    pub record: Vec<Redacted>,
+    /// Row groups that have texts.
+    pub groups: Vec<SearchedGroup>,
+    /// Files of code and media.
+    pub files: Vec<SearchedFile>,
+    /// Fields of later minor versions, kept as they are: (field, bytes).
+    pub extra: Vec<(u16, Vec<u8>)>,
+}
+
+impl Body for Searched {
+    const NAME: &'static str = "searched run";
+}
+
+/// A row group that was searched.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct SearchedGroup {
+    /// The writer.
+    pub writer: [u8; 16],
+    /// Its number.
+    pub number: u32,
+    /// What was found.
+    pub found: Vec<Redacted>,
+}
+
+/// A file that was searched.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct SearchedFile {
+    /// The first half of the BLAKE3 of what the manifest says of it.
+    pub hash: [u8; 16],
+    /// What was found.
+    pub found: Vec<Redacted>,
+}
+
 impl Redacted {
     /// Returns the event that says so: id, rule, length and place, with one space between.
     #[must_use]

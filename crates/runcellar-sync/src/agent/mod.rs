@@ -10,12 +10,12 @@
 mod schedule;
 mod watcher;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
-use runcellar::remotes::AgentLock;
+use runcellar::remotes::{AgentLock, HeldRun};
 use runcellar::{ErrorKind, RunState, Workspace};
 
 use crate::engine::{self, Failure, Outcome, Report};
@@ -58,6 +58,8 @@ pub enum Event<'a> {
     Polls,
     /// Something was sent or fetched.
     Synced(&'a str, &'a Report),
+    /// Other runs than before are held back, as secrets were found in them.
+    Held(&'a str, &'a [HeldRun]),
     /// An exchange failed; it is tried again after a while.
     Failed(&'a str, &'a Failure, Duration),
 }
@@ -67,6 +69,7 @@ impl fmt::Debug for Event<'_> {
         match self {
             Event::Polls => f.write_str("Polls"),
             Event::Synced(name, report) => f.debug_tuple("Synced").field(name).field(report).finish(),
+            Event::Held(name, held) => f.debug_tuple("Held").field(name).field(held).finish(),
             Event::Failed(name, failure, wait) => {
                 f.debug_tuple("Failed").field(name).field(failure).field(wait).finish()
             }
@@ -116,6 +119,7 @@ impl Agent<'_> {
             next_recovery: clock.now() + RECOVER_EVERY,
             look_until: if watcher.works() { RESCAN_EVERY } else { POLL_EVERY },
             lanes: BTreeSet::new(),
+            held: BTreeMap::new(),
             done: done_here,
         };
         following.follow(&watcher, &clock, &done)
@@ -155,6 +159,8 @@ struct Following<'a> {
     look_until: Duration,
     /// Remotes from which something may be fetched; sent, to nearly all of them.
     lanes: BTreeSet<String>,
+    /// Runs that are held back from each, as was told last.
+    held: BTreeMap<String, Vec<HeldRun>>,
     done: Sender<Done>,
 }
 
@@ -213,6 +219,13 @@ impl Following<'_> {
         self.lanes = lanes;
         for name in self.lanes.iter().filter(|name| workspace.may_send(name).is_ok()) {
             let Some(unsent) = later_if_busy(workspace.unsent(name))? else { return Ok(()) };
+            let told = self.held.entry(name.clone()).or_default();
+            if *told != unsent.held {
+                told.clone_from(&unsent.held);
+                if !told.is_empty() {
+                    (self.agent.tell)(&Event::Held(name, told));
+                }
+            }
             let is_prompt = |run: &runcellar::remotes::UnsentRun| run.is_new || run.state != RunState::Running;
             let news = match unsent.is_empty() {
                 true => News::None,

@@ -24,7 +24,7 @@ mod wipe;
 
 use std::fmt;
 
-use runcellar::remotes::{Exchange, OwnHead};
+use runcellar::remotes::{Exchange, HeldRun, OwnHead};
 use runcellar::{LeftOut, MergeReport, Workspace};
 
 use crate::remote::Remote;
@@ -92,6 +92,8 @@ pub struct Report {
     pub sent_versions: u64,
     /// What is damaged here, and so was not sent.
     pub not_sent: Vec<LeftOut>,
+    /// Runs in which secrets were found, and so were not sent.
+    pub held: Vec<HeldRun>,
     /// Why nothing was sent at all: the remote is not what was agreed to any more.
     pub not_agreed: Option<String>,
     /// Segments that were fetched.

@@ -22,6 +22,7 @@ pub(super) fn push(exchange: &Exchange, remote: &dyn Remote, report: &mut Report
     report.sent_runs += prepared.runs;
     report.sent_versions += prepared.versions;
     report.not_sent.extend(prepared.left_out);
+    report.held = prepared.held;
     let prefix = exchange.prefix();
     if let Some(welcome) = exchange.welcome()? {
         remote.put(&welcome_of(&prefix)?, &welcome)?;

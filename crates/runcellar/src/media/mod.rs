@@ -8,7 +8,7 @@ mod read;
 mod store;
 
 pub use read::{MediaInfo, RunMedia};
-pub(crate) use store::{CONTENT, Made, RunFiles, checked_path};
+pub(crate) use store::{CONTENT, Made, RunFiles, checked_path, is_text, screened};
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

@@ -98,8 +98,14 @@ const MARKUP_FORMATS: [&str; 4] = ["html", "htm", "svg", "xml"];
 /// Formats, and a kind, of texts that people write.
 const TEXT_FORMATS: [&str; 4] = ["text", "txt", "md", "csv"];
 
+/// Returns whether a file is a text, in which secrets are looked for.
+pub(crate) fn is_text(kind: &str, format: &str) -> bool {
+    let of_text = TEXT_FORMATS.contains(&format) || TEXT_FORMATS.contains(&kind);
+    of_text || JSON_FORMATS.contains(&format) || MARKUP_FORMATS.contains(&format)
+}
+
 /// Takes the secrets out of a file, if it is a text.
-fn screened(
+pub(crate) fn screened(
     bytes: Vec<u8>,
     kind: &str,
     format: &str,

@@ -8,6 +8,7 @@ use runcellar_format::seal::{Envelope, Kind, OwnerKey};
 use runcellar_format::{ChunkId, ObjectId};
 
 use super::exchange::Exchange;
+use super::held::forget;
 use super::outgoing::{Log, Look};
 use super::packs::object_of;
 use super::record::RemoteClass;
@@ -291,6 +292,7 @@ impl Look<'_, '_> {
                 match kind {
                     Kind::Run => {
                         pools.changed.extend([Class::Code, Class::Media]);
+                        forget(out, object)?;
                         self.writers_of(out, log, object)?;
                         self.take_back(out, log, object, &[&OF_RUN[..], &[Kind::Manifest]].concat())?;
                     }
@@ -307,7 +309,7 @@ impl Look<'_, '_> {
 }
 
 /// Returns the classes of files that the consent of a remote names.
-fn classes_of(remote: &RemoteRecord) -> impl Iterator<Item = Class> {
+pub(super) fn classes_of(remote: &RemoteRecord) -> impl Iterator<Item = Class> {
     Class::ALL.into_iter().filter(|class| remote.classes.contains(&(class_of(*class) as u8)))
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use runcellar_format::object::{SealedObject, grid};
-use runcellar_format::record::{DeviceHead, GroupEntry, ReplicaCursor, Segment, SegmentEntry};
+use runcellar_format::record::{DeviceHead, GroupEntry, ReplicaCursor, RunRecord, Segment, SegmentEntry, Stamped};
 use runcellar_format::seal::Kind;
 use runcellar_format::sync::segment_hash;
 use runcellar_format::{DeviceId, ObjectId, WriterId};
@@ -13,6 +13,7 @@ use runcellar_format::{DeviceId, ObjectId, WriterId};
 use super::apply::{Blocks, apply, block_entry, key_entry, object_entry, object_gone, weight};
 use super::content::{Files, Pools};
 use super::exchange::{Exchange, cited};
+use super::held::{Cleared, HeldRun};
 use super::replica::{Replica, cursor, put_cursor};
 use super::status::UnsentRun;
 use super::waste;
@@ -45,6 +46,8 @@ pub struct Prepared {
     pub pack_bytes: u64,
     /// What is damaged here, and so is not published.
     pub left_out: Vec<LeftOut>,
+    /// Runs in which secrets were found, and so are not published.
+    pub held: Vec<HeldRun>,
 }
 
 /// A head to publish.
@@ -66,6 +69,11 @@ impl Exchange {
     pub fn prepare(&self) -> Result<Prepared> {
         // Others seal a new root key to this device if its welcome has it.
         self.workspace.inner.announce()?;
+        let counter = self.workspace.inner.read(|tx, keyring| Ok(tx.root(keyring)?.counter))?;
+        if self.own.cursor()?.counter == counter {
+            return Ok(Prepared::default());
+        }
+        self.search_all()?;
         let mut mixed = Mixed::new();
         match self.make_segments(&mut mixed, false) {
             Err(_) if !mixed.is_empty() => {}
@@ -104,8 +112,10 @@ impl Exchange {
                     return Err(Error::new(crate::ErrorKind::Busy, "what stays at home is set apart first"));
                 }
                 log.flush(out)?;
-                // What could not be set apart is looked at again by the next sync.
-                log.at.counter = if log.mixed.is_empty() { counter } else { log.at.counter };
+                // What could not be set apart, is held back or has changed meanwhile is looked at again by the next sync.
+                if log.mixed.is_empty() && log.done.held.is_empty() && !log.is_left {
+                    log.at.counter = counter;
+                }
                 log.name_mixed();
                 waste::note(&mut log.at, &log.dropped)?;
                 put_cursor(out, own.prefix, &log.at)?;
@@ -116,6 +126,7 @@ impl Exchange {
 
     /// Finds out what differs from what is published, and changes nothing: the runs, and how much they take.
     pub(super) fn measure(&self) -> Result<(Vec<UnsentRun>, Prepared)> {
+        self.search_all()?;
         let others = self.others()?;
         let own = &self.own;
         let mut found = None;
@@ -279,6 +290,8 @@ pub(super) struct Log<'a> {
     dropped: Vec<ObjectId>,
     /// Packs with chunks that stay at home, which are to be written anew before anything of them is published.
     mixed: Mixed,
+    /// Some run was changed since it was searched for secrets.
+    is_left: bool,
 }
 
 /// Packs that are to be written anew, by project and class.
@@ -286,8 +299,8 @@ type Mixed = BTreeMap<(ObjectId, Class), BTreeSet<ObjectId>>;
 
 impl<'a> Log<'a> {
     fn new(exchange: &'a Exchange, at: ReplicaCursor, aim: Aim) -> Log<'a> {
-        let (entries, runs, dropped, mixed) = (Vec::new(), Vec::new(), Vec::new(), Mixed::new());
-        Log { exchange, aim, at, entries, bytes: 0, done: Prepared::default(), runs, dropped, mixed }
+        let (entries, done, runs, dropped) = (Vec::new(), Prepared::default(), Vec::new(), Vec::new());
+        Log { exchange, aim, at, entries, bytes: 0, done, runs, dropped, mixed: Mixed::new(), is_left: false }
     }
 
     /// Has a pack deleted once nobody can be reading it any more.
@@ -364,7 +377,7 @@ pub(super) struct Look<'a, 'tx> {
 impl Look<'_, '_> {
     fn all(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>) -> Result<()> {
         let projects = crate::artifacts::project_names(self.tx, self.keyring)?;
-        let (mut named, mut pools) = (HashSet::new(), Pools::default());
+        let (mut named, mut pools, allowed) = (HashSet::new(), Pools::default(), self.allowed()?);
         // First: what came since may have the name of what went.
         self.gone(out, log, &mut pools)?;
         let runs = self.tx.object_ids(Kind::Run)?.into_iter().map(|run| Ok((run, self.is_changed(out, run)?)));
@@ -385,6 +398,24 @@ impl Look<'_, '_> {
             if is_changed && !self.others.is_empty() {
                 data.load_series(self.tx, self.keyring)?;
             }
+            let is_new = out.object(ObjectKey::new(Kind::Run, run, 0))?.is_none();
+            let news = if is_changed { self.is_news(&data)? } else { None };
+            if news.is_none() && files.is_empty() && !renamed.contains(&run) {
+                continue;
+            }
+            match self.is_cleared(out, run, &allowed)? {
+                Cleared::Yes => {}
+                Cleared::Unsearched => {
+                    log.is_left = true;
+                    continue;
+                }
+                Cleared::Held(findings) => {
+                    let RunRecord { id, name: Stamped { value, .. }, .. } = data.record;
+                    let project = name.to_owned();
+                    log.done.held.push(HeldRun { id, name: value, project, findings, is_published: !is_new });
+                    continue;
+                }
+            }
             let mut sound = Vec::new();
             for (class, news) in files.drain(..) {
                 let what = format!("{} of run {}", class.name(), data.record.id);
@@ -392,14 +423,12 @@ impl Look<'_, '_> {
                     sound.push((class, news));
                 }
             }
-            let news = if is_changed { self.is_news(&data)? } else { None };
             // Files are told beside their run, whoever published that.
             let is_told = !sound.is_empty() || renamed.contains(&run);
             let Some(blocks) = news.or(is_told.then_some(Blocks::LeftOut)) else { continue };
             if named.insert(project) {
                 self.owner(out, log, project, &[Kind::Project])?;
             }
-            let is_new = out.object(ObjectKey::new(Kind::Run, run, 0))?.is_none();
             log.runs.push(UnsentRun::new(&data.record, name, is_new));
             self.run(out, log, &data, blocks)?;
             for files in sound {
@@ -441,7 +470,7 @@ impl Look<'_, '_> {
     }
 
     /// Returns whether a run differs from what is published of it: every change of its rows changes its record or head.
-    fn is_changed(&self, out: &ReadTx<'_>, run: ObjectId) -> Result<bool> {
+    pub(super) fn is_changed(&self, out: &ReadTx<'_>, run: ObjectId) -> Result<bool> {
         for kind in [Kind::Run, Kind::Head] {
             let key = ObjectKey::new(kind, run, 0);
             if self.tx.object(key)? != out.object(key)? {

@@ -7,6 +7,7 @@ use runcellar_format::seal::Kind;
 use runcellar_format::{ObjectId, object};
 
 use super::exchange::Exchange;
+use super::held::HeldRun;
 use super::record::{find, load};
 use super::replica::{Replica, cursor, put_cursor};
 use crate::db::ObjectKey;
@@ -56,6 +57,8 @@ pub struct Unsent {
     pub objects: u64,
     /// Their bytes, about.
     pub bytes: u64,
+    /// Runs in which secrets were found: they are not sent, and not counted.
+    pub held: Vec<HeldRun>,
 }
 
 impl Unsent {
@@ -84,8 +87,8 @@ impl Workspace {
     pub fn unsent(&self, name: &str) -> Result<Unsent> {
         let exchange = self.exchange_to_look(name)?;
         let (mut runs, made) = exchange.measure()?;
-        let mut unsent =
-            Unsent { runs: Vec::new(), objects: made.segments + made.packs, bytes: made.bytes + made.pack_bytes };
+        let (objects, bytes) = (made.segments + made.packs, made.bytes + made.pack_bytes);
+        let mut unsent = Unsent { runs: Vec::new(), objects, bytes, held: made.held };
         let waiting = exchange.outbox()?;
         for number in &waiting {
             let Some(segment) = exchange.waiting(*number)? else { continue };

@@ -11,6 +11,7 @@ mod config;
 mod json;
 mod lines;
 mod name;
+mod record;
 mod rule;
 mod scan;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use runcellar_format::Secret;
-use runcellar_format::record::{ARGUMENTS_FIELD, Arguments, Redacted, extra_body};
+use runcellar_format::record::{ARGUMENTS_FIELD, Arguments, Redacted, Settings, extra_body};
 use runcellar_format::seal::finding_id;
 
 pub use lines::Lines;
@@ -49,6 +50,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    pub(crate) fn of(record: &Redacted) -> Finding {
+        let Redacted { id, rule, place, length } = record.clone();
+        Finding { id, rule, place, length }
+    }
+
     pub(crate) fn to_record(&self) -> Redacted {
         let Finding { id, rule, place, length } = self.clone();
         Redacted { id, rule, place, length }
@@ -198,9 +204,7 @@ impl Workspace {
     /// If the run cannot be read.
     pub fn findings(&self, run: &RunInfo) -> Result<Vec<Finding>> {
         with_run(&self.inner, run, |_, _, view| {
-            let findings = fold::findings(&view.data.record)?.all;
-            let told = |Redacted { id, rule, place, length }| Finding { id, rule, place, length };
-            Ok(findings.into_iter().map(told).collect())
+            Ok(fold::findings(&view.data.record)?.all.iter().map(Finding::of).collect())
         })
     }
 
@@ -233,6 +237,11 @@ impl Workspace {
         }
         self.set_setting("secrets.allow", Some(&all.join(",")))
     }
+}
+
+/// Returns the findings that are no secrets.
+pub(crate) fn allowed_by(settings: &Settings) -> Result<HashSet<String>> {
+    Ok(allowed(&settings::value(settings, "secrets.allow")?).into_iter().collect())
 }
 
 /// Returns the ids that the setting `secrets.allow` lists.

@@ -3,7 +3,7 @@
 use runcellar::remotes::{Unsent, UnsentRun, WaitingPacks};
 
 use super::status::{WaitingShape, text_of_waiting};
-use super::{blocked, named_or_enabled};
+use super::{HeldShape, blocked, named_or_enabled};
 use crate::failure::Failure;
 use crate::render::number::{bytes, count};
 use crate::render::{Style, visible};
@@ -27,6 +27,8 @@ struct Shape<'a> {
     objects: u64,
     bytes: u64,
     waiting: WaitingShape,
+    /// Runs that would not be sent, as secrets were found in them.
+    held: Vec<HeldShape<'a>>,
     /// Why nothing would be sent now; null if it would.
     blocked: Option<String>,
 }
@@ -66,6 +68,7 @@ fn shape_of(look: &Look) -> Shape<'_> {
         objects: unsent.objects,
         bytes: unsent.bytes,
         waiting: WaitingShape::of(*waiting),
+        held: unsent.held.iter().map(HeldShape::of).collect(),
         blocked: blocked.clone(),
     }
 }
@@ -73,7 +76,8 @@ fn shape_of(look: &Look) -> Shape<'_> {
 fn text_of(session: &Session, look: &Look, shape: &Shape<'_>) -> String {
     let dim = |text: &str| Style::Dim.paint(text, session.display.color);
     let mut text = match shape.objects {
-        0 => format!("{}: it has all there is\n", shape.remote),
+        0 if look.unsent.held.is_empty() => format!("{}: it has all there is\n", shape.remote),
+        0 => format!("{}: nothing would be sent\n", shape.remote),
         objects => format!(
             "{}: {} would be sent, about {} in {}\n",
             shape.remote,
@@ -91,6 +95,9 @@ fn text_of(session: &Session, look: &Look, shape: &Shape<'_>) -> String {
     }
     if let Some(what) = text_of_waiting(look.waiting) {
         text.push_str(&format!("  {what}\n"));
+    }
+    for held in &look.unsent.held {
+        text.push_str(&format!("  {}  {}\n", visible(&held.id), visible(&held.why())));
     }
     if let Some(why) = &shape.blocked {
         text.push_str(&format!("  not now: {}\n", visible(why)));

@@ -8,7 +8,8 @@ mod unit;
 mod watch;
 
 use clap::Subcommand;
-use runcellar::remotes::RemoteStatus;
+use runcellar::remotes::{HeldRun, RemoteStatus};
+use runcellar::secrets::Finding;
 use runcellar::{LeftOut, Workspace};
 use runcellar_sync::agent;
 use runcellar_sync::engine::{self, Report};
@@ -77,6 +78,8 @@ struct Shape<'a> {
     devices: u64,
     behind: u64,
     deleted: u64,
+    /// Runs that were not sent, as secrets were found in them.
+    held: Vec<HeldShape<'a>>,
     /// Why nothing was sent; null if it is what was agreed to.
     not_agreed: Option<String>,
     /// Packs that nothing needs any more, and that wait to be deleted.
@@ -104,6 +107,43 @@ struct VersionsShape {
     new: u64,
 }
 
+/// A run that is held back; what was found says where, and never what.
+#[derive(serde::Serialize)]
+struct HeldShape<'a> {
+    id: &'a str,
+    name: &'a str,
+    project: &'a str,
+    /// True if an earlier state of it is there.
+    published: bool,
+    findings: Vec<FindingShape<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct FindingShape<'a> {
+    id: &'a str,
+    rule: &'a str,
+    place: &'a str,
+    length: u64,
+}
+
+impl<'a> HeldShape<'a> {
+    fn of(held: &'a HeldRun) -> HeldShape<'a> {
+        let finding = |finding: &'a Finding| FindingShape {
+            id: &finding.id,
+            rule: &finding.rule,
+            place: &finding.place,
+            length: finding.length,
+        };
+        HeldShape {
+            id: &held.id,
+            name: &held.name,
+            project: &held.project,
+            published: held.is_published,
+            findings: held.findings.iter().map(finding).collect(),
+        }
+    }
+}
+
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     match &args.action {
         Some(Action::Status) => return status::run(session),
@@ -124,6 +164,9 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     for left in done.iter().flat_map(|(report, _)| &report.not_sent) {
         session.warn(&format!("{}: not sent: {}", visible(&left.what), visible(&left.why)));
     }
+    for held in done.iter().flat_map(|(report, _)| &report.held) {
+        session.warn(&format!("run {}: {}", visible(&held.id), visible(&held.why())));
+    }
     for why in done.iter().filter_map(|(report, _)| report.not_agreed.as_ref()) {
         session.warn(&format!("nothing was sent: {}", visible(why)));
     }
@@ -132,6 +175,13 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         0 if done.iter().any(|(report, _)| report.not_agreed.is_some()) => {
             all_came_in?;
             Err(Failure::new(Code::Consent, "nothing was sent where it is not agreed to any more"))
+        }
+        0 if done.iter().any(|(report, _)| !report.held.is_empty()) => {
+            all_came_in?;
+            let held: std::collections::BTreeSet<&str> =
+                done.iter().flat_map(|(report, _)| report.held.iter().map(|run| run.id.as_str())).collect();
+            let runs = count(held.len() as u64, "run");
+            Err(Failure::new(Code::Consent, format!("{runs} held back, as secrets were found; the rest was sent")))
         }
         0 => all_came_in,
         count => Err(Failure::new(Code::Damage, format!("{count} of what is here is damaged, and was not sent"))),
@@ -200,7 +250,7 @@ fn one(session: &Session, workspace: &Workspace, name: &str) -> Result<Report, F
     Ok(engine::sync(workspace, name, &*place)?)
 }
 
-fn shape_of<'a>(name: &'a str, report: &Report) -> Shape<'a> {
+fn shape_of<'a>(name: &'a str, report: &'a Report) -> Shape<'a> {
     let merged = &report.merged;
     Shape {
         remote: name,
@@ -212,6 +262,7 @@ fn shape_of<'a>(name: &'a str, report: &Report) -> Shape<'a> {
         devices: report.devices,
         behind: report.behind,
         deleted: report.deleted,
+        held: report.held.iter().map(HeldShape::of).collect(),
         not_agreed: report.not_agreed.clone(),
         waiting: report.waiting,
         gone: report.gone,

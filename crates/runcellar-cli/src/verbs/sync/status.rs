@@ -2,7 +2,7 @@
 
 use runcellar::remotes::{LastExchange, RemoteInfo, RemoteStatus, Unsent, WaitingPacks};
 
-use super::blocked;
+use super::{HeldShape, blocked};
 use crate::failure::Failure;
 use crate::render::number::{bytes, count};
 use crate::render::time::{ago, rfc3339_us};
@@ -33,6 +33,8 @@ struct RemoteShape<'a> {
     /// Null for a remote that was never enabled.
     unsent: Option<UnsentShape>,
     waiting: WaitingShape,
+    /// Runs that are not sent, as secrets were found in them.
+    held: Vec<HeldShape<'a>>,
     last_success: Option<Time>,
     last_error: Option<ErrorShape<'a>>,
 }
@@ -130,6 +132,7 @@ fn shape_of(standing: &Standing) -> RemoteShape<'_> {
         blocked: blocked.as_deref(),
         unsent: unsent.as_ref().map(measured),
         waiting: WaitingShape::of(*waiting),
+        held: unsent.iter().flat_map(|unsent| unsent.held.iter().map(HeldShape::of)).collect(),
         last_success: last.succeeded.map(Time),
         last_error: last.failed.as_ref().map(|(time, message)| ErrorShape { time: Time(*time), message }),
     }
@@ -148,7 +151,8 @@ fn text_of(session: &Session, standing: &Standing) -> String {
     let mut line = |label: &str, what: &str| text.push_str(&format!("  {}  {what}\n", dim(&format!("{label:<7}"))));
     match unsent {
         None => {}
-        Some(unsent) if unsent.is_empty() => line("unsent", "nothing: it has all there is"),
+        Some(unsent) if unsent.is_empty() && unsent.held.is_empty() => line("unsent", "nothing: it has all there is"),
+        Some(unsent) if unsent.is_empty() => line("unsent", "nothing else"),
         Some(unsent) => line(
             "unsent",
             &format!(
@@ -161,6 +165,9 @@ fn text_of(session: &Session, standing: &Standing) -> String {
     }
     if let Some(what) = text_of_waiting(*waiting) {
         line("to go", &what);
+    }
+    for held in unsent.iter().flat_map(|unsent| &unsent.held) {
+        line("held", &format!("{}: {}", visible(&held.id), visible(&held.why())));
     }
     if let Some(time) = last.succeeded {
         line("synced", &ago(now, time));

@@ -63,6 +63,11 @@ fn tell(session: &Session, event: &Event<'_>) {
             session.warn(&format!("{name}: nothing is sent: {}", visible(why)));
         }
         Event::Synced(name, report) => session.note(&format!("{name}: {}", what_moved(report))),
+        Event::Held(name, held) => {
+            for held in *held {
+                session.warn(&format!("{name}: run {}: {}", visible(&held.id), visible(&held.why())));
+            }
+        }
         Event::Failed(name, failure, wait) => {
             let wait = duration(wait.as_secs_f64());
             session.warn(&format!("{name}: {}; the next attempt is in {wait}", visible(&failure.to_string())));
