@@ -34,7 +34,8 @@ fn a_remote_of_another_workspace_is_told_and_nothing_is_sent_there() {
 /// A remote whose listings have very many names more, made as they are asked for.
 struct Junk {
     fake: Fake,
-    name: fn(u64) -> String,
+    /// Of a folder.
+    name: fn(&str, u64) -> Option<String>,
     told: AtomicU64,
 }
 
@@ -65,7 +66,8 @@ impl Remote for Junk {
         let any = any.expect("something is there");
         for number in 0..MILLION {
             self.told.fetch_add(1, Ordering::Relaxed);
-            let name = ObjectName::new(format!("{folder}{}", (self.name)(number))).expect("a name");
+            let Some(name) = (self.name)(&folder, number) else { break };
+            let name = ObjectName::new(format!("{folder}{name}")).expect("a name");
             let mut entry = any.clone();
             entry.name = name;
             if each(entry).is_break() {
@@ -94,19 +96,42 @@ fn a_million_objects_of_others_are_passed_over_and_a_million_devices_are_refused
     let first = Device::first();
     first.record("one", 5);
     first.sync(&Fake::new(&store, 1)).expect("syncs");
-    let junk = |name: fn(u64) -> String| Junk { fake: Fake::new(&store, 2), name, told: AtomicU64::new(0) };
-    let passed_over = junk(|number| format!("junk-{number}"));
+    let junk = |name| Junk { fake: Fake::new(&store, 2), name, told: AtomicU64::new(0) };
+    let passed_over = junk(|_, number| Some(format!("junk-{number}")));
     let second = Device::another(&first, &passed_over);
     second.sync(&passed_over).expect("what is there beside them comes in");
     assert_eq!(second.state(), first.state());
     let requests = passed_over.fake.requests().all();
     assert!(requests < 20, "{requests} requests");
     // By their names these could be devices.
-    let refused = junk(|number| format!("{number:032x}"));
+    let refused = junk(|_, number| Some(format!("{number:032x}")));
     let said = second.sync(&refused).expect_err("so many cannot be").to_string();
     assert!(said.contains("devices publish there"), "{said}");
     assert!(refused.told.load(Ordering::Relaxed) < 10_000, "nobody listens to the end");
     second.sync(&Fake::new(&store, 3)).expect("is as it was");
+}
+
+/// Packs of which nobody knows are deleted where the keys were replaced; a remote can invent as many as it likes.
+#[test]
+fn a_million_packs_that_nobody_made_end_no_sync_and_keep_no_purge_from_its_end() {
+    let store = Store::new();
+    let first = Device::first_with(&RemoteClass::ALL);
+    record(&first, "goes");
+    first.sync(&Fake::new(&store, 1)).expect("syncs");
+    let packs = |store: &Store| store.names().iter().filter(|name| name.as_str().starts_with("packs/")).count();
+    assert!(packs(&store) > 0);
+    first.workspace.purge(&["goes".parse().expect("a run")], Default::default()).expect("purges");
+    let name = |folder: &str, number: u64| folder.starts_with("packs/").then(|| format!("{number:032x}"));
+    let invented = Junk { fake: Fake::new(&store, 2), name, told: AtomicU64::new(0) };
+    let is_complete = || first.workspace.receipts().expect("lists")[0].is_complete();
+    for _ in 0..2 {
+        first.sync(&invented).expect("syncs");
+        assert!(!is_complete(), "who knows what is there");
+    }
+    let requests = invented.fake.requests().all();
+    assert!(requests < 5000, "{requests} requests");
+    first.sync(&Fake::new(&store, 3)).expect("syncs");
+    assert!(is_complete() && packs(&store) == 0);
 }
 
 /// Numbers that are always the same (xorshift).

@@ -149,6 +149,10 @@ impl World {
             return self.put(at);
         }
         let Some((version, text)) = self.version_of(at) else { return self.put(at) };
+        // A link that was taken away alone is so on that device: docs/RELIABILITY.md.
+        if what > 5 && version.links_to.is_some() {
+            return;
+        }
         let name = version.full_name();
         let words = ["is used", "gets an alias", "is linked", "is removed", "is removed"];
         self.note(at, &format!("{name} ({text}) {}", words[what - 3]));
@@ -168,9 +172,7 @@ impl World {
             }
             _ => {
                 workspace.remove_version(&version, RemoveOptions { aliases_too: true }).expect("removes");
-                if version.links_to.is_none() {
-                    self.did(at, Deed::PurgeVersion(text));
-                }
+                self.did(at, Deed::PurgeVersion(text));
             }
         }
     }

@@ -10,19 +10,27 @@ use super::{Outcome, Report};
 use crate::remote::{ObjectName, Remote};
 use crate::{Error, ErrorKind};
 
+/// Packs that only a listing tells of, and that one sync deletes: there are some after a crash, and more on a remote that invents
+/// them.
+const UNTOLD_MAX: usize = 1000;
+
 /// Deletes what earlier generations have, with all versions, and looks whether it is gone: segments, packs that are told of no
 /// more, and what head and welcome were before. It is gone on with until that is so; a lock is told of, and waited for.
 pub(super) fn wipe(exchange: &Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<()> {
     let Some(leftovers) = exchange.leftovers()? else { return Ok(()) };
     let mut locked: Option<i64> = None;
-    for name in names(exchange, remote, &leftovers)? {
+    let (names, is_all) = names(exchange, remote, &leftovers)?;
+    for name in names {
         report.deleted += u64::from(delete(remote, &name, &mut locked)?);
     }
     for name in [head_of(&exchange.prefix())?, welcome_of(&exchange.prefix())?] {
         is_locked(remote.delete_older(&name), &mut locked)?;
     }
     report.locked_until_us = locked;
-    Ok(exchange.wiped(&leftovers, locked)?)
+    match is_all {
+        true => Ok(exchange.wiped(&leftovers, locked)?),
+        false => Ok(()),
+    }
 }
 
 /// Deletes packs that others were told of to be needless, once they have read that, or had the time to.
@@ -57,8 +65,8 @@ fn delete(remote: &dyn Remote, name: &ObjectName, locked: &mut Option<i64>) -> O
     }
 }
 
-/// Returns what is to go: what is known to have been stored, and packs that a listing tells besides.
-fn names(exchange: &Exchange, remote: &dyn Remote, leftovers: &Leftovers) -> Outcome<BTreeSet<ObjectName>> {
+/// Returns what is to go: what is known to have been stored, and packs that a listing tells besides; and whether that is all.
+fn names(exchange: &Exchange, remote: &dyn Remote, leftovers: &Leftovers) -> Outcome<(BTreeSet<ObjectName>, bool)> {
     let prefix = exchange.prefix();
     let mut names = BTreeSet::new();
     for number in leftovers.from..=leftovers.to {
@@ -69,13 +77,15 @@ fn names(exchange: &Exchange, remote: &dyn Remote, leftovers: &Leftovers) -> Out
     }
     let (told, waste) = (exchange.told()?, exchange.waste()?);
     let is_kept = |pack: &PackName| told.contains(pack) || waste.contains(pack);
+    let names_max = names.len() + UNTOLD_MAX;
     remote.list(Some(&packs_of(&exchange.pack_folder()?)?), &mut |entry| {
         if pack_named(&entry.name).is_some_and(|pack| !is_kept(&pack)) {
             names.insert(entry.name);
         }
-        ControlFlow::Continue(())
+        if names.len() < names_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    Ok(names)
+    let is_all = names.len() < names_max;
+    Ok((names, is_all))
 }
 
 /// Notes until when a lock keeps an object, if one does.
