@@ -1,7 +1,7 @@
-//! Very many small runs: how many requests they take, and what a sync of them costs beside a plain copy of what it sends.
+//! Very many small runs: how many requests they take, and what a sync of them costs beside the recording of them.
 //!
 //! `cargo bench -p runcellar-sync --bench requests`; `RUNCELLAR_BENCH_RUNS` is the number of runs (10,000). The remote is in memory, so
-//! that what is measured is ours alone. The reference writes the objects that were sent to files in the same folder as the workspaces.
+//! that what is measured is ours alone. `TMPDIR` says on which disk the workspaces lie.
 #![allow(clippy::print_stdout, reason = "a program that prints figures")]
 
 use std::path::Path;
@@ -42,17 +42,15 @@ fn enabled(workspace: Workspace) -> Workspace {
 }
 
 /// Syncs, and prints what it took.
-fn sync(what: &str, workspace: &Workspace, store: &Store, reference: Option<Duration>) -> (Report, u64) {
+fn sync(what: &str, workspace: &Workspace, store: &Store, reference: Duration) -> (Report, u64) {
     let remote = Fake::new(store, 1);
     let (report, wall, cpu) = measured(|| engine::sync(workspace, "origin", &remote).expect("syncs"));
     let requests = remote.requests().all();
-    let ratio = reference
-        .map(|reference| format!(", {:.1} x the reference", cpu.as_secs_f64() / reference.as_secs_f64().max(0.01)));
     println!(
-        "{what:<34} {requests:>5} requests, {:>7.2} s, {:>7.2} s of CPU{}",
+        "{what:<34} {requests:>5} requests, {:>7.2} s, {:>7.2} s of CPU, {:.3} x recording them",
         wall.as_secs_f64(),
         cpu.as_secs_f64(),
-        ratio.unwrap_or_default()
+        cpu.as_secs_f64() / reference.as_secs_f64().max(0.01)
     );
     (report, requests)
 }
@@ -74,38 +72,22 @@ fn main() {
         }
         run.finish().expect("finishes");
     };
-    let ((), wall, cpu) = measured(|| (0..runs).for_each(record));
+    let ((), wall, reference) = measured(|| (0..runs).for_each(record));
     println!(
         "{:<34} {:>23.2} s, {:>7.2} s of CPU",
         format!("{runs} runs recorded"),
         wall.as_secs_f64(),
-        cpu.as_secs_f64()
+        reference.as_secs_f64()
     );
 
     let store = Store::new();
-    let (pushed, push_requests) = sync("push of all", &first, &store, None);
+    let (pushed, push_requests) = sync("push of all", &first, &store, reference);
     assert_eq!(pushed.sent_runs, runs);
-    let objects: Vec<_> = store
-        .names()
-        .into_iter()
-        .map(|name| (name.to_string().replace('/', "-"), store.bytes(&name).expect("is there")))
-        .collect();
-    let bytes: usize = objects.iter().map(|(_, bytes)| bytes.len()).sum();
-    let ((), wall, reference) = measured(|| {
-        for (name, bytes) in &objects {
-            std::fs::write(folder.path().join(name), bytes).expect("writes");
-        }
-    });
-    println!(
-        "{:<34} {:>23.2} s, {:>7.2} s of CPU ({bytes} bytes in {} objects)",
-        "reference: they are written to files",
-        wall.as_secs_f64(),
-        reference.as_secs_f64(),
-        objects.len()
-    );
-    let (_, unchanged) = sync("sync of what is unchanged", &first, &store, Some(reference));
+    let sent: usize = store.names().iter().filter_map(|name| store.bytes(name)).map(|bytes| bytes.len()).sum();
+    println!("{:<34} {sent:>23} bytes in {} objects", "", store.names().len());
+    let (_, unchanged) = sync("sync of what is unchanged", &first, &store, reference);
     record(runs);
-    let (one, _) = sync("push of one more run", &first, &store, Some(reference));
+    let (one, _) = sync("push of one more run", &first, &store, reference);
     assert_eq!(one.sent_runs, 1);
 
     std::fs::create_dir(&second_at).expect("is made");
@@ -114,9 +96,9 @@ fn main() {
     let welcome = engine::welcome(&Fake::new(&store, 2)).expect("answers").expect("is there");
     let keys = OpenOptions { create: false, ..options(&second_at) };
     let second = enabled(clone_from(&welcome, &second_at.join("w"), keys).expect("is made"));
-    let (pulled, pull_requests) = sync("pull of all by another device", &second, &store, Some(reference));
+    let (pulled, pull_requests) = sync("pull of all by another device", &second, &store, reference);
     assert_eq!(pulled.merged.new_runs, runs + 1);
-    sync("sync of what is unchanged, there", &second, &store, Some(reference));
+    sync("sync of what is unchanged, there", &second, &store, reference);
     for (what, requests) in [("push", push_requests), ("pull", pull_requests)] {
         let limit = runs.div_ceil(RUNS_PER_REQUEST);
         println!("{what}: {:.2} requests per 100 runs (limit 1)", requests as f64 * 100.0 / runs as f64);
