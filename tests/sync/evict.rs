@@ -11,12 +11,12 @@ use runcellar_sync::engine::{self, Evicted};
 use runcellar_sync::remote::fake::{Fake, Store};
 use runcellar_sync::remote::{ObjectName, Remote};
 
-use crate::content::{put, record, shown};
+use crate::content::{noise, put, record, shown};
 use crate::devices::{Device, ORIGIN};
 use crate::io::{Call, Fate, Faults, Hooked};
 
 /// Fetches from a remote in memory.
-pub(crate) struct Source(Fake);
+pub(crate) struct Source(Arc<Fake>);
 
 impl ContentSource for Source {
     fn fetch(&self, remote: &RemoteInfo, pack: &PackName) -> Result<Option<Vec<u8>>, FetchError> {
@@ -27,7 +27,7 @@ impl ContentSource for Source {
 }
 
 pub(crate) fn with_source(device: &Device, store: &Store) {
-    device.workspace.set_content_source(Some(Arc::new(Source(Fake::new(store, 9)))));
+    device.workspace.set_content_source(Some(Arc::new(Source(Arc::new(Fake::new(store, 9))))));
 }
 
 fn target(text: &str) -> Target {
@@ -108,6 +108,21 @@ fn what_was_evicted_is_off_the_disk_and_comes_back_where_it_is_read() {
     let found = device.workspace.plan_fetch(&[]).expect("plans");
     assert_eq!(device.workspace.fetch_evicted(&[]).expect("fetches"), found);
     assert_eq!((found.packs, files(&device)), (there.len() as u64, there));
+}
+
+/// A file of many chunks: the first that is read brings the pack of all.
+#[test]
+fn a_large_file_comes_back_whole_by_one_fetch_a_pack() {
+    let store = Store::new();
+    let (device, remote) = (Device::first_with(&RemoteClass::ALL), Fake::new(&store, 1));
+    put(&device, &noise(7, 6_000_000), None, &[]);
+    device.sync(&remote).expect("syncs");
+    let before = shown(&device);
+    let packs = evict(&device, &remote, "project:p").packs;
+    let from = Arc::new(Fake::new(&store, 9));
+    device.workspace.set_content_source(Some(Arc::new(Source(from.clone()))));
+    assert_eq!(shown(&device), before);
+    assert_eq!(from.requests().all(), packs);
 }
 
 #[test]

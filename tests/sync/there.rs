@@ -7,19 +7,9 @@ use runcellar::{CollectOptions, ErrorKind};
 use runcellar_sync::engine;
 use runcellar_sync::remote::fake::{Fake, Store};
 
-use crate::content::{put, record, shown};
+use crate::content::{noise, put, record, shown};
 use crate::devices::{Device, ORIGIN};
 use crate::evict::{assert_sound, files, packs_on, with_source};
-
-/// Bytes that no compression makes shorter.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        (state >> 40) as u8
-    };
-    std::iter::repeat_with(&mut next).take(len).collect()
-}
 
 fn put_files(device: &Device, files: &[(&str, Vec<u8>)]) {
     let mut draft = ArtifactDraft::new("data", "data").expect("a name");

@@ -18,9 +18,9 @@ use crate::mirror::Mirror;
 use crate::overview::Overview;
 use crate::pair::Pair;
 use crate::record::{
-    Artifact, Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory, Change,
-    Close, DeviceHead, Event, GroupPage, LastSync, Manifest, Project, PurgeRecord, Remotes, ReplicaCursor, RootRow,
-    RunHead, RunRecord, Segment, SeriesPage, Settings, Start, Tombstone, Version, Waste, WriterRow,
+    Artifact, Away, Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory,
+    Change, Close, DeviceHead, Event, GroupPage, LastSync, Manifest, Project, PurgeRecord, Remotes, ReplicaCursor,
+    RootRow, RunHead, RunRecord, Segment, SeriesPage, Settings, Start, Tombstone, Version, Waste, WriterRow,
 };
 use crate::seal::{Envelope, Kind, OwnerKey, Place};
 use crate::secret::Secret;
@@ -321,7 +321,7 @@ pub fn change(data: &[u8]) {
 /// A body of a record; the first byte says which.
 pub fn bodies(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
-    let all: [Target; 28] = [
+    let all: [Target; 29] = [
         body::<Project>,
         body::<RunRecord>,
         body::<RunHead>,
@@ -350,6 +350,7 @@ pub fn bodies(data: &[u8]) {
         body::<Remotes>,
         body::<LastSync>,
         body::<Waste>,
+        body::<Away>,
     ];
     if let Some(target) = all.get(usize::from(*which)) {
         target(data);

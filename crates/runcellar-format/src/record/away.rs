@@ -24,3 +24,19 @@ pub struct Away {
 impl Body for Away {
     const NAME: &'static str = "evicted pack";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_bytes_are_those_of_the_format_page_and_none_may_be_missing_or_too_many() {
+        let away = Away { remote: [1; 16], device: [2; 16], bytes: 4096, hash: [3; 32], time: -1, extra: Vec::new() };
+        let body = away.to_body().expect("short");
+        let wanted = [&[1, 0][..], &[1; 16], &[2; 16], &[251, 0, 16], &[3; 32], &[1], &[0]].concat();
+        assert_eq!(body, wanted);
+        assert_eq!(Away::from_body(&body), Ok(away));
+        (0..body.len()).for_each(|len| assert!(Away::from_body(&body[..len]).is_err(), "{len} bytes"));
+        assert!(Away::from_body(&[&body[..], &[0]].concat()).is_err());
+    }
+}

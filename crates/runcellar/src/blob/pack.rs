@@ -34,7 +34,7 @@ pub(crate) struct PackData {
     /// Version of the bucket's row.
     pub(crate) version: (DeviceId, u64),
     slots: HashMap<ChunkId, usize>,
-    has_file: OnceLock<bool>,
+    has_file: OnceLock<()>,
     /// The bucket's keys, once one is asked for.
     keys: OnceLock<Vec<Option<Secret>>>,
 }
@@ -82,10 +82,17 @@ impl PackData {
         self.keys.get_or_init(|| self.bucket.keys()).get(slot)?.as_ref()
     }
 
-    /// Returns false if the file was lost: what it had is stored again when it is put again. That of a replica is fetched.
+    /// Returns false if the file was lost or evicted: what it had is stored again when it is put again. That of a replica is
+    /// fetched.
     pub(crate) fn has_file(&self, inner: &Inner) -> bool {
-        let is_there = || inner.is_replica() || inner.io.identity(&pack_path(&inner.path, self.id)).is_ok();
-        *self.has_file.get_or_init(is_there)
+        // One that is not there may be fetched any time.
+        let is_there = self.has_file.get().is_some()
+            || inner.is_replica()
+            || inner.io.identity(&pack_path(&inner.path, self.id)).is_ok();
+        if is_there {
+            self.has_file.get_or_init(|| ());
+        }
+        is_there
     }
 
     fn bytes(&self) -> usize {

@@ -14,7 +14,7 @@ use runcellar_format::seal::{Kind, checksum};
 
 use super::packs::{PackName, is_pack};
 use super::record::{RemoteInfo, load};
-use crate::blob::{away_of, has_file, not_away, pack_path};
+use crate::blob::{away_of, has_file, is_away, not_away, pack_path};
 use crate::db::ObjectKey;
 use crate::erase::Target;
 use crate::io::{self, IoFile};
@@ -133,18 +133,18 @@ impl Workspace {
     }
 }
 
-/// Opens the file of a pack that was evicted, after it was fetched and stored; none if it was not evicted.
+/// Opens the file of a pack that was evicted, after it was fetched and stored; none if it is not here, and was not evicted.
 fn brought(
     inner: &Inner,
     pack: ObjectId,
     source: &dyn ContentSource,
     turns: &Turns,
 ) -> Result<Option<Arc<dyn IoFile>>> {
-    let Some(away) = inner.read(|tx, keyring| away_of(tx, keyring, pack))? else { return Ok(None) };
     let _turn = turns.take(pack);
     let path = pack_path(&inner.path, pack);
     // Somebody else may have fetched it meanwhile.
     if !has_file(inner, pack) {
+        let Some(away) = inner.read(|tx, keyring| away_of(tx, keyring, pack))? else { return Ok(None) };
         inner.refuse_if_only_read()?;
         let bytes = fetched(inner, pack, &away, source)?;
         let folder = path.parent().unwrap_or(&path);
@@ -154,7 +154,9 @@ fn brought(
             .and_then(|()| io::replace(&*inner.io, &path, &temporary, &bytes));
         stored.map_err(|cause| Error::io("store", &path, cause))?;
     }
-    inner.write(None, |tx| not_away(tx, pack))?;
+    if inner.read(|tx, _| is_away(tx, pack))? {
+        inner.write(None, |tx| not_away(tx, pack))?;
+    }
     inner.io.open(&path).map(Some).map_err(|cause| Error::io("open pack", &path, cause))
 }
 

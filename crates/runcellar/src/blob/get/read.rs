@@ -114,7 +114,11 @@ impl<'a> PackReader<'a> {
                     for chunk in run {
                         let id = chunk.pack.entries.get(chunk.slot).map(|entry| entry.id);
                         let Some(id) = id else { continue };
-                        let moved = Placed::find(self.inner, self.pool, None, id)?;
+                        let moved = match Placed::find(self.inner, self.pool, None, id) {
+                            // Another thread may have fetched it just now.
+                            Err(error) if error.kind() == ErrorKind::Damaged => chunk.clone(),
+                            found => found?,
+                        };
                         if let Read::Gone(error) = self.read_run(std::slice::from_ref(&moved), true, each)? {
                             return Err(error);
                         }

@@ -80,7 +80,8 @@ pub(super) fn check(
     }
     note_strangers(inner, report)?;
     if let (packs @ 1.., bytes) = evicted {
-        let message = format!("{packs} packs with {bytes} bytes are not here, and lie on remotes alone");
+        let count = if packs == 1 { "1 pack".to_owned() } else { format!("{packs} packs") };
+        let message = format!("{count} with {bytes} bytes: not here, on remotes alone");
         report.add(Problem::note(ProblemKind::Evicted, message));
     }
     for name in inner.io.list(&inner.path.join(QUARANTINE)).unwrap_or_default() {
