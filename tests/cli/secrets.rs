@@ -83,7 +83,14 @@ fn a_run_with_a_secret_is_held_back_from_remotes_until_it_is_allowed() {
     {
         assert!(!said.contains(PASSWORD), "{said}");
     }
+    assert_eq!(home.run(["secrets", "--redact"]).code, 2, "runs are to be named");
+    home.ok(["tag", "open-run", "seen"]);
+    let copy = home.workspace().run("p").id("other-run").redact(false).config(json!({"password": "sword-fish-7"}));
+    copy.start().expect("starts").finish().expect("finishes");
+    let taken = home.run(["secrets", "other-run", "--redact"]);
+    assert!(taken.stderr.contains("run other-run: 1 secret taken out"), "{taken:?}");
+    assert_eq!(home.json(["show", "other-run"])["config"]["password"], format!("[redacted password {id}]"));
     home.ok(["secrets", "--allow", &id]);
-    assert_eq!(home.json(["sync"])[0]["runs"]["sent"], serde_json::json!(1));
+    assert_eq!(home.json(["sync"])[0]["runs"]["sent"], serde_json::json!(2));
     assert_eq!(home.json(["secrets", "open-run"]), serde_json::json!([]));
 }

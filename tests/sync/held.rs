@@ -162,3 +162,49 @@ fn a_secret_that_is_logged_later_holds_the_rest_of_a_run_back() {
     let report = sync(&first, &remote);
     assert_eq!((held_ids(&report.held), report.held[0].is_published), (vec!["one"], false));
 }
+
+#[test]
+fn what_is_redacted_afterwards_leaves_without_its_secrets() {
+    let store = Store::new();
+    let (first, remote) = (Device::first(), Fake::new(&store, 1));
+    let run = unredacted(&first, "one");
+    run.config("api", token()).expect("is set");
+    run.config("lr", 0.5).expect("is set");
+    run.notes(&format!("it is {}", token())).expect("is set");
+    for text in ["begin", &format!("it is {}", token()), "end"] {
+        run.log([("said", text)]).expect("logs");
+    }
+    run.log([("loss", 0.25)]).expect("logs");
+    let refused = first.workspace.redact_run(&first.run("one")).expect_err("it is being recorded");
+    assert_eq!(refused.kind(), runcellar::ErrorKind::State);
+    run.finish().expect("finishes");
+    first.tag("one", &token());
+    first.workspace.rename_run(&first.run("one"), &format!("with {}", token())).expect("is renamed");
+    assert_eq!(held_ids(&sync(&first, &remote).held), ["one"]);
+    let taken = first.workspace.redact_run(&first.run("one")).expect("is redacted");
+    let [taken] = &taken[..] else { panic!("one secret in many places: {taken:?}") };
+    let instead = format!("[redacted github-token {}]", taken.id);
+    assert_eq!(first.workspace.search_run(&first.run("one")).expect("searches"), []);
+    first.is_whole();
+    let report = sync(&first, &remote);
+    assert_eq!((report.held, report.sent_runs), (vec![], 1));
+    let second = Device::another(&first, &remote);
+    sync(&second, &remote);
+    second.is_whole();
+    for device in [&first, &second] {
+        let info = device.run("one");
+        assert_eq!((info.name.clone(), info.notes.clone()), (format!("with {instead}"), format!("it is {instead}")));
+        assert_eq!(info.tags, std::slice::from_ref(&instead));
+        let series = device.workspace.series(&info, "said", None).expect("reads");
+        assert!(format!("{:?}", series.values).contains(&format!("it is {instead}")), "{series:?}");
+        assert!(!format!("{info:?} {series:?}").contains(&token()));
+        assert_eq!(device.workspace.series(&info, "loss", None).expect("reads").steps.len(), 1);
+        let mut places: Vec<String> =
+            device.workspace.findings(&info).expect("lists").into_iter().map(|finding| finding.place).collect();
+        places.sort();
+        assert_eq!(places, ["config.api", "name", "notes", "said", "tag"], "where it stood is told");
+    }
+    // A second time there is nothing to take out, and nothing to send.
+    assert_eq!(first.workspace.redact_run(&first.run("one")).expect("is redacted"), []);
+    assert_eq!(sync(&first, &remote).sent, 0);
+}

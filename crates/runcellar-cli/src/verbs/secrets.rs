@@ -6,6 +6,7 @@ use runcellar::{RunInfo, Selection};
 
 use crate::complete;
 use crate::failure::Failure;
+use crate::render::number::count;
 use crate::render::table::{Cell, Column, Table};
 use crate::render::{Style, visible};
 use crate::session::Session;
@@ -25,6 +26,7 @@ on, and runcellar config get secrets.allow lists what is kept.
 Examples:
   runcellar secrets
   runcellar secrets brave-otter-12
+  runcellar secrets brave-otter-12 --redact
   runcellar secrets --allow 0123456789ab")]
 pub(crate) struct Args {
     /// The runs
@@ -33,6 +35,9 @@ pub(crate) struct Args {
     /// What this finding names is no secret: it is kept from now on, and holds no run back
     #[arg(long, value_name = "ID", conflicts_with = "runs")]
     allow: Vec<String>,
+    /// Take what is open out of these runs: out of their records, and out of what they logged
+    #[arg(long, requires = "runs", conflicts_with = "allow")]
+    redact: bool,
 }
 
 #[derive(serde::Serialize)]
@@ -58,6 +63,12 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         true => workspace.runs(&Selection { limit: Some(RUNS_MAX), ..Selection::default() })?,
         false => workspace.find_runs(&args.runs, false)?,
     };
+    if args.redact {
+        for run in &runs {
+            let taken = workspace.redact_run(run)?.len() as u64;
+            session.note(&format!("run {}: {} taken out", visible(&run.id), count(taken, "secret")));
+        }
+    }
     let mut found: Vec<(&RunInfo, &'static str, Finding)> = Vec::new();
     {
         let _work = session.work("looking for secrets");
@@ -106,9 +117,10 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     }
     let open: Vec<&RunInfo> = found.iter().filter(|(_, state, _)| *state == OPEN).map(|(run, ..)| *run).collect();
     if let Some(run) = open.first() {
-        session.note("what is open is held back from remotes; runcellar secrets --allow ID if it is no secret,");
-        session
-            .note(&format!("else runcellar purge class:code@{0} if it stands in code, or purge {0}", visible(&run.id)));
+        let run = visible(&run.id);
+        session.note("what is open is held back from remotes: runcellar secrets --allow ID if it is no secret,");
+        session.note(&format!("else runcellar secrets {run} --redact; what stands in code or media goes by"));
+        session.note(&format!("runcellar purge class:code@{run}, class:media@{run}"));
     }
     Ok(())
 }

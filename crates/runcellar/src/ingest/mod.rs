@@ -20,6 +20,7 @@ pub(crate) mod prepare;
 pub(crate) mod progress;
 pub(crate) mod reader;
 mod recover;
+mod redact;
 pub(crate) mod series;
 pub(crate) mod statistics;
 pub(crate) mod store;
@@ -30,6 +31,7 @@ pub(crate) use compact::{compact, compact_all, compact_owed};
 pub(crate) use intake::{Extent, Intake, Pace};
 pub(crate) use liveness::{Standing, starts};
 pub(crate) use recover::{Claims, look, recover, recover_claiming};
+pub(crate) use redact::redact;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ use crate::blob::Class;
 use crate::db::{Cover, ObjectKey, ReadTx, WriteTx};
 use crate::ingest::data::RunData;
 use crate::keys::{Keyring, Purpose};
-use crate::secrets::{Finding, allowed_by};
+use crate::secrets::{Finding, Scanner, allowed_by};
 use crate::workspace::settings::{self, LOCAL_ONLY};
 use crate::{Error, Result, RunInfo, Workspace};
 
@@ -169,6 +169,23 @@ impl Workspace {
         let allowed = self.inner.read(|tx, keyring| allowed_by(&settings::load(tx, keyring)?))?;
         let searched = search::search(&self.inner, run.object, &[Class::Code, Class::Media], Searched::default())?;
         Ok(searched.map_or_else(Vec::new, |searched| search::open_findings(&searched, &allowed)))
+    }
+}
+
+impl Workspace {
+    /// Takes the secrets that stand in a run out of its record and of what it logged; returns what it took out. What stands in
+    /// code and media stays, and so does what is allowed.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::State`] while the run is being recorded; if the workspace cannot be written.
+    pub fn redact_run(&self, run: &RunInfo) -> Result<Vec<Finding>> {
+        let scanner = self.inner.read(|tx, keyring| {
+            let allowed = allowed_by(&settings::load(tx, keyring)?)?;
+            Ok(Scanner::new(tx.workspace_key(keyring, Purpose::Lookup)?.secret().duplicate(), allowed))
+        })?;
+        let found = crate::ingest::redact(&self.inner, run, &scanner)?;
+        let mut seen = HashSet::new();
+        Ok(found.into_iter().filter(|finding| seen.insert(finding.id.clone())).collect())
     }
 }
 

@@ -17,8 +17,7 @@ use crate::ingest::groups::{group_key, open_part, read_column};
 use crate::keys::{Keyring, Purpose};
 use crate::media::{CONTENT, is_text, screened};
 use crate::merge::is_theirs;
-use crate::own::CONSOLE;
-use crate::secrets::{Finding, Language, Lines, Scanner};
+use crate::secrets::{Finding, Language, Scanner};
 use crate::workspace::Inner;
 use crate::{Error, ErrorKind, Result};
 
@@ -94,9 +93,9 @@ fn groups(
             for column in GroupMain::decode(&main).map_err(named)?.columns {
                 let series = data.series.entries.get(column.series as usize).map(|series| series.name.as_str());
                 if let (ValueKind::Text, Some(series)) = (column.kind, series)
-                    && let Values::Text(texts) = read_column(tx, keyring, data, group, &column)?
+                    && let Values::Text(mut texts) = read_column(tx, keyring, data, group, &column)?
                 {
-                    found.extend(in_texts(scanner, series, &texts));
+                    found.extend(scanner.logged_in_place(series, &mut texts));
                 }
             }
             Ok(())
@@ -106,19 +105,6 @@ fn groups(
         }
     }
     Ok(all)
-}
-
-/// Searches texts of one series: those of the console are lines of one text.
-fn in_texts(scanner: &Scanner, series: &str, texts: &[String]) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let mut console = Lines::new(Language::Text);
-    for text in texts {
-        match series {
-            CONSOLE => found.extend(text.lines().flat_map(|line| console.line(scanner, line, || "console".into()).1)),
-            name => found.extend(scanner.logged(name.trim_start_matches('\0'), text)),
-        }
-    }
-    found
 }
 
 /// Searches a file of code, or of media if it is a text.

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use runcellar_format::record::{ARGUMENTS_FIELD, Arguments, RunRecord, Tokens, extra_body, set_extra_body};
 use runcellar_format::value::Value;
 
-use super::{Finding, Language, Scanner, name};
+use super::{Finding, Language, Lines, Scanner, name};
+use crate::own::CONSOLE;
 use crate::{Error, Result};
 
 impl Scanner {
@@ -52,10 +53,25 @@ impl Scanner {
         Ok(found)
     }
 
-    /// Returns what is found in a text that was logged under a name.
-    pub(crate) fn logged(&self, name: &str, text: &str) -> Vec<Finding> {
+    /// Redacts texts of one series, in order: those of the console are lines of one text.
+    pub(crate) fn logged_in_place(&self, series: &str, texts: &mut [String]) -> Vec<Finding> {
         let mut found = Vec::new();
-        self.named(&|| name.to_owned(), name::judge(name), text, &mut found);
+        let mut console = Lines::new(Language::Text);
+        let public = series.trim_start_matches('\0');
+        for text in texts {
+            let clean = match series {
+                CONSOLE => {
+                    let lines = text.split_inclusive('\n').map(|line| {
+                        let (clean, more) = console.line(self, line, || public.to_owned());
+                        found.extend(more);
+                        clean.into_owned()
+                    });
+                    lines.collect::<String>()
+                }
+                _ => self.named(&|| public.to_owned(), name::judge(public), text, &mut found).into_owned(),
+            };
+            *text = clean;
+        }
         found
     }
 
