@@ -14,13 +14,15 @@ use crate::error::{FormatError, Result};
 use crate::id::{DeviceId, JournalId, KeyId, ObjectId, WorkspaceId, WriterId};
 use crate::journal::{Found, FrameKey, Header, Records, Shapes, push_record, scan};
 use crate::keyslots::{KeyFile, Keyslots, SlotSecret, format_recovery_code, parse_recovery_code};
+use crate::ledger::{LedgerLine, LedgerMark};
 use crate::mirror::Mirror;
 use crate::overview::Overview;
 use crate::pair::Pair;
 use crate::record::{
     Artifact, Away, Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory,
-    Change, Close, DeviceHead, Event, GroupPage, LastSync, Manifest, Project, PurgeRecord, Remotes, ReplicaCursor,
-    RootRow, RunHead, RunRecord, Segment, SeriesPage, Settings, Start, Tombstone, Version, Waste, WriterRow,
+    Change, Close, DeviceHead, Event, GroupPage, LastSync, Manifest, PinnedTerms, Project, PurgeRecord, Remotes,
+    ReplicaCursor, RootRow, RunHead, RunRecord, Segment, SeriesPage, Settings, Siblings, Start, TermsDocument,
+    Tombstone, Version, Waste, WriterRow,
 };
 use crate::seal::{Envelope, Kind, OwnerKey, Place};
 use crate::secret::Secret;
@@ -321,7 +323,7 @@ pub fn change(data: &[u8]) {
 /// A body of a record; the first byte says which.
 pub fn bodies(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
-    let all: [Target; 29] = [
+    let all: [Target; 34] = [
         body::<Project>,
         body::<RunRecord>,
         body::<RunHead>,
@@ -351,6 +353,11 @@ pub fn bodies(data: &[u8]) {
         body::<LastSync>,
         body::<Waste>,
         body::<Away>,
+        body::<LedgerLine>,
+        body::<LedgerMark>,
+        body::<Siblings>,
+        body::<PinnedTerms>,
+        body::<TermsDocument>,
     ];
     if let Some(target) = all.get(usize::from(*which)) {
         target(data);
