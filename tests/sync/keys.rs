@@ -438,6 +438,83 @@ fn two_keys_are_joined_by_another_device_if_the_one_that_should_is_lost_and_shut
     }
 }
 
+/// A device that joined replaces the keys, once or twice, before anybody met it: that it had the key before lets it in.
+#[test]
+fn a_key_that_a_device_draws_that_nobody_met_is_followed() {
+    for times in [1, 2] {
+        let remote = Fake::new(&Store::new(), 1);
+        let first = Device::first();
+        first.record("one", 5);
+        first.record("goes", 5);
+        first.sync(&remote).expect("syncs");
+        let second = Device::another(&first, &remote);
+        second.sync(&remote).expect("syncs");
+        second.workspace.purge(&["goes".parse().expect("a run")], Default::default()).expect("purges");
+        second.record("two", 5);
+        second.sync(&remote).expect("syncs");
+        if times == 2 {
+            second.workspace.rotate_keys().expect("rotates");
+            second.sync(&remote).expect("syncs");
+        }
+        let report = first.sync(&remote).expect("follows");
+        assert_eq!((report.behind, report.strangers, epoch(&first)), (0, 0, 1 + times));
+        second.sync(&remote).expect("syncs");
+        assert_alike(&[&first, &second]);
+        assert_eq!(first.state().len(), 2);
+        assert!(second.workspace.receipts().expect("lists")[0].is_complete());
+        // They know each other now.
+        first.workspace.rotate_keys().expect("rotates");
+        first.sync(&remote).expect("syncs");
+        second.sync(&remote).expect("syncs");
+        assert_eq!(epoch(&second), 2 + times);
+    }
+}
+
+/// What shows that a device had the key before shows it of one that was shut out, too: whoever shut it out counts.
+#[test]
+fn a_key_that_a_device_draws_that_was_shut_out_is_not_followed_by_who_did_not_hear_of_it() {
+    let remote = Fake::new(&Store::new(), 1);
+    let (first, late) = pair(&remote);
+    let third = Device::another(&first, &remote);
+    third.sync(&remote).expect("syncs");
+    first.sync(&remote).expect("meets it");
+    let own = third.workspace.slots().expect("lists").into_iter().find(|slot| slot.in_use).expect("opened it");
+    first.workspace.remove_slots(std::slice::from_ref(&own.id)).expect("removes");
+    first.sync(&remote).expect("syncs");
+    // From the key that all had, to one that counts higher.
+    (0..3).for_each(|_| drop(third.workspace.rotate_keys().expect("rotates")));
+    third.record("planted", 5);
+    third.workspace.remove_remote(ORIGIN).expect("is removed");
+    let third = third.with_remote();
+    third.sync(&remote).expect("publishes");
+    for device in [&late, &first, &late] {
+        let report = device.sync(&remote).expect("passes it over");
+        assert_eq!(report.behind, 0);
+        assert_eq!((epoch(device), device.state().len()), (2, 2));
+        assert!(device.workspace.slots().expect("lists").iter().all(|slot| slot.id != own.id));
+    }
+}
+
+/// Both replaced the keys, and one does not know the other: that is said, with how many, until it is cloned anew.
+#[test]
+fn a_device_that_is_not_known_and_replaced_the_keys_is_told_of() {
+    let remote = Fake::new(&Store::new(), 1);
+    let first = Device::first();
+    first.record("one", 5);
+    first.sync(&remote).expect("syncs");
+    let second = Device::another(&first, &remote);
+    second.sync(&remote).expect("syncs");
+    second.workspace.rotate_keys().expect("rotates");
+    first.workspace.rotate_keys().expect("rotates");
+    first.workspace.rotate_keys().expect("rotates");
+    second.sync(&remote).expect("syncs");
+    for _ in 0..2 {
+        let report = first.sync(&remote).expect("syncs");
+        assert_eq!((report.strangers, report.behind), (1, 0));
+        assert_eq!(first.workspace.last_exchange(ORIGIN).expect("is read").strangers, 1);
+    }
+}
+
 /// A device that was shut out knows all that was secret before, also the control key: nobody follows it.
 #[test]
 fn a_key_that_a_device_draws_that_was_shut_out_is_not_followed() {

@@ -22,7 +22,7 @@ use crate::record::{
     Artifact, Away, Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory,
     Change, Close, DeviceHead, Event, GroupPage, LastSync, Manifest, PinnedTerms, Project, PurgeRecord, Remotes,
     ReplicaCursor, RootRow, RunHead, RunRecord, Segment, SeriesPage, Settings, Siblings, Start, TermsDocument,
-    Tombstone, Version, Waste, WriterRow,
+    Tombstone, Version, Vouchers, Waste, WriterRow,
 };
 use crate::seal::{Envelope, Kind, OwnerKey, Place};
 use crate::secret::Secret;
@@ -323,7 +323,7 @@ pub fn change(data: &[u8]) {
 /// A body of a record; the first byte says which.
 pub fn bodies(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
-    let all: [Target; 34] = [
+    let all: [Target; 35] = [
         body::<Project>,
         body::<RunRecord>,
         body::<RunHead>,
@@ -358,6 +358,7 @@ pub fn bodies(data: &[u8]) {
         body::<Siblings>,
         body::<PinnedTerms>,
         body::<TermsDocument>,
+        body::<Vouchers>,
     ];
     if let Some(target) = all.get(usize::from(*which)) {
         target(data);

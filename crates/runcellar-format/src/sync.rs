@@ -6,13 +6,16 @@
 //! <prefix>/head          how far the device has published, signed
 //! ```
 
+use zeroize::Zeroizing;
+
 use crate::codec::{Reader, Writer};
 use crate::error::{FormatError, Result};
 use crate::id::{DeviceId, EpochId, KeyId, ObjectId, WorkspaceId};
 use crate::keyslots::{self, Epoch};
 use crate::object::{SealedObject, grid};
 use crate::record::{Body, DeviceHead, Segment};
-use crate::seal::{Kind, OwnerKey, Place, SALT_BYTES, checksum};
+use crate::seal::{Kind, OwnerKey, Place, SALT_BYTES, checksum, constant_time_eq};
+use crate::secret::Secret;
 use crate::sign::{self, SigningKey};
 
 /// The longest segment, sealed: what a reader takes into memory.
@@ -23,6 +26,8 @@ pub const HEAD_BYTES_MAX: u64 = 1 << 20;
 pub const WELCOME_BYTES_MAX: u64 = 2 << 20;
 /// What a device signs of its head.
 const HEAD_LABEL: &str = "runcellar 1 device head";
+/// By which the key of vouchers is derived from a root key.
+const VOUCHER_CONTEXT: &str = "runcellar 1 voucher";
 /// Epochs and keys that a welcome tells of at most.
 const ROWS_MAX: u32 = 65_536;
 const WRAP_BYTES_MAX: u32 = 4096;
@@ -30,6 +35,26 @@ const MAGIC: [u8; 8] = *b"rcwelcom";
 const VERSION: u16 = 1;
 /// Ends a welcome, before the zeros that fill up to the grid.
 const END: u8 = 0x80;
+
+/// Returns what shows whoever has a root key that a device had it, too: a MAC over the device and the key that it signs with.
+#[must_use]
+pub fn voucher(root_key: &Secret, of: (WorkspaceId, EpochId), device: DeviceId, public: &[u8; 32]) -> [u8; 32] {
+    let key = Zeroizing::new(blake3::derive_key(VOUCHER_CONTEXT, root_key.expose()));
+    let (WorkspaceId(workspace), EpochId(epoch)) = of;
+    *blake3::keyed_hash(&key, &[&workspace[..], &epoch, &device.0, public].concat()).as_bytes()
+}
+
+/// Returns whether that is what somebody found.
+#[must_use]
+pub fn is_voucher(
+    root_key: &Secret,
+    of: (WorkspaceId, EpochId),
+    device: DeviceId,
+    public: &[u8; 32],
+    found: &[u8; 32],
+) -> bool {
+    constant_time_eq(&voucher(root_key, of, device, public), found)
+}
 
 /// Returns the hash by which a sealed segment is cited.
 #[must_use]

@@ -46,7 +46,7 @@ pub use run::{
 pub use sync::{
     Cited, Consent, DeviceHead, LAST_SYNC_FIELD, LastSync, PinnedTerms, REMOTES_FIELD, RemoteRecord, RemoteState,
     Remotes, ReplicaCursor, SIBLINGS_FIELD, Segment, SegmentEntry, SegmentObject, Siblings, TERMS_BYTES_MAX,
-    TERMS_FIELD, TermsDocument, WASTE_FIELD, Waste, WastePack,
+    TERMS_FIELD, TermsDocument, VOUCHERS_MAX, VOUCHERS_OF_SETTINGS_FIELD, Vouchers, WASTE_FIELD, Waste, WastePack,
 };
 pub use taken::{TAKEN_MAX, Taken, TakenFrom};
 pub use tombstone::Tombstone;

@@ -11,6 +11,10 @@ use crate::sign::{SigningKey, verify};
 pub const REMOTES_FIELD: u16 = 16;
 /// `Settings.extra`: root keys that were replaced beside others of the same number, [`Siblings`].
 pub const SIBLINGS_FIELD: u16 = 18;
+/// `Settings.extra`: for root keys that this device replaced, what shows others that it had them, [`Vouchers`].
+pub const VOUCHERS_OF_SETTINGS_FIELD: u16 = 20;
+/// The most vouchers that a device keeps: those of the latest root keys.
+pub const VOUCHERS_MAX: usize = 64;
 /// `RemoteRecord.extra`: the terms document that a consent to the remote pins, a [`PinnedTerms`].
 pub const TERMS_FIELD: u16 = 1;
 /// The longest terms document, bytes: a contract of a hundred pages with its fonts is a tenth of that.
@@ -24,6 +28,8 @@ pub const WASTE_FIELD: u16 = 11;
 const FIRST_FIELD: u16 = 1;
 /// `DeviceHead.extra`: BLAKE3 of the device's welcome.
 const WELCOME_FIELD: u16 = 2;
+/// `DeviceHead.extra`: for root keys that its device replaced, the id of the epoch and the voucher, 48 bytes each.
+const VOUCHERS_FIELD: u16 = 3;
 
 /// Returns a field of `extra` that has just so many bytes.
 fn extra_array<const N: usize>(extra: &[(u16, Vec<u8>)], field: u16) -> Option<[u8; N]> {
@@ -181,6 +187,22 @@ impl DeviceHead {
     pub fn set_welcome(&mut self, hash: &[u8; 32]) {
         set_extra_bytes(&mut self.extra, WELCOME_FIELD, hash);
     }
+
+    /// Returns the voucher under the root key of an epoch, if its device had that.
+    #[must_use]
+    pub fn voucher(&self, epoch: [u8; 16]) -> Option<[u8; 32]> {
+        let (_, bytes) = self.extra.iter().find(|(field, _)| *field == VOUCHERS_FIELD)?;
+        let all = bytes.as_chunks::<48>().0;
+        all.iter().find_map(|known| known.strip_prefix(&epoch)?.try_into().ok())
+    }
+
+    /// Puts in vouchers: ids of epochs with theirs.
+    pub fn set_vouchers(&mut self, vouchers: &[([u8; 16], [u8; 32])]) {
+        if !vouchers.is_empty() {
+            let bytes: Vec<u8> = vouchers.iter().flat_map(|(epoch, voucher)| [&epoch[..], voucher].concat()).collect();
+            set_extra_bytes(&mut self.extra, VOUCHERS_FIELD, &bytes);
+        }
+    }
 }
 
 /// A head of another device.
@@ -279,6 +301,8 @@ const ACKNOWLEDGED_FIELD: u16 = 10;
 /// `ReplicaCursor.extra`, one's own: ids of packs that were found altered or missing on the remote; zeros for
 /// segments, ones for the welcome.
 const ALTERED_FIELD: u16 = 12;
+/// `ReplicaCursor.extra`, one's own: how many devices that are not known here replaced the root key, at the last exchange.
+const STRANGERS_FIELD: u16 = 14;
 /// `ReplicaCursor.extra`, another's: ids of the epochs that its welcome had.
 const EPOCHS_FIELD: u16 = 13;
 
@@ -404,6 +428,17 @@ impl ReplicaCursor {
         self.set_ids(ALTERED_FIELD, ids);
     }
 
+    /// Returns how many devices that are not known here had replaced the root key at the last exchange.
+    #[must_use]
+    pub fn strangers(&self) -> u64 {
+        extra_array(&self.extra, STRANGERS_FIELD).map_or(0, u64::from_le_bytes)
+    }
+
+    /// Says so.
+    pub fn set_strangers(&mut self, count: u64) {
+        set_extra_bytes(&mut self.extra, STRANGERS_FIELD, &count.to_le_bytes());
+    }
+
     /// Returns the ids of the epochs that the welcome of another device had: its own, and all that it replaced.
     #[must_use]
     pub fn epochs(&self) -> Vec<[u8; 16]> {
@@ -438,6 +473,17 @@ pub struct Siblings {
 
 impl Body for Siblings {
     const NAME: &'static str = "siblings of epochs";
+}
+
+/// What shows whoever still has a root key which this device replaced that it had that, too.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Vouchers {
+    /// Id of the epoch, and voucher; the latest last.
+    pub all: Vec<([u8; 16], [u8; 32])>,
+}
+
+impl Body for Vouchers {
+    const NAME: &'static str = "vouchers";
 }
 
 /// How a remote stands.

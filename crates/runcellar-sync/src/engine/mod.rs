@@ -106,6 +106,8 @@ pub struct Report {
     pub devices: u64,
     /// Devices among them that have not taken over the present keys yet.
     pub behind: u64,
+    /// Devices that are not known here and replaced the keys: nothing of them comes in.
+    pub strangers: u64,
     /// Objects that were deleted, as the keys were replaced, or nothing needs them any more.
     pub deleted: u64,
     /// Packs that nothing needs any more, and that wait to be deleted: another device may be reading them.

@@ -26,13 +26,19 @@ const LOOKS_MAX: usize = 8;
 pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<Exchange> {
     'looks: for looks in 1..=LOOKS_MAX {
         let heads = look(&exchange, remote)?;
-        let (mut ahead, mut behind, mut present) =
-            (Vec::new(), BTreeSet::new(), BTreeSet::from([exchange.pack_folder()?]));
+        let (mut ahead, mut present) = (Vec::new(), BTreeSet::from([exchange.pack_folder()?]));
+        let (mut behind, mut strangers) = (BTreeSet::new(), BTreeSet::new());
         for advance in heads.values() {
-            match exchange.standing(advance)? {
-                Standing::Ahead => ahead.push(advance),
-                Standing::Same => drop(present.insert(advance.device())),
-                Standing::Behind | Standing::Apart => drop(behind.insert(advance.device())),
+            let (standing, device) = (exchange.standing(advance)?, advance.device());
+            if standing == Standing::Ahead {
+                ahead.push(advance);
+            }
+            match exchange.is_member(advance)? {
+                _ if standing == Standing::Same => drop(present.insert(device)),
+                true => drop(behind.insert(device)),
+                // What was shut out stays behind for ever.
+                false if standing == Standing::Behind => {}
+                false => drop(strangers.insert(device)),
             }
         }
         let mut apart = Vec::new();
@@ -46,9 +52,10 @@ pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Rep
                 Begun::Waits => {}
             }
         }
-        behind.extend(ahead.iter().map(|advance| advance.device()));
         // What a device left where it published before counts for nothing.
         report.behind = behind.difference(&present).count() as u64;
+        report.strangers = strangers.difference(&present).count() as u64;
+        exchange.note_strangers(report.strangers)?;
         if let Some(advance) = exchange.to_join(&heads.values().collect::<Vec<_>>(), &apart)?
             && let Begun::Takeover(takeover) = begin(remote, advance, |welcome| exchange.begin_join(advance, welcome))?
         {

@@ -22,7 +22,7 @@ use crate::db::{EpochRow, GroupKey, OF_RUN, ObjectKey, ObjectRow, ReadTx, WriteT
 use crate::ingest::data::RunData;
 use crate::keys::{KeyRow, Keyring, Purpose};
 use crate::merge::{Difference, LeftOut};
-use crate::workspace::settings::LOCAL_ONLY;
+use crate::workspace::settings::{self, LOCAL_ONLY};
 use crate::workspace::{device_key, known_device_key};
 use crate::{Error, Result, RunInfo, io};
 
@@ -219,7 +219,8 @@ impl Exchange {
         }
         let cites = self.others()?.iter().map(|other| cited(other)).collect::<Result<Vec<_>>>()?;
         let inner = &self.workspace.inner;
-        let clock = inner.read(|tx, keyring| Ok(tx.root(keyring)?.clock))?;
+        let (clock, vouchers) =
+            inner.read(|tx, keyring| Ok((tx.root(keyring)?.clock, settings::vouchers(tx, keyring)?)))?;
         let signing = match inner.read(known_device_key)? {
             Some(known) => known,
             None => inner.write(None, device_key)?,
@@ -239,6 +240,7 @@ impl Exchange {
             };
             head.set_first(at.first());
             head.set_welcome(&welcome);
+            head.set_vouchers(&vouchers.all);
             let key = tx.workspace_key(keyring, Purpose::Control)?;
             let salt = io::random(&*self.workspace.inner.io)?;
             let object = head.seal(&signing, &key, salt, keyring.workspace(), self.own.prefix);

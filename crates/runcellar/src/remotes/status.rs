@@ -76,6 +76,8 @@ pub struct LastExchange {
     pub succeeded: Option<i64>,
     /// When one failed, and why.
     pub failed: Option<(i64, String)>,
+    /// Devices that are not known here and replaced the keys: nothing of them comes in.
+    pub strangers: u64,
 }
 
 impl Workspace {
@@ -133,7 +135,8 @@ impl Workspace {
             return Ok(LastExchange::default());
         };
         let last = last_sync(&exchange.own)?;
-        Ok(LastExchange { succeeded: last.succeeded, failed: last.failed.map(|time| (time, last.why)) })
+        let strangers = exchange.own.cursor()?.strangers();
+        Ok(LastExchange { succeeded: last.succeeded, failed: last.failed.map(|time| (time, last.why)), strangers })
     }
 
     /// Remembers how an exchange with a remote ended: well, or why not.
@@ -191,6 +194,21 @@ fn last_sync(own: &Replica) -> Result<LastSync> {
 }
 
 impl Exchange {
+    /// Remembers how many devices that are not known here replaced the keys.
+    ///
+    /// # Errors
+    /// If the own replica cannot be written.
+    pub fn note_strangers(&self, count: u64) -> Result<()> {
+        if self.own.cursor()?.strangers() == count {
+            return Ok(());
+        }
+        self.own.inner().write(None, |tx| {
+            let mut at = cursor(tx, tx.keyring, self.own.prefix)?;
+            at.set_strangers(count);
+            put_cursor(tx, self.own.prefix, &at)
+        })
+    }
+
     fn head_is_due(&self) -> Result<bool> {
         let at = self.own.cursor()?;
         Ok(at.number != at.headed || at.welcome() != at.headed_welcome())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use runcellar_format::keyslots::{Epoch, Keyslots};
 use runcellar_format::record::{Body as _, Segment, SegmentEntry, Tombstone};
 use runcellar_format::seal::{Kind, OwnerKey, checksum};
-use runcellar_format::sync::{Welcome, segment_hash};
+use runcellar_format::sync::{Welcome, is_voucher, segment_hash};
 use runcellar_format::{DeviceId, EpochId, ObjectId, SlotId};
 
 use super::exchange::Exchange;
@@ -99,17 +99,44 @@ impl Exchange {
         self.workspace.inner.read(|tx, keyring| Ok((tx.epoch(), tx.epochs()?, settings::siblings(tx, keyring)?)))
     }
 
+    /// Returns whether a device is known here.
+    ///
+    /// # Errors
+    /// If `keyslots` cannot be read.
+    pub fn is_member(&self, advance: &Advance) -> Result<bool> {
+        self.workspace.inner.is_member(advance.signer())
+    }
+
+    /// Returns whether a device shows that it had the root key which is live here, before it replaced that.
+    fn is_vouched(&self, advance: &Advance) -> Result<bool> {
+        self.workspace.inner.read(|tx, keyring| {
+            let epoch = tx.epoch().id;
+            let Some(found) = advance.head.voucher(epoch.0) else { return Ok(false) };
+            let root = keyring.epoch_key(epoch)?;
+            let Signer { device, public } = advance.signer();
+            Ok(is_voucher(root.secret(), (keyring.workspace(), epoch), device, &public, &found))
+        })
+    }
+
     /// Returns of several devices with newer root keys those that may be followed, the one first that all devices choose. One
-    /// that is not known here may not: anybody could have drawn its key.
+    /// that is not known here may not, as anybody could have drawn its key, unless it had the root key here: so it was let in by
+    /// somebody who was, and replaced the keys before it was met.
+    ///
+    /// It counts only where no device that is known replaced that root key, too: that one may have shut it out.
     ///
     /// # Errors
     /// If `keyslots` cannot be read.
     pub fn leaders<'a>(&self, ahead: &[&'a Advance]) -> Result<Vec<&'a Advance>> {
-        let mut known = Vec::new();
+        let (mut known, mut vouched) = (Vec::new(), Vec::new());
         for advance in ahead {
-            if self.workspace.inner.is_member(advance.signer())? {
+            if self.is_member(advance)? {
                 known.push(*advance);
+            } else if self.is_vouched(advance)? {
+                vouched.push(*advance);
             }
+        }
+        if known.is_empty() {
+            known = vouched;
         }
         known.sort_by_key(|advance| (std::cmp::Reverse(advance.head.epoch), advance.head.device));
         Ok(known)
@@ -226,6 +253,8 @@ impl Exchange {
                 .any(|slot| slot.id == own && slot.halves.get(index).is_some_and(Option::is_some))
             {
                 true => Ok(Begun::Waits),
+                // Whoever is not known here cannot keep this device from syncing.
+                false if !self.is_member(advance)? => Ok(Begun::Waits),
                 false => {
                     Err(advance.locked("and not for this device: its key was removed there, or was not known yet"))
                 }

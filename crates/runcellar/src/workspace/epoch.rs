@@ -108,6 +108,7 @@ pub(crate) fn replace_by<T>(
             None => draw(tx, new, number_min)?,
         };
         settings::add_siblings(tx, &siblings)?;
+        settings::keep_voucher(tx)?;
         let next = drawn.epoch;
         let root = Arc::new(OwnerKey::new(KeyId(next.id.0), drawn.key.duplicate()));
         tx.begin_epoch(EpochRow { number: next.number, id: next.id, parent: next.parent }, &drawn.between, &root)?;

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use runcellar_format::keyslots::Epoch;
 use runcellar_format::record::{
-    Body, Change, ChangeKind, FieldChange, FieldId, SIBLINGS_FIELD, Settings, Siblings, SlotInfo, Stamped, extra_body,
-    set_extra_body,
+    Body, Change, ChangeKind, FieldChange, FieldId, REMOTES_FIELD, SIBLINGS_FIELD, Settings, Siblings, SlotInfo,
+    Stamped, VOUCHERS_MAX, VOUCHERS_OF_SETTINGS_FIELD, Vouchers, extra_body, set_extra_body,
 };
 use runcellar_format::seal::Kind;
-use runcellar_format::{EpochId, SlotId};
+use runcellar_format::sync::voucher;
+use runcellar_format::{DeviceId, EpochId, SlotId};
 
 use super::Workspace;
 use crate::db::{Cover, ObjectKey, ReadTx, WORKSPACE_OWNER, WriteTx};
@@ -379,6 +380,35 @@ pub(crate) fn add_siblings(tx: &mut WriteTx<'_>, more: &[Epoch]) -> Result<()> {
         let epochs = all.iter().map(|epoch| (epoch.number, epoch.id.0, epoch.parent.0)).collect();
         set_extra_body(&mut settings.extra, SIBLINGS_FIELD, &Siblings { epochs })
             .map_err(|cause| Error::format("siblings of epochs", cause))
+    })
+}
+
+/// Returns what shows others that this device had root keys which it replaced.
+pub(crate) fn vouchers(tx: &ReadTx<'_>, keyring: &Keyring) -> Result<Vouchers> {
+    vouchers_of(&load(tx, keyring)?)
+}
+
+fn vouchers_of(settings: &Settings) -> Result<Vouchers> {
+    let known = extra_body(&settings.extra, VOUCHERS_OF_SETTINGS_FIELD);
+    Ok(known.map_err(|cause| Error::format("vouchers", cause))?.unwrap_or_default())
+}
+
+/// Keeps what shows others that this device had the live root key, which is about to be replaced. Where no remote is known nobody looks.
+pub(super) fn keep_voucher(tx: &mut WriteTx<'_>) -> Result<()> {
+    let settings = load(tx, tx.keyring)?;
+    if settings.extra.iter().all(|(field, _)| *field != REMOTES_FIELD) {
+        return Ok(());
+    }
+    let (epoch, device) = (tx.epoch().id, DeviceId(tx.root().device));
+    let (root, public) = (tx.keyring.epoch_key(epoch)?, super::device_key(tx)?.public());
+    let voucher = voucher(root.secret(), (tx.keyring.workspace(), epoch), device, &public);
+    update_extra(tx, |_, settings, _| {
+        let mut vouchers = vouchers_of(settings)?;
+        vouchers.all.push((epoch.0, voucher));
+        let old = vouchers.all.len().saturating_sub(VOUCHERS_MAX);
+        vouchers.all.drain(..old);
+        set_extra_body(&mut settings.extra, VOUCHERS_OF_SETTINGS_FIELD, &vouchers)
+            .map_err(|cause| Error::format("vouchers", cause))
     })
 }
 

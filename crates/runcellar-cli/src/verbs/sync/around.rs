@@ -75,6 +75,9 @@ pub(super) fn tell(session: &Session, name: &str, report: &Report) {
             "remote {name}: {devices} did not take over the present keys yet: each does at its next sync"
         ));
     }
+    if report.strangers > 0 {
+        session.note(&format!("remote {name}: {}", of_strangers(report.strangers)));
+    }
     match report.locked_until_us {
         None => {}
         Some(i64::MAX) => session.warn(&format!("remote {name}: a lock keeps objects that are to be deleted")),
@@ -84,6 +87,15 @@ pub(super) fn tell(session: &Session, name: &str, report: &Report) {
                 .warn(&format!("remote {name}: a lock keeps objects that are to be deleted until {until}: sync then"));
         }
     }
+}
+
+/// Says what devices are that nobody here knows.
+pub(super) fn of_strangers(strangers: u64) -> String {
+    let devices = count(strangers, "device");
+    format!(
+        "not known here, and with other keys: {devices}. Nothing comes in from there. What was not shut out has to be cloned anew; merge \
+         what only it has"
+    )
 }
 
 /// Syncs with a remote, also if somebody else does so just now: a sync takes seconds.

@@ -77,6 +77,8 @@ struct Shape<'a> {
     files: u64,
     devices: u64,
     behind: u64,
+    /// Devices that are not known here and replaced the keys.
+    strangers: u64,
     deleted: u64,
     /// Runs that were not sent, as secrets were found in them.
     held: Vec<HeldShape<'a>>,
@@ -261,6 +263,7 @@ fn shape_of<'a>(name: &'a str, report: &'a Report) -> Shape<'a> {
         files: merged.new_files,
         devices: report.devices,
         behind: report.behind,
+        strangers: report.strangers,
         deleted: report.deleted,
         held: report.held.iter().map(HeldShape::of).collect(),
         not_agreed: report.not_agreed.clone(),

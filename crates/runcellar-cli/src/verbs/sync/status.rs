@@ -2,7 +2,7 @@
 
 use runcellar::remotes::{LastExchange, RemoteInfo, RemoteStatus, Unsent, WaitingPacks};
 
-use super::{HeldShape, blocked};
+use super::{HeldShape, around, blocked};
 use crate::failure::Failure;
 use crate::render::number::{bytes, count};
 use crate::render::time::{ago, rfc3339_us};
@@ -35,6 +35,8 @@ struct RemoteShape<'a> {
     waiting: WaitingShape,
     /// Runs that are not sent, as secrets were found in them.
     held: Vec<HeldShape<'a>>,
+    /// Devices that are not known here and replaced the keys.
+    strangers: u64,
     last_success: Option<Time>,
     last_error: Option<ErrorShape<'a>>,
 }
@@ -133,6 +135,7 @@ fn shape_of(standing: &Standing) -> RemoteShape<'_> {
         unsent: unsent.as_ref().map(measured),
         waiting: WaitingShape::of(*waiting),
         held: unsent.iter().flat_map(|unsent| unsent.held.iter().map(HeldShape::of)).collect(),
+        strangers: last.strangers,
         last_success: last.succeeded.map(Time),
         last_error: last.failed.as_ref().map(|(time, message)| ErrorShape { time: Time(*time), message }),
     }
@@ -168,6 +171,9 @@ fn text_of(session: &Session, standing: &Standing) -> String {
     }
     for held in unsent.iter().flat_map(|unsent| &unsent.held) {
         line("held", &format!("{}: {}", visible(&held.id), visible(&held.why())));
+    }
+    if last.strangers > 0 {
+        line("unknown", &around::of_strangers(last.strangers));
     }
     if let Some(time) = last.succeeded {
         line("synced", &ago(now, time));
