@@ -45,6 +45,8 @@ fn content_goes_once_the_remote_has_proven_to_have_it_and_is_fetched_where_it_is
     let backup = home.json(["backup", "backup"]);
     assert_eq!((&backup["missing"], &backup["evicted"]), (&json!([]), &json!({"files": 1, "bytes": bytes})));
     assert_eq!(home.json(["fetch", "--dry-run"]), json!({"packs": 1, "bytes": bytes}));
+    let removal = home.without_terminal(["remote", "rm", "origin"]);
+    assert!(removal.code == 6 && removal.stderr.contains("of content lie there alone"), "{removal:?}");
     // What is verified is what is here; nothing is fetched where the user said so.
     let verified = home.fails(1, ["artifact", "verify", "model"]);
     assert!(verified[0].contains("artifact p/model:v0: its content lies on origin alone"), "{verified:?}");

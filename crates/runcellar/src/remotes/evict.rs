@@ -142,6 +142,18 @@ impl Workspace {
         Ok(away.fold((0, 0), |(packs, bytes), (_, away)| (packs + 1, bytes + away.bytes)))
     }
 
+    /// Returns how many bytes of content lie on a remote alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such remote.
+    pub fn evicted_to(&self, name: &str) -> Result<u64> {
+        let inner = &self.inner;
+        let (remotes, all) = inner.read(|tx, keyring| Ok((load(tx, keyring)?, all_away(tx, keyring)?)))?;
+        let id = remotes.all[find(&remotes, name)?].id;
+        let there = all.iter().filter(|(pack, away)| away.remote == id && !has_file(inner, *pack));
+        Ok(there.map(|(_, away)| away.bytes).sum())
+    }
+
     /// Returns the packs of what targets name that were evicted; of all there is without a target.
     pub(super) fn evicted_packs(&self, targets: &[Target]) -> Result<Vec<(ObjectId, Away)>> {
         let inner = &self.inner;

@@ -13,6 +13,7 @@ use runcellar::remotes::{ConsentRequest, RemoteInfo};
 use crate::failure::{Code, Failure, listed};
 use crate::output;
 use crate::prompt;
+use crate::render::number::bytes;
 use crate::render::table::{Cell, Column, Table};
 use crate::render::{Style, visible};
 use crate::session::Session;
@@ -144,6 +145,11 @@ fn remove(session: &Session, name: &str, yes: bool) -> Result<(), Failure> {
     let what =
         format!("{name} is at {}; what lies there stays there, and is not read any more\n", visible(&remote.url));
     output::to_stderr(&what);
+    let alone = workspace.evicted_to(name)?;
+    if alone > 0 {
+        let size = bytes(alone);
+        session.warn(&format!("{size} of content lie there alone: runcellar fetch brings them here first"));
+    }
     if !yes && !prompt::confirms("forget it? [y/N] ") {
         return Err(Failure::new(Code::Consent, "nothing was removed: --yes confirms it"));
     }
