@@ -20,9 +20,9 @@ def functions(module: str) -> set[str]:
     found: set[str] = set()
     last = module.removesuffix("::").rsplit("::", 1)[-1]
     for folder in ["tests/store", "tests/cli", "tests/format", "tests/sync"]:
-        path = ROOT / folder / f"{last}.rs"
-        if path.exists():
-            found |= set(TESTS.findall(path.read_text()))
+        for path in [ROOT / folder / f"{last}.rs", ROOT / folder / last / "mod.rs"]:
+            if path.exists():
+                found |= set(TESTS.findall(path.read_text()))
     names = [part for part in module.split("::") if part and part != "tests"]
     sources = ROOT / "crates"
     for path in [
