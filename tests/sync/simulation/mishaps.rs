@@ -1,6 +1,6 @@
 //! What happens to devices, and to the remote.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -103,7 +103,7 @@ impl World {
         if !self.is_up_to_date(at) {
             return;
         }
-        let (now, present) = (self.store.moment(), segments(&self.store, ""));
+        let (now, present) = (self.store.moment(), self.told(at));
         let then = self.moments[self.dice.below(self.moments.len())];
         self.store.roll_back(then);
         let is_behind = !present.is_subset(&segments(&self.store, ""));
@@ -117,12 +117,29 @@ impl World {
             return;
         }
         let prefix = self.prefix(whose);
-        let (now, present) = (self.store.moment(), segments(&self.store, &prefix));
+        let mut present = self.told(at);
+        present.retain(|name| name.as_str().starts_with(&prefix));
+        let now = self.store.moment();
         let then = self.moments[self.dice.below(self.moments.len())];
         self.store.roll_back_below(&prefix, then);
         let is_behind = !present.is_subset(&segments(&self.store, &prefix));
         self.note(whose, "has what it published fall back");
         self.meets_what_fell_back(at, now, is_behind);
+    }
+
+    /// Returns the segments of which the heads tell that a device has seen, its own among them. What a device sent before it died
+    /// is told of by nothing yet.
+    fn told(&self, at: usize) -> BTreeSet<ObjectName> {
+        let exchange = self.members[at].device.workspace.exchange(ORIGIN).expect("begins");
+        let known = exchange.known().expect("reads").into_iter();
+        let mut told: BTreeMap<String, u64> = known.map(|known| (known.prefix, known.number)).collect();
+        told.insert(exchange.prefix(), exchange.published().expect("reads").to);
+        let is_told = |name: &ObjectName| {
+            let Some((prefix, number)) = name.as_str().split_once('/') else { return false };
+            let number: Option<u64> = number.parse().ok();
+            told.get(prefix).zip(number).is_some_and(|(most, number)| number <= *most)
+        };
+        segments(&self.store, "").into_iter().filter(is_told).collect()
     }
 
     fn prefix(&self, at: usize) -> String {
