@@ -21,6 +21,7 @@ mod keys;
 mod ledger;
 mod loopback;
 mod retries;
+mod shut_out;
 mod simulation;
 mod status;
 mod support;

@@ -112,6 +112,8 @@ pub struct Report {
     pub deleted: u64,
     /// Packs that nothing needs any more, and that wait to be deleted: another device may be reading them.
     pub waiting: u64,
+    /// Devices that were shut out, and whose objects stay: they published more than was taken in here.
+    pub kept_of_shut_out: u64,
     /// Until when a lock keeps some that should be deleted, microseconds UTC since 1970; `i64::MAX` if nobody knows.
     pub locked_until_us: Option<i64>,
     /// What came in.
@@ -153,6 +155,7 @@ fn both_ways(exchange: Exchange, remote: &dyn Remote) -> Outcome<Report> {
         push::push(&exchange, remote, &mut report)?;
         exchange.looked_after()?;
         wipe::wipe(&exchange, remote, &mut report)?;
+        wipe::forget(&exchange, remote, &mut report)?;
         wipe::sweep(&exchange, remote, &mut report)
     })?;
     Ok(report)

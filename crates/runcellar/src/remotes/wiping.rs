@@ -10,6 +10,7 @@ use super::exchange::Exchange;
 use super::packs::PackName;
 use super::record::load;
 use super::replica::{Replica, cursor, put_cursor};
+use super::shut_out;
 use crate::Result;
 use crate::workspace::Inner;
 
@@ -17,7 +18,7 @@ use crate::workspace::Inner;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RemoteReach {
     pub(crate) id: ObjectId,
-    /// True if nothing of this device that hangs from an earlier root key is there any more.
+    /// True if nothing of this device that hangs from an earlier root key is there any more, nor of one that was shut out.
     pub(crate) is_wiped: bool,
     /// Until when a lock keeps something of it, microseconds UTC since 1970; `i64::MAX` if nobody knows.
     pub(crate) locked_until_us: Option<i64>,
@@ -53,12 +54,17 @@ pub(crate) fn reach(inner: &Inner) -> Result<Reach> {
     let this = DeviceId(inner.read(|tx, keyring| Ok(tx.root(keyring)?.device))?);
     for remote in &remotes.all {
         let id = ObjectId(remote.id);
+        let mut remains = false;
+        for replica in shut_out::remains(inner, id, ObjectId(remote.prefix))? {
+            let at = replica.cursor()?;
+            remains |= at.wiped() < at.headed;
+        }
         let mut epochs: BTreeMap<DeviceId, u64> = BTreeMap::new();
         for replica in Replica::all(inner, id)? {
             let at = replica.cursor()?;
             if replica.prefix.0 == remote.prefix {
                 let is_wiped = replica.is_of_epoch(inner)? && at.headed >= at.first() && at.wiped() + 1 >= at.first();
-                let is_wiped = is_wiped || at.headed == 0;
+                let is_wiped = (is_wiped || at.headed == 0) && !remains;
                 found.remotes.push(RemoteReach { id, is_wiped, locked_until_us: at.locked_until_us() });
                 continue;
             }

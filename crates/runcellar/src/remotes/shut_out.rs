@@ -1,0 +1,83 @@
+//! What lies on a remote of devices that were shut out: their keys still open it, so it goes once others publish all of it.
+
+use runcellar_format::{DeviceId, ObjectId};
+
+use super::exchange::Exchange;
+use super::incoming::Advance;
+use super::replica::{Replica, cursor, put_cursor};
+use crate::workspace::Inner;
+use crate::{Error, Result};
+
+/// What a device published that was shut out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShutOut {
+    /// Where it published.
+    pub prefix: String,
+    /// The device, below whose name its packs lie.
+    pub device: String,
+    /// Its last segment that was taken in here.
+    pub taken: u64,
+}
+
+impl Exchange {
+    /// Returns whether a device has a slot here: a new root key is sealed to it, and it takes that over at its next sync.
+    ///
+    /// # Errors
+    /// If `keyslots` cannot be read.
+    pub fn has_slot(&self, advance: &Advance) -> Result<bool> {
+        Ok(self.workspace.inner.device_slots()?.iter().any(|(device, _)| device.0 == advance.head.device))
+    }
+
+    /// Lists what is to go of devices that were shut out: what they published was taken in, and this device has published all that
+    /// it has under the present root key.
+    ///
+    /// # Errors
+    /// If `keyslots` or a replica cannot be read.
+    pub fn shut_out(&self) -> Result<Vec<ShutOut>> {
+        let at = self.own.cursor()?;
+        if at.headed < at.first() || at.headed < at.number {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for replica in remains(&self.workspace.inner, ObjectId(self.remote.id), self.own.prefix)? {
+            let at = replica.cursor()?;
+            if at.wiped() < at.headed && at.number == at.headed && at.counter == at.headed {
+                let device = DeviceId(at.device).to_string();
+                found.push(ShutOut { prefix: replica.prefix.to_string(), device, taken: at.headed });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Says that nothing of it is there any more but its head.
+    ///
+    /// # Errors
+    /// If the replica cannot be written.
+    pub fn forgotten(&self, gone: &ShutOut) -> Result<()> {
+        let named = || Error::invalid(format!("{}: no device", gone.prefix));
+        let prefix = ObjectId::from_hex(&gone.prefix).ok_or_else(named)?;
+        let (inner, remote) = (&self.workspace.inner, ObjectId(self.remote.id));
+        let Some(replica) = Replica::open(inner, remote, prefix, true)? else { return Ok(()) };
+        replica.inner().write(None, |tx| {
+            let mut at = cursor(tx, tx.keyring, prefix)?;
+            at.set_wiped(gone.taken);
+            put_cursor(tx, prefix, &at)
+        })
+    }
+}
+
+/// Lists the replicas of devices that were known here and have no slot any more.
+pub(super) fn remains(inner: &Inner, remote: ObjectId, own: ObjectId) -> Result<Vec<Replica>> {
+    let this = inner.read(|tx, keyring| Ok(DeviceId(tx.root(keyring)?.device)))?;
+    let members = inner.device_slots()?;
+    let mut found = Vec::new();
+    for replica in Replica::all(inner, remote)? {
+        let at = replica.cursor()?;
+        let device = DeviceId(at.device);
+        let is_known = at.welcome().is_some() && at.headed > 0;
+        if is_known && replica.prefix != own && device != this && members.iter().all(|(known, _)| *known != device) {
+            found.push(replica);
+        }
+    }
+    Ok(found)
+}

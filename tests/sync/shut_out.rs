@@ -1,0 +1,129 @@
+//! Devices that were shut out: what they published goes from the remote, and nothing is lost with it.
+
+use runcellar::remotes::RemoteClass;
+use runcellar_sync::remote::fake::{Fake, Last, Store};
+
+use crate::content;
+use crate::devices::{Device, ORIGIN};
+
+/// A device that is lost, one that shuts it out, and one that is away meanwhile.
+fn three(store: &Store) -> (Fake, [Device; 3]) {
+    let remote = Fake::new(store, 1);
+    let lost = Device::first_with(&RemoteClass::ALL);
+    content::record(&lost, "of the lost");
+    content::put(&lost, &[7; 300_000], Some("of the lost"), &["best"]);
+    lost.sync(&remote).expect("syncs");
+    let (first, away) = (Device::another(&lost, &remote), Device::another(&lost, &remote));
+    content::record(&first, "of the first");
+    for device in [&first, &away, &lost, &first] {
+        device.sync(&remote).expect("syncs");
+    }
+    (remote, [lost, first, away])
+}
+
+fn shut_out(device: &Device, lost: &Device) {
+    let own = lost.workspace.slots().expect("lists").into_iter().find(|slot| slot.in_use).expect("opened it");
+    device.workspace.remove_slots(&[own.id]).expect("removes");
+}
+
+/// Where a device publishes, and below what name its packs lie.
+fn places(device: &Device) -> [String; 2] {
+    let exchange = device.workspace.exchange(ORIGIN).expect("begins");
+    [exchange.prefix(), exchange.pack_folder().expect("reads")]
+}
+
+/// What the remote has of a device.
+fn objects_of(store: &Store, places: &[String; 2]) -> Vec<String> {
+    let names = store.names().into_iter().map(|name| name.as_str().to_owned());
+    names.filter(|name| places.iter().any(|place| name.contains(place.as_str()))).collect()
+}
+
+#[test]
+fn what_a_device_published_goes_once_it_is_shut_out_and_others_have_it() {
+    let store = Store::new();
+    let (remote, [lost, first, away]) = three(&store);
+    let of_lost = places(&lost);
+    shut_out(&first, &lost);
+    let report = first.sync(&remote).expect("syncs");
+    assert_eq!((report.behind, report.kept_of_shut_out), (1, 0), "the one that is away has not heard of it");
+    assert_eq!(objects_of(&store, &of_lost), [format!("{}/head", of_lost[0])]);
+    // Who was away meanwhile, and who begins now, has all of it.
+    away.sync(&remote).expect("syncs");
+    first.sync(&remote).expect("syncs");
+    let new = Device::another(&first, &remote);
+    new.sync(&remote).expect("syncs");
+    for device in [&away, &new] {
+        assert_eq!(content::shown(device), content::shown(&first));
+    }
+    assert_eq!(first.state().len(), 2);
+    // Nothing is left to do, and nobody is waited for.
+    for device in [&away, &new, &first, &away, &new] {
+        device.sync(&remote).expect("syncs");
+    }
+    for device in [&first, &away, &new] {
+        let report = device.sync(&remote).expect("syncs");
+        assert_eq!((report.sent, report.deleted, report.behind), (0, 0, 0), "{report:?}");
+    }
+    // The one that was lost is told so, sends nothing, and keeps what it had.
+    let before = store.names();
+    let told = lost.sync(&remote).expect_err("it is shut out").to_string();
+    assert!(told.contains("not for this device"), "{told}");
+    assert_eq!((store.names(), lost.state().len()), (before, 2));
+}
+
+#[test]
+fn a_purge_is_not_complete_while_a_device_that_was_shut_out_has_something_there() {
+    let store = Store::new();
+    let (remote, [lost, first, away]) = three(&store);
+    shut_out(&first, &lost);
+    let target = "of the lost".parse().expect("a target");
+    first.workspace.purge(&[target], Default::default()).expect("purges");
+    // All of its own is published anew, and what the other one had is there still.
+    remote.stop_after(12, Last::Unanswered);
+    first.sync(&remote).expect_err("is cut off");
+    remote.revive();
+    let is_complete = || first.workspace.receipts().expect("lists")[0].is_complete();
+    assert!(!is_complete());
+    for device in [&first, &away, &first] {
+        device.sync(&remote).expect("syncs");
+    }
+    assert!(is_complete());
+    assert_eq!(objects_of(&store, &places(&lost)).len(), 1);
+}
+
+#[test]
+fn what_nobody_took_in_stays_where_a_device_that_was_shut_out_put_it() {
+    let store = Store::new();
+    let (remote, [lost, first, _]) = three(&store);
+    lost.record("later", 5);
+    lost.sync(&remote).expect("syncs");
+    let before = objects_of(&store, &places(&lost));
+    shut_out(&first, &lost);
+    let report = first.sync(&remote).expect("syncs");
+    assert_eq!(report.kept_of_shut_out, 1);
+    assert_eq!(objects_of(&store, &places(&lost)), before);
+}
+
+#[test]
+fn what_goes_of_a_device_that_was_shut_out_goes_on_from_any_request() {
+    let shut_out_there = |last| {
+        let store = Store::new();
+        let (remote, [lost, first, away]) = three(&store);
+        shut_out(&first, &lost);
+        let before = remote.requests().all();
+        remote.stop_after(last, Last::Unanswered);
+        let _ = first.sync(&remote);
+        let requests = remote.requests().all() - before;
+        remote.revive();
+        // In whatever state that left it, another device comes to the same.
+        for device in [&away, &first, &away] {
+            device.sync(&remote).expect("syncs");
+        }
+        assert_eq!(content::shown(&away), content::shown(&first));
+        assert_eq!(objects_of(&store, &places(&lost)).len(), 1);
+        requests
+    };
+    let all = shut_out_there(u64::MAX);
+    // What comes before is the publication under new keys.
+    (all - 12..all).for_each(|last| drop(shut_out_there(last)));
+}
