@@ -305,6 +305,8 @@ const ALTERED_FIELD: u16 = 12;
 const STRANGERS_FIELD: u16 = 14;
 /// `ReplicaCursor.extra`, another's: ids of the epochs that its welcome had.
 const EPOCHS_FIELD: u16 = 13;
+/// `ReplicaCursor.extra`, another's: id of the slot of that device itself in its welcome.
+const SLOT_FIELD: u16 = 15;
 
 impl ReplicaCursor {
     /// Returns the hash of the welcome that was stored, or looked at, last.
@@ -392,6 +394,17 @@ impl ReplicaCursor {
     /// Says so.
     pub fn set_slots(&mut self, slots: &[[u8; 16]]) {
         set_extra_bytes(&mut self.extra, SLOTS_FIELD, slots.as_flattened());
+    }
+
+    /// Returns the id of the slot of another device itself, in the welcome that was looked at last.
+    #[must_use]
+    pub fn slot(&self) -> Option<[u8; 16]> {
+        extra_array(&self.extra, SLOT_FIELD)
+    }
+
+    /// Says so.
+    pub fn set_slot(&mut self, slot: &[u8; 16]) {
+        set_extra_bytes(&mut self.extra, SLOT_FIELD, slot);
     }
 
     /// Returns up to which of this device's segments another had read when it published its newest head.

@@ -1,9 +1,10 @@
 //! What lies on a remote of devices that were shut out: their keys still open it, so it goes once others publish all of it.
 
+use std::collections::HashSet;
+
 use runcellar_format::{DeviceId, ObjectId};
 
 use super::exchange::Exchange;
-use super::incoming::Advance;
 use super::replica::{Replica, cursor, put_cursor};
 use crate::workspace::Inner;
 use crate::{Error, Result};
@@ -20,14 +21,6 @@ pub struct ShutOut {
 }
 
 impl Exchange {
-    /// Returns whether a device has a slot here: a new root key is sealed to it, and it takes that over at its next sync.
-    ///
-    /// # Errors
-    /// If `keyslots` cannot be read.
-    pub fn has_slot(&self, advance: &Advance) -> Result<bool> {
-        Ok(self.workspace.inner.device_slots()?.iter().any(|(device, _)| device.0 == advance.head.device))
-    }
-
     /// Lists what is to go of devices that were shut out: what they published was taken in, and this device has published all that
     /// it has under the present root key.
     ///
@@ -66,16 +59,23 @@ impl Exchange {
     }
 }
 
-/// Lists the replicas of devices that were known here and have no slot any more.
+/// Lists the replicas of devices whose slots were removed. That one has no slot here is not enough: in a copy of a workspace its own
+/// slot stands in the place of that of what it was copied from.
 pub(super) fn remains(inner: &Inner, remote: ObjectId, own: ObjectId) -> Result<Vec<Replica>> {
-    let this = inner.read(|tx, keyring| Ok(DeviceId(tx.root(keyring)?.device)))?;
+    let (this, removed) = inner.read(|tx, keyring| {
+        let slots = tx.tombstones(keyring)?.into_iter().filter(|(_, tombstone)| tombstone.is_of_slot());
+        Ok((DeviceId(tx.root(keyring)?.device), slots.map(|(slot, _)| slot.0).collect::<HashSet<_>>()))
+    })?;
     let members = inner.device_slots()?;
     let mut found = Vec::new();
+    if removed.is_empty() {
+        return Ok(found);
+    }
     for replica in Replica::all(inner, remote)? {
         let at = replica.cursor()?;
         let device = DeviceId(at.device);
-        let is_known = at.welcome().is_some() && at.headed > 0;
-        if is_known && replica.prefix != own && device != this && members.iter().all(|(known, _)| *known != device) {
+        let is_removed = at.slot().is_some_and(|slot| removed.contains(&slot)) && at.headed > 0;
+        if is_removed && replica.prefix != own && device != this && members.iter().all(|(known, _)| *known != device) {
             found.push(replica);
         }
     }

@@ -225,6 +225,9 @@ impl Exchange {
             let mut at = cursor(tx, tx.keyring, replica.prefix)?;
             at.set_welcome(&hash);
             at.set_epochs(&welcome.epochs.iter().map(|epoch| epoch.id.0).collect::<Vec<_>>());
+            if let Some(own) = decoded.devices.iter().find(|known| known.id.0 == advance.head.device) {
+                at.set_slot(&own.slot.0);
+            }
             at.set_slots(&decoded.slots.iter().map(|slot| slot.id.0).collect::<Vec<_>>());
             put_cursor(tx, replica.prefix, &at)
         })
