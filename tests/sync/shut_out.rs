@@ -5,6 +5,7 @@ use runcellar_sync::remote::fake::{Fake, Last, Store};
 
 use crate::content;
 use crate::devices::{Device, ORIGIN};
+use crate::evict::with_source;
 
 /// A device that is lost, one that shuts it out, and one that is away meanwhile.
 fn three(store: &Store) -> (Fake, [Device; 3]) {
@@ -128,4 +129,34 @@ fn what_goes_of_a_device_that_was_shut_out_goes_on_from_any_request() {
     for last in all - 12..all {
         shut_out_there(last);
     }
+}
+
+#[test]
+fn content_that_a_device_left_there_is_found_where_others_publish_it_and_kept_where_nobody_does() {
+    let store = Store::new();
+    let remote = Fake::new(&store, 1);
+    let lost = Device::first_with(&RemoteClass::ALL);
+    content::record(&lost, "of the lost");
+    content::put(&lost, &[7; 300_000], Some("of the lost"), &["best"]);
+    lost.sync(&remote).expect("syncs");
+    let (first, lazy) = (Device::another(&lost, &remote), Device::another(&lost, &remote));
+    lazy.workspace.set_setting("sync.content", Some("remote")).expect("is set");
+    for device in [&first, &lazy, &lost, &first, &lazy] {
+        device.sync(&remote).expect("syncs");
+    }
+    let of_lost = places(&lost);
+    let packs =
+        |store: &Store| objects_of(store, &of_lost).into_iter().filter(|name| name.starts_with("packs")).count();
+    let before = packs(&store);
+    assert!(before > 0);
+    // One that does not have the content leaves it where it lies.
+    shut_out(&lazy, &lost);
+    lazy.sync(&remote).expect("syncs");
+    assert_eq!(packs(&store), before);
+    // One that has it publishes it, and takes the rest away; the other finds it there.
+    first.sync(&remote).expect("syncs");
+    assert_eq!((packs(&store), objects_of(&store, &of_lost).len()), (0, 1));
+    lazy.sync(&remote).expect("syncs");
+    with_source(&lazy, &store);
+    assert_eq!(content::shown(&lazy), content::shown(&first));
 }

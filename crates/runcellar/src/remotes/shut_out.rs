@@ -6,6 +6,7 @@ use runcellar_format::{DeviceId, ObjectId};
 
 use super::exchange::Exchange;
 use super::replica::{Replica, cursor, put_cursor};
+use crate::blob::all_away;
 use crate::workspace::Inner;
 use crate::{Error, Result};
 
@@ -31,15 +32,27 @@ impl Exchange {
         if at.headed < at.first() || at.headed < at.number {
             return Ok(Vec::new());
         }
+        // What was left there until it is read, and that nobody else has published yet.
+        let read = self.workspace.inner.read(all_away)?;
+        let is_read = |device: [u8; 16]| read.iter().any(|(_, away)| away.device == device);
         let mut found = Vec::new();
         for replica in remains(&self.workspace.inner, ObjectId(self.remote.id), self.own.prefix)? {
             let at = replica.cursor()?;
+            if is_read(at.device) {
+                continue;
+            }
             if at.wiped() < at.headed && at.number == at.headed && at.counter == at.headed {
                 let device = DeviceId(at.device).to_string();
                 found.push(ShutOut { prefix: replica.prefix.to_string(), device, taken: at.headed });
             }
         }
         Ok(found)
+    }
+
+    /// Lists the devices that were shut out and published there.
+    pub(super) fn devices_shut_out(&self) -> Result<HashSet<[u8; 16]>> {
+        let remains = remains(&self.workspace.inner, ObjectId(self.remote.id), self.own.prefix)?;
+        remains.iter().map(|replica| Ok(replica.cursor()?.device)).collect()
     }
 
     /// Says that nothing of it is there any more but its head.

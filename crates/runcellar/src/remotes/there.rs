@@ -21,14 +21,16 @@ impl Exchange {
         Ok(stays.then(|| Away { remote: self.remote.id, device, ..Away::default() }))
     }
 
-    /// Follows packs of a device that it has written anew: what lay in them lies in others now.
+    /// Follows packs of a device that it has written anew, and those of devices that were shut out: what lay in them lies in others now.
     pub(super) fn follow_packs(&self, replica: &Replica) -> Result<()> {
         let inner = &self.workspace.inner;
         let device = replica.cursor()?.device;
         let there = Away { remote: self.remote.id, device, ..Away::default() };
+        let gone = self.devices_shut_out()?;
         let is_lost = |(pack, away): &(ObjectId, Away)| -> Result<bool> {
             let is_there = replica.inner().read(|tx, _| Ok(tx.object(ObjectKey::new(Kind::Pack, *pack, 0))?.is_some()));
-            Ok((away.remote, away.device) == (there.remote, device) && !has_file(inner, *pack) && !is_there?)
+            let is_of_these = away.device == device || gone.contains(&away.device);
+            Ok(away.remote == there.remote && is_of_these && !has_file(inner, *pack) && !is_there?)
         };
         let mut lost = HashSet::new();
         for known in inner.read(all_away)? {
