@@ -59,6 +59,7 @@ fn the_object_is_that_of_ls_and_more() {
         "arguments",
         "redacted",
         "artifacts",
+        "conflicts",
     ];
     for extra in beyond_ls {
         shown.as_object_mut().expect("an object").remove(extra);
