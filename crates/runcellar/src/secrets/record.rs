@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 
-use runcellar_format::record::{ARGUMENTS_FIELD, Arguments, RunRecord, Tokens, extra_body, set_extra_body};
-use runcellar_format::value::Value;
+use runcellar_format::record::{ARGUMENTS_FIELD, Arguments, FieldId, RunRecord, Tokens, extra_body, set_extra_body};
+use runcellar_format::value::{Json, Value};
 
 use super::{Finding, Language, Lines, Scanner, name};
+use crate::ingest::fold;
 use crate::own::CONSOLE;
 use crate::{Error, Result};
 
 impl Scanner {
     /// Redacts the texts of a run's record: what was set for it, what is said of it, and where it comes from. Its id stays.
     pub(crate) fn record(&self, record: &mut RunRecord) -> Result<Vec<Finding>> {
-        let mut found = Vec::new();
+        let mut found = self.lost(record)?;
         let named = |cause| Error::format(format_args!("run {}", record.id), cause);
         self.in_place("id", &mut record.id.clone(), &mut found);
         self.in_place("name", &mut record.name.value, &mut found);
@@ -49,6 +50,31 @@ impl Scanner {
                 set_extra_body(&mut start.extra, ARGUMENTS_FIELD, &Arguments { all }).map_err(named)?;
                 found.extend(more);
             }
+        }
+        Ok(found)
+    }
+
+    /// Redacts what was set elsewhere and lost to what stands.
+    fn lost(&self, record: &mut RunRecord) -> Result<Vec<Finding>> {
+        let named = |cause| Error::format("edits", cause);
+        let (mut edits, mut found) = (fold::edits(record)?, Vec::new());
+        for lost in &mut edits.lost {
+            let (clean, more) = match (lost.field, lost.value.json().map_err(named)?) {
+                (FieldId::Config, value) => self.config_key(&lost.key, value),
+                (_, Json::Text(mut text)) => {
+                    let mut more = Vec::new();
+                    self.in_place("conflict", &mut text, &mut more);
+                    (Json::Text(text), more)
+                }
+                (_, value) => (value, Vec::new()),
+            };
+            if !more.is_empty() {
+                lost.value = Tokens::new(&clean).map_err(named)?;
+                found.extend(more);
+            }
+        }
+        if !found.is_empty() {
+            edits.note(record).map_err(named)?;
         }
         Ok(found)
     }

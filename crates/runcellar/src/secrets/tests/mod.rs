@@ -3,6 +3,7 @@ mod edges;
 mod fakes;
 mod json;
 mod ordinary;
+mod record;
 
 use runcellar_format::Secret;
 
