@@ -169,7 +169,9 @@ impl World {
         if !self.is_up_to_date(at) || !self.is_up_to_date(witness) {
             return;
         }
-        let (now, present) = (self.store.moment(), segments(&self.store, &prefix));
+        // A witness whose keys are newer than those of the device did not look at what that published.
+        let (now, mut present) = (self.store.moment(), self.told(witness));
+        present.retain(|name| name.as_str().starts_with(&prefix));
         self.store.roll_back_below(&prefix, moment);
         let gone = present.difference(&segments(&self.store, &prefix)).count();
         // A run that stays at home is not published.

@@ -112,8 +112,6 @@ pub struct Report {
     pub deleted: u64,
     /// Packs that nothing needs any more, and that wait to be deleted: another device may be reading them.
     pub waiting: u64,
-    /// Devices that were shut out, and whose objects stay: they published more than was taken in here.
-    pub kept_of_shut_out: u64,
     /// Until when a lock keeps some that should be deleted, microseconds UTC since 1970; `i64::MAX` if nobody knows.
     pub locked_until_us: Option<i64>,
     /// What came in.

@@ -51,18 +51,15 @@ pub(super) fn sweep(exchange: &Exchange, remote: &dyn Remote, report: &mut Repor
     }
 }
 
-/// Deletes what devices published that were shut out: what was taken in of it others publish, and the keys that open it are not in
-/// good hands. The head stays, as heads of others speak of it; so does all of it if it went on beyond what was taken in.
+/// Deletes what devices published that were shut out: what was taken in of it others publish, the rest nobody opens any more but
+/// they, and their keys are not in good hands. The head stays, as heads of others speak of it.
 pub(super) fn forget(exchange: &Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<()> {
     for gone in exchange.shut_out()? {
         let head = remote.get(&head_of(&gone.prefix)?, None)?;
         let head = head.map(|head| exchange.advance(&gone.prefix, &head)).transpose()?;
-        if head.is_some_and(|head| head.to != gone.taken) {
-            report.kept_of_shut_out += 1;
-            continue;
-        }
+        let last = head.map_or(gone.taken, |head| head.to.max(gone.taken));
         let mut names = BTreeSet::from([welcome_of(&gone.prefix)?]);
-        for number in 1..=gone.taken {
+        for number in 1..=last {
             names.insert(segment_of(&gone.prefix, number)?);
         }
         remote.list(Some(&packs_of(&gone.device)?), &mut |entry| {
@@ -74,7 +71,7 @@ pub(super) fn forget(exchange: &Exchange, remote: &dyn Remote, report: &mut Repo
             report.deleted += u64::from(delete(remote, &name, &mut locked)?);
         }
         match locked {
-            None => exchange.forgotten(&gone)?,
+            None => exchange.forgotten(&gone, last)?,
             Some(until) => {
                 report.locked_until_us = Some(report.locked_until_us.map_or(until, |known| known.max(until)))
             }

@@ -1,4 +1,4 @@
-//! What lies on a remote of devices that were shut out: their keys still open it, so it goes once others publish all of it.
+//! What lies on a remote of devices that were shut out: their keys still open it, so it goes once others publish what they took in.
 
 use std::collections::HashSet;
 
@@ -22,8 +22,8 @@ pub struct ShutOut {
 }
 
 impl Exchange {
-    /// Lists what is to go of devices that were shut out: what they published was taken in, and this device has published all that
-    /// it has under the present root key.
+    /// Lists what is to go of devices that were shut out: this device has published all that it has under the present root key, and what
+    /// it did not take in before it cannot read any more.
     ///
     /// # Errors
     /// If `keyslots` or a replica cannot be read.
@@ -41,7 +41,7 @@ impl Exchange {
             if is_read(at.device) {
                 continue;
             }
-            if at.wiped() < at.headed && at.number == at.headed && at.counter == at.headed {
+            if at.wiped() < at.headed {
                 let device = DeviceId(at.device).to_string();
                 found.push(ShutOut { prefix: replica.prefix.to_string(), device, taken: at.headed });
             }
@@ -55,18 +55,18 @@ impl Exchange {
         remains.iter().map(|replica| Ok(replica.cursor()?.device)).collect()
     }
 
-    /// Says that nothing of it is there any more but its head.
+    /// Says that nothing of it is there any more, up to its last segment, but its head.
     ///
     /// # Errors
     /// If the replica cannot be written.
-    pub fn forgotten(&self, gone: &ShutOut) -> Result<()> {
+    pub fn forgotten(&self, gone: &ShutOut, last: u64) -> Result<()> {
         let named = || Error::invalid(format!("{}: no device", gone.prefix));
         let prefix = ObjectId::from_hex(&gone.prefix).ok_or_else(named)?;
         let (inner, remote) = (&self.workspace.inner, ObjectId(self.remote.id));
         let Some(replica) = Replica::open(inner, remote, prefix, true)? else { return Ok(()) };
         replica.inner().write(None, |tx| {
             let mut at = cursor(tx, tx.keyring, prefix)?;
-            at.set_wiped(gone.taken);
+            at.set_wiped(last);
             put_cursor(tx, prefix, &at)
         })
     }

@@ -78,12 +78,6 @@ pub(super) fn tell(session: &Session, name: &str, report: &Report) {
     if report.strangers > 0 {
         session.note(&format!("remote {name}: {}", of_strangers(report.strangers)));
     }
-    if report.kept_of_shut_out > 0 {
-        let devices = count(report.kept_of_shut_out, "device");
-        session.warn(&format!(
-            "remote {name}: {devices} shut out had published more than was taken in here: all of it stays there"
-        ));
-    }
     match report.locked_until_us {
         None => {}
         Some(i64::MAX) => session.warn(&format!("remote {name}: a lock keeps objects that are to be deleted")),
