@@ -4,8 +4,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use runcellar::{DiskUsage, QuotaUse};
 
-/// Makes a dict.
-pub(crate) fn to_python<'py>(py: Python<'py>, usage: &DiskUsage, quotas: &[QuotaUse]) -> PyResult<Bound<'py, PyDict>> {
+/// Makes a dict; `evicted` are bytes that lie on remotes alone.
+pub(crate) fn to_python<'py>(
+    py: Python<'py>,
+    usage: &DiskUsage,
+    quotas: &[QuotaUse],
+    evicted: u64,
+) -> PyResult<Bound<'py, PyDict>> {
     let projects = PyList::empty(py);
     for project in usage.by_project() {
         let dict = PyDict::new(py);
@@ -39,6 +44,7 @@ pub(crate) fn to_python<'py>(py: Python<'py>, usage: &DiskUsage, quotas: &[Quota
     dict.set_item("runs", runs)?;
     dict.set_item("kinds", kinds(py, usage.by_kind().into_iter().map(|(kind, bytes)| (kind.as_str(), bytes)))?)?;
     dict.set_item("quotas", limits)?;
+    dict.set_item("evicted", evicted)?;
     Ok(dict)
 }
 

@@ -240,12 +240,12 @@ impl Workspace {
 
     /// Say what takes how much of the disk: by project, by run and by kind.
     fn du<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
-        let (usage, quotas) = self.detached(py, |workspace| {
+        let (usage, quotas, evicted) = self.detached(py, |workspace| {
             let usage = workspace.disk_usage()?;
             let quotas = workspace.quotas_in(&usage)?;
-            Ok((usage, quotas))
+            Ok((usage, quotas, workspace.evicted_bytes()?.1))
         })?;
-        Ok(crate::usage::to_python(py, &usage, &quotas)?)
+        Ok(crate::usage::to_python(py, &usage, &quotas, evicted)?)
     }
 
     /// Shows the workspace and its latest runs in a notebook.

@@ -1381,6 +1381,7 @@ class Workspace:
             ``kinds``, the bytes of each of which add up to it, in the shape that
             ``runcellar du --json`` prints. What belongs to no run is of project and id None.
             ``quotas`` has for each setting ``quota.bytes`` its project (None: the workspace), the
-            ``quota`` and what is ``used`` of it.
+            ``quota`` and what is ``used`` of it. ``evicted`` are bytes of content that lie on
+            remotes alone; no total has them.
         """
     def _repr_html_(self) -> str: ...
