@@ -47,11 +47,13 @@ pub(crate) fn record_of(start: &Start) -> Result<RunRecord> {
 
 fn add_start(record: &mut RunRecord, start: &Start, config: &Json, clock: u64) -> Result<()> {
     if let Json::Map(members) = config {
+        let mut overs = Vec::new();
         for (key, value) in members {
             let tokens = Tokens::new(value).map_err(|cause| Error::format("config", cause))?;
-            note_over(record, FieldId::Config, key, clock)?;
-            set_stamped(&mut record.config, key, tokens, clock);
+            let over = set_stamped(&mut record.config, key, tokens, clock);
+            overs.extend(over.map(|over| (FieldId::Config, key.as_str(), over)));
         }
+        note_overs(record, &overs)?;
     }
     for tag in &start.tags {
         add_tag(record, tag, tag_id(tag))?;
@@ -106,19 +108,19 @@ fn apply_start_at(record: &mut RunRecord, writer: WriterId, start: &Start, place
         let clock = clock_of(start.started);
         let config = start.config.json().map_err(|cause| Error::format("config", cause))?;
         add_start(record, start, &config, clock)?;
+        let mut overs = Vec::new();
         for (id, field, value) in [
-            (FieldId::Name, |record| &mut record.name, &start.name),
-            (FieldId::Notes, |record| &mut record.notes, &start.notes),
-            (FieldId::Group, |record| &mut record.group, &start.group),
-            (FieldId::JobType, |record| &mut record.job_type, &start.job_type),
-        ] as [(FieldId, fn(&mut RunRecord) -> &mut Stamped<String>, &String); 4]
-        {
+            (FieldId::Name, &mut record.name, &start.name),
+            (FieldId::Notes, &mut record.notes, &start.notes),
+            (FieldId::Group, &mut record.group, &start.group),
+            (FieldId::JobType, &mut record.job_type, &start.job_type),
+        ] {
             // What it was called already is not said anew: another copy of the workspace may have renamed it since.
-            if !value.is_empty() && field(record).value != *value {
-                note_over(record, id, "", clock)?;
-                field(record).merge(value.clone(), clock);
+            if !value.is_empty() && field.value != *value {
+                overs.extend(set(field, value.clone(), clock).map(|over| (id, "", over)));
             }
         }
+        note_overs(record, &overs)?;
     }
     if let Some((job, restart)) = launch {
         launches.writers.push((writer.0, job, restart));
@@ -283,13 +285,19 @@ fn apply_field_at(record: &mut RunRecord, change: &FieldChange, clock: u64, plac
         Json::Text(text) => text.clone(),
         _ => String::new(),
     };
-    note_over(record, change.field, &change.key, clock)?;
-    match change.field {
-        FieldId::Name => drop(record.name.merge(text(&value), clock)),
-        FieldId::Notes => drop(record.notes.merge(text(&value), clock)),
-        FieldId::Group => drop(record.group.merge(text(&value), clock)),
-        FieldId::JobType => drop(record.job_type.merge(text(&value), clock)),
+    let over = match change.field {
+        FieldId::Name => set(&mut record.name, text(&value), clock),
+        FieldId::Notes => set(&mut record.notes, text(&value), clock),
+        FieldId::Group => set(&mut record.group, text(&value), clock),
+        FieldId::JobType => set(&mut record.job_type, text(&value), clock),
         FieldId::Config => set_stamped(&mut record.config, &change.key, change.tokens().clone(), clock),
+        _ => None,
+    };
+    if let Some(over) = over {
+        note_overs(record, &[(change.field, &change.key, over)])?;
+    }
+    match change.field {
+        FieldId::Name | FieldId::Notes | FieldId::Group | FieldId::JobType | FieldId::Config => {}
         FieldId::RemoveConfig => {
             record.config.retain(|(key, old)| *key != change.key || old.clock > clock);
             take_away(record, |taken| taken.add_key(TakenFrom::Config, &change.key, clock))?;
@@ -330,24 +338,16 @@ fn apply_field_at(record: &mut RunRecord, change: &FieldChange, clock: u64, plac
     Ok(())
 }
 
-/// Notes what a field is set over that is set anew: who merges this run finds out by it whether a value of theirs was seen.
+/// Notes over what fields were set, each with its key and the clock of the value that was there: who merges this run finds out
+/// by it whether a value of theirs was seen.
 ///
 /// Not of the summary, where what was logged last stands.
-fn note_over(record: &mut RunRecord, field: FieldId, key: &str, clock: u64) -> Result<()> {
-    let config = || record.config.iter().find(|(known, _)| known == key).map_or(0, |(_, known)| known.clock);
-    let known = match field {
-        FieldId::Name => record.name.clock,
-        FieldId::Notes => record.notes.clock,
-        FieldId::Group => record.group.clock,
-        FieldId::JobType => record.job_type.clock,
-        FieldId::Config => config(),
-        _ => return Ok(()),
-    };
-    if known == 0 || clock <= known {
+fn note_overs(record: &mut RunRecord, overs: &[(FieldId, &str, u64)]) -> Result<()> {
+    if overs.is_empty() {
         return Ok(());
     }
     let mut edits = edits(record)?;
-    edits.set_over(field, key, known);
+    overs.iter().for_each(|(field, key, over)| edits.set_over(*field, key, *over));
     edits.note(record).map_err(|cause| Error::format(format_args!("run {}", record.id), cause))
 }
 
@@ -378,10 +378,19 @@ pub(crate) fn shortened(value: &Value) -> Value {
     }
 }
 
-fn set_stamped<T>(entries: &mut Vec<(String, Stamped<T>)>, key: &str, value: T, clock: u64) {
+/// Sets a value; returns the clock of another one that it took the place of.
+fn set<T: PartialEq>(stamped: &mut Stamped<T>, value: T, clock: u64) -> Option<u64> {
+    let (differs, known) = (stamped.value != value, stamped.clock);
+    (stamped.merge(value, clock) && differs && clock > known).then_some(known)
+}
+
+fn set_stamped<T: PartialEq>(entries: &mut Vec<(String, Stamped<T>)>, key: &str, value: T, clock: u64) -> Option<u64> {
     match entries.iter_mut().find(|(known, _)| known == key) {
-        Some((_, stamped)) => drop(stamped.merge(value, clock)),
-        None => entries.push((key.to_owned(), Stamped::new(value, clock))),
+        Some((_, stamped)) => set(stamped, value, clock),
+        None => {
+            entries.push((key.to_owned(), Stamped::new(value, clock)));
+            None
+        }
     }
 }
 
@@ -532,4 +541,30 @@ pub(crate) fn definition_of<'a>(metrics: &'a [MetricDefinition], name: &str) -> 
         definition.name.strip_suffix('*').is_some_and(|prefix| name.starts_with(prefix))
     };
     metrics.iter().find(|definition| definition.name == name).or_else(|| metrics.iter().find(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn what_a_resumed_run_is_given_as_it_was_is_set_over_nothing() {
+        let start = |seconds: i64, config: &Json| Start {
+            run_id: "a-run".into(),
+            started: seconds * 1_000_000,
+            resumed: seconds > 1,
+            config: Tokens::new(config).expect("shallow"),
+            ..Start::default()
+        };
+        let first = start(1, &json!({"lr": 0.1, "depth": 3}));
+        let mut record = record_of(&first).expect("a start");
+        apply_start(&mut record, WriterId([1; 16]), &first).expect("applies");
+        apply_start(&mut record, WriterId([2; 16]), &start(2, &json!({"lr": 0.1, "depth": 3}))).expect("applies");
+        assert_eq!(edits(&record).expect("reads"), Edits::default());
+        apply_start(&mut record, WriterId([3; 16]), &start(3, &json!({"lr": 0.2, "depth": 3}))).expect("applies");
+        let edits = edits(&record).expect("reads");
+        assert_eq!(edits.overs.len(), 1);
+        assert_eq!(edits.over(FieldId::Config, "lr"), clock_of(2_000_000));
+    }
 }
