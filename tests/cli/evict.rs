@@ -3,14 +3,21 @@
 use serde_json::{Value, json};
 
 use crate::remote::enable;
-use crate::support::Home;
+use crate::support::{Home, log_all};
 
-/// A home that has published an artifact; what is agreed to are metrics and artifacts.
+/// Rows of a run: so many that they stand apart from what is said of it.
+const ROWS: u32 = 5_000;
+
+/// A home that has published an artifact and a run; what is agreed to are metrics and artifacts.
 fn published() -> Home {
     let home = Home::with_workspace();
     std::fs::create_dir(home.path("shared")).expect("makes");
     std::fs::write(home.path("weights.bin"), vec![7; 100_000]).expect("writes");
     home.ok(["artifact", "put", "model", "weights.bin", "--project", "p"]);
+    let run = home.workspace().run("p").id("long").start().expect("starts");
+    let values: Vec<f64> = (0..ROWS).map(|step| (step as f64 * 0.7).sin()).collect();
+    log_all(&run, "loss", &values);
+    run.finish().expect("finishes");
     home.ok(["remote", "add", "origin", "shared", "--classes", "metrics,artifacts"]);
     enable(&home);
     home
@@ -44,7 +51,7 @@ fn content_goes_once_the_remote_has_proven_to_have_it_and_is_fetched_where_it_is
     assert_eq!((&checked["ok"], &checked["problems"][0]["kind"]), (&json!(true), &json!("evicted")));
     let backup = home.json(["backup", "backup"]);
     assert_eq!((&backup["missing"], &backup["evicted"]), (&json!([]), &json!({"files": 1, "bytes": bytes})));
-    assert_eq!(home.json(["fetch", "--dry-run"]), json!({"packs": 1, "bytes": bytes}));
+    assert_eq!(home.json(["fetch", "--dry-run"]), json!({"packs": 1, "bytes": bytes, "runs": 0}));
     let removal = home.without_terminal(["remote", "rm", "origin"]);
     assert!(removal.code == 6 && removal.stderr.contains("of content lie there alone"), "{removal:?}");
     // What is verified is what is here; nothing is fetched where the user said so.
@@ -62,11 +69,11 @@ fn content_goes_once_the_remote_has_proven_to_have_it_and_is_fetched_where_it_is
     let told = home.run(["artifact", "get", "model", "-o", "to"]);
     assert!(told.code == 0 && told.stderr.contains("fetching content from origin"), "{told:?}");
     assert!(got(&home, "again"));
-    assert_eq!(home.json(["fetch"]), json!({"packs": 0, "bytes": 0}), "it stayed here");
+    assert_eq!(home.json(["fetch"]), json!({"packs": 0, "bytes": 0, "runs": 0}), "it stayed here");
     home.ok(["artifact", "verify", "model"]);
     // Another way round.
     home.ok(["evict", "project:p", "--remote", "origin", "--yes"]);
-    assert_eq!(home.json(["fetch", "artifact:p/model:v0"]), json!({"packs": 1, "bytes": bytes}));
+    assert_eq!(home.json(["fetch", "artifact:p/model:v0"]), json!({"packs": 1, "bytes": bytes, "runs": 0}));
     assert_eq!(home.json(["check", "--read-data"])["problems"], json!([]));
 }
 
@@ -101,12 +108,29 @@ fn a_clone_without_content_lists_all_and_fetches_what_is_read() {
     assert_eq!(cloned["versions"], json!(1));
     assert_eq!(std::fs::read_dir(other.path("w/packs")).expect("lists").count(), 0);
     assert_eq!(other.json(with_key(&["artifact", "ls", "model"]))[0]["name"], json!("model"));
-    let refused = other.fails(1, with_key(&["artifact", "get", "model", "-o", "to"]));
-    assert!(refused[0].contains("it is not enabled"), "{refused:?}");
-    let asked = other.without_terminal(with_key(&["remote", "enable", "origin", "--json"]));
-    let hash = serde_json::from_str::<Value>(&asked.stdout).expect("JSON")["consent_hash"].clone();
-    other.ok(with_key(&["remote", "enable", "origin", "--consent", hash.as_str().expect("a text")]));
+    let rows = vec!["export", "long", "--format", "csv", "-o", "-"];
+    assert_eq!(other.json(with_key(&["fetch", "--dry-run"]))["runs"], json!(1));
+    let shown = other.json(with_key(&["show", "long"]));
+    assert_eq!(shown["metrics"][0]["points"], json!(ROWS), "{shown}");
+    // Who said that content stays there until it is read agreed to read it, and to nothing else.
+    std::fs::write(other.path("w/OFFLINE"), "").expect("writes");
+    for refused in [&["artifact", "get", "model", "-o", "to"][..], &rows] {
+        let refused = other.run(with_key(refused));
+        assert!(refused.code == 1 && refused.last_line().contains("OFFLINE"), "{refused:?}");
+    }
+    std::fs::remove_file(other.path("w/OFFLINE")).expect("removes");
+    other.fails(6, with_key(&["sync"]));
     other.ok(with_key(&["artifact", "get", "model", "-o", "to"]));
     assert!(std::fs::read(other.path("to/weights.bin")).expect("reads") == vec![7; 100_000]);
+    let removal = other.without_terminal(with_key(&["remote", "rm", "origin"]));
+    assert!(removal.code == 6 && removal.stderr.contains("the rows of 1 run lie there alone"), "{removal:?}");
+    assert_eq!(other.ok(with_key(&rows)), home.ok(&rows));
+    assert_eq!(other.json(with_key(&["fetch"]))["runs"], json!(0));
     assert_eq!(other.json(with_key(&["check", "--read-data"]))["ok"], json!(true));
+    // It is at another place now: nobody agreed to read from there.
+    let moved = Home::new();
+    moved.ok(with_key(&["clone", &home.text("shared"), "w", "--metadata-only"]));
+    moved.ok(with_key(&["remote", "set", "origin", "--url", &home.text("elsewhere")]));
+    let refused = moved.run(with_key(&rows));
+    assert!(refused.code == 1 && refused.last_line().contains("it is not enabled"), "{refused:?}");
 }

@@ -56,7 +56,7 @@ def test_the_extension_imports_no_network_symbol() -> None:
     assert {symbol for symbol in symbols if network.fullmatch(symbol)} == set()
 
 
-def test_the_extension_starts_git_and_the_process_that_forwards_the_console_alone() -> None:
+def test_the_extension_starts_git_the_console_forwarder_and_the_command_alone() -> None:
     sources = (ROOT / "crates").glob("*/src/**/*.rs")
     starting = [
         path.relative_to(ROOT / "crates").as_posix()
@@ -68,6 +68,7 @@ def test_the_extension_starts_git_and_the_process_that_forwards_the_console_alon
     linked = [path for path in starting if not path.startswith(apart)]
     assert sorted(linked) == [
         "runcellar-py/src/console/mod.rs",
+        "runcellar-py/src/fetching.rs",
         "runcellar/src/capture/git/process.rs",
     ]
     assert imported_symbols() & {"execve", "execv", "system", "popen"} == set()

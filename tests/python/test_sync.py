@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -171,3 +172,31 @@ def test_finish_says_that_a_run_is_held_back_and_does_not_wait_for_it(
     call("secrets", "--allow", call("secrets", "one")[0]["id"])
     call("sync", "origin")
     assert call("sync", "status")["remotes"][0]["held"] == []
+
+
+def test_what_lies_on_a_remote_alone_is_brought_where_it_is_read(
+    shared: Path,
+    ws_dir: str,
+    tmp_path: Path,
+    call: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with rc.init("p", dir=ws_dir, id="long", sync_timeout=PATIENCE_S) as run:
+        noise = random.Random(1)
+        for _ in range(20_000):
+            run.log({"loss": noise.random()})
+    call("sync")
+    here = rc.Workspace(ws_dir)
+    (key_file,) = (str(path) for path in Path.home().glob(".config/runcellar/keys/*.key"))
+    other = str(tmp_path / "other")
+    clone = ["clone", str(shared), other, "--metadata-only", "--key-file", key_file]
+    subprocess.run([str(command()), *clone], check=True, capture_output=True)
+    there = rc.Workspace(other, key_file=key_file)
+    run = there.run("long")
+    assert run.summary["loss"] == here.run("long").summary["loss"]
+    monkeypatch.setenv("RUNCELLAR_OFFLINE", "1")
+    with pytest.raises(rc.EvictedError, match="RUNCELLAR_OFFLINE"):
+        run.series("loss")
+    monkeypatch.delenv("RUNCELLAR_OFFLINE")
+    assert run.series("loss").values.tolist() == here.run("long").series("loss").values.tolist()
+    assert len(there.run("long").history()) == 20_000

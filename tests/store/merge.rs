@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use runcellar::artifacts::{ArtifactDraft, DownloadOptions, Links, PutSettings};
+use runcellar::artifacts::{ArtifactDraft, DownloadOptions, Links, PutSettings, RemoveOptions};
 use runcellar::{
     BackupOptions, CheckOptions, ErrorKind, FileSystemMode, HistoryPoint, Json, MergeOptions, MergeReport,
     MetricDefinition, NewMedia, OpenOptions, Resume, Run, RunInfo, RunState, Selection, Severity, Value, Workspace,
@@ -284,6 +284,14 @@ pub(crate) fn copy_of(place: &Place, name: &str) -> PathBuf {
     copied
 }
 
+/// Copies a workspace that nobody has open.
+fn copy_of_folder(of: &Path, number: usize) -> PathBuf {
+    let copied = of.with_extension(number.to_string());
+    let status = std::process::Command::new("cp").arg("-rp").arg(of).arg(&copied).status();
+    assert!(status.expect("cp runs").success());
+    copied
+}
+
 fn go_on(workspace: &Workspace, id: &str, rows: std::ops::Range<u64>) {
     let run = workspace.run("p").id(id).resume(Resume::Must).start().expect("goes on");
     for i in rows {
@@ -365,6 +373,105 @@ fn what_was_taken_away_on_either_side_stays_away_unless_it_was_added_again() {
     mine.merge(&from, &MergeOptions::default()).expect("merges");
     assert_eq!(mine.find_run("one").expect("listed").config, json!({"lr": 0.1, "old": 2}));
     is_whole(&mine);
+}
+
+/// A link is taken away in one copy, another is made in a second one, and a third still has what was there: in whatever order they
+/// are merged, what was taken away stays away until it is linked again.
+#[test]
+fn a_link_that_was_taken_away_stays_away_in_any_order_unless_it_was_made_again() {
+    let place = Place::new();
+    let mine = place.open();
+    for (name, aliases) in [("first", vec!["prod".to_owned()]), ("second", vec![])] {
+        let version = put(&mine, place.root(), name, 1, None);
+        mine.link_version(&mine.artifact(&version).expect("is there"), "good", &aliases).expect("links");
+    }
+    let version = put(&mine, place.root(), "third", 1, None);
+    let open = |path: &Path| place.options().open(path).expect("opens");
+    let copies = ["left", "right", "behind"].map(|name| copy_of(&place, name));
+    let link = |workspace: &Workspace, name: &str| workspace.artifact(name).expect("is there");
+    let left = open(&copies[0]);
+    left.remove_version(&link(&left, "good:prod"), RemoveOptions { aliases_too: true }).expect("removes");
+    drop(left);
+    let right = open(&copies[1]);
+    right.link_version(&link(&right, &version), "good", &[]).expect("links");
+    drop((right, mine));
+    let linked = |workspace: &Workspace| -> Vec<String> {
+        let links = workspace.artifact_versions("registry/good").expect("lists");
+        links.iter().filter_map(|link| link.links_to.clone()).collect()
+    };
+    for (number, order) in [[0, 1, 2], [2, 0, 1], [1, 2, 0]].into_iter().enumerate() {
+        let into = open(&copy_of(&place, &format!("into-{number}")));
+        for again in [false, true] {
+            for at in order {
+                let from = place.options().open_to_read(&copies[at]).expect("opens");
+                let planned = into.merge(&from, &MergeOptions { dry_run: true, ..MergeOptions::default() });
+                let report = into.merge(&from, &MergeOptions::default()).expect("merges");
+                assert_eq!(planned.expect("plans"), report);
+                assert!(!again || report.is_empty(), "{order:?} {at}: {report:?}");
+            }
+        }
+        assert_eq!(linked(&into), ["p/second:v0", "p/third:v0"], "{order:?}");
+        assert_eq!(into.artifact("good:prod").expect_err("went with its link").kind(), ErrorKind::NotFound);
+        // Numbers of links that are gone are not given again.
+        assert_eq!(into.artifact("good:v0").expect_err("is gone").kind(), ErrorKind::NotFound);
+        let again = into.link_version(&link(&into, "first"), "good", &["prod".into()]).expect("links");
+        assert_eq!(again.number, 3);
+        is_whole(&into);
+        // Whoever still has it, or took it away before, has it again.
+        for copy in [&copies[0], &copies[2]] {
+            let copy = open(&copy_of_folder(copy, number));
+            let from = place.options().open_to_read(into.path()).expect("opens");
+            copy.merge(&from, &MergeOptions::default()).expect("merges");
+            let mut links = linked(&copy);
+            links.sort();
+            assert_eq!(links, ["p/first:v0", "p/second:v0", "p/third:v0"]);
+            assert_eq!(link(&copy, "good:prod").links_to.as_deref(), Some("p/first:v0"));
+        }
+    }
+}
+
+/// A workspace that never had the link learns that it was taken away, before it meets one that still has it.
+#[test]
+fn a_link_that_was_taken_away_does_not_come_in_later_from_a_workspace_that_still_has_it() {
+    let (place, other) = (Place::new(), Place::new());
+    let workspace = other.open();
+    let version = workspace.artifact(&put(&workspace, other.root(), "weights", 1, None)).expect("is there");
+    let link = workspace.link_version(&version, "good", &[]).expect("links");
+    let behind = copy_of(&other, "behind");
+    workspace.remove_version(&link, RemoveOptions::default()).expect("removes");
+    drop(workspace);
+    merge(&place, &other);
+    let mine = place.open();
+    let from = other.options().open_to_read(&behind).expect("opens");
+    assert!(mine.merge(&from, &MergeOptions::default()).expect("merges").is_empty());
+    assert!(mine.artifact_versions("registry/good").expect("is there").is_empty());
+    assert_eq!(mine.link_version(&mine.artifact("weights").expect("came"), "good", &[]).expect("links").number, 1);
+}
+
+/// An alias that was given to a link while another device took the link away names nothing, and goes with the version.
+#[test]
+fn an_alias_of_a_link_that_was_taken_away_elsewhere_names_nothing() {
+    let place = Place::new();
+    let mine = place.open();
+    let version = mine.artifact(&put(&mine, place.root(), "first", 1, None)).expect("is there");
+    let kept = mine.artifact(&put(&mine, place.root(), "second", 2, None)).expect("is there");
+    mine.link_version(&kept, "good", &["prod".into()]).expect("links");
+    let link = mine.link_version(&version, "good", &[]).expect("links");
+    let copy = copy_of(&place, "copy");
+    mine.remove_version(&link, RemoveOptions::default()).expect("removes");
+    let copied = place.options().open(&copy).expect("opens");
+    copied.tag_version(&copied.artifact("good:v1").expect("is there"), &["prod".into()], &[]).expect("names");
+    mine.merge(&copied, &MergeOptions::default()).expect("merges");
+    copied.merge(&mine, &MergeOptions::default()).expect("merges");
+    for workspace in [&mine, &copied] {
+        assert_eq!(workspace.artifact_versions("registry/good").expect("lists").len(), 1);
+        assert_eq!(workspace.artifact("good:prod").expect_err("names nothing").kind(), ErrorKind::NotFound);
+    }
+    // The version goes in one of them, and with it the setting that names it.
+    mine.remove_version(&mine.artifact("first").expect("is there"), RemoveOptions { aliases_too: true })
+        .expect("removes");
+    let history = mine.alias_history("registry/good").expect("reads");
+    assert_eq!(history.iter().map(|change| change.number).collect::<Vec<_>>(), [Some(0), None, None]);
 }
 
 /// One run goes on in three copies: as it stands, with other metrics, and rewound. Whoever merges which into which in what

@@ -93,7 +93,8 @@ fn rows_of_packs_are_rebuilt_from_the_packs_alone() {
     for at in [1, 5 + rng.below(16), 21 + rng.below(24), 45 + rng.below(32), 77 + rng.below(400), u64::MAX] {
         let at = if at == u64::MAX { "length(body)".to_owned() } else { at.to_string() };
         damages.push(format!(
-            "UPDATE object SET body = CAST(substr(body, 1, {at} - 1) || x'00' || substr(body, {at} + 1) AS BLOB) \
+            "UPDATE object SET body = CAST(substr(body, 1, {at} - 1) \
+             || CASE substr(body, {at}, 1) WHEN x'00' THEN x'01' ELSE x'00' END || substr(body, {at} + 1) AS BLOB) \
              WHERE kind = {PACK}"
         ));
     }

@@ -52,7 +52,13 @@ pub(crate) fn put(device: &Device, content: &[u8], run: Option<&str>, aliases: &
     put_as(device, "model", content, run, aliases)
 }
 
-fn put_as(device: &Device, name: &str, content: &[u8], run: Option<&str>, aliases: &[&str]) -> ArtifactVersion {
+pub(crate) fn put_as(
+    device: &Device,
+    name: &str,
+    content: &[u8],
+    run: Option<&str>,
+    aliases: &[&str],
+) -> ArtifactVersion {
     let mut draft = ArtifactDraft::new(name, "model").expect("a name");
     draft.add_bytes("weights.bin", content.to_vec()).expect("adds");
     let text = format!("planted-marker of an artifact, {:?}", content.last_chunk::<4>());
@@ -442,6 +448,47 @@ fn a_version_that_was_removed_here_does_not_come_back() {
         versions.iter().map(ArtifactVersion::version).collect::<Vec<_>>()
     };
     assert_eq!(numbers(&second), ["v1", "v2"]);
+}
+
+/// Also on one that was away meanwhile and goes on with the collection.
+#[test]
+fn a_link_that_one_device_takes_away_goes_on_all_and_comes_back_when_it_is_made_again() {
+    let store = Store::new();
+    let (first, remote) = (Device::first_with(&RemoteClass::ALL), Fake::new(&store, 1));
+    let version = put(&first, b"weights", None, &[]);
+    first.workspace.link_version(&version, "good", &["prod".into()]).expect("links");
+    first.sync(&remote).expect("syncs");
+    let (second, third) = (Device::another(&first, &remote), Device::another(&first, &remote));
+    for device in [&second, &third] {
+        device.sync(&remote).expect("syncs");
+    }
+    let link = |device: &Device| device.workspace.artifact("registry/good:prod");
+    let taken = link(&second).expect("came");
+    second.workspace.remove_version(&taken, RemoveOptions { aliases_too: true }).expect("removes");
+    let report = second.sync(&remote).expect("syncs");
+    assert!(report.sent > 0, "it is news where nothing else is: {report:?}");
+    first.sync(&remote).expect("syncs");
+    // What is said of the collection by those that had it does not bring it back.
+    put(&third, b"other", None, &[]);
+    third
+        .workspace
+        .link_version(&third.workspace.artifact("p/model:v1").expect("is there"), "good", &[])
+        .expect("links");
+    for device in [&third, &second, &first, &third, &second, &first] {
+        device.sync(&remote).expect("syncs");
+    }
+    for device in [&first, &second, &third] {
+        assert_eq!(link(device).expect_err("was taken away").kind(), ErrorKind::NotFound);
+        assert!(is_idle(&device.sync(&remote).expect("syncs")));
+    }
+    assert_alike(&[&first, &second, &third]);
+    let version = third.workspace.artifact("p/model:v0").expect("stays");
+    third.workspace.link_version(&version, "good", &["prod".into()]).expect("links");
+    for device in [&third, &second, &first] {
+        device.sync(&remote).expect("syncs");
+        assert_eq!(link(device).expect("is there again").number, 2);
+    }
+    assert_alike(&[&first, &second, &third]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use runcellar::remotes::{ContentSource, EvictionPlan, FetchError, PackName, RemoteClass, RemoteInfo};
+use runcellar::remotes::{ContentSource, EvictionPlan, FetchError, PackName, RemoteClass, RemoteInfo, SegmentName};
 use runcellar::{BackupOptions, CheckOptions, CollectOptions, ErrorKind, ProblemKind, Target};
 use runcellar_sync::engine::{self, Evicted};
 use runcellar_sync::remote::fake::{Fake, Store};
@@ -19,6 +19,11 @@ use crate::io::{Call, Fate, Faults, Hooked};
 pub(crate) struct Source(Arc<Fake>);
 
 impl ContentSource for Source {
+    fn segment(&self, _: &RemoteInfo, segment: &SegmentName) -> Result<Option<Vec<u8>>, FetchError> {
+        let name = ObjectName::new(format!("{}/{:010}", segment.prefix, segment.number))?;
+        Ok(self.0.get(&name, None)?)
+    }
+
     fn fetch(&self, remote: &RemoteInfo, pack: &PackName) -> Result<Option<Vec<u8>>, FetchError> {
         assert_eq!(remote.url, "memory");
         let name = ObjectName::new(format!("packs/{}/{}", pack.device, pack.pack))?;

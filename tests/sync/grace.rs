@@ -286,7 +286,7 @@ fn who_reads_segments_that_go_meanwhile_goes_on_from_what_is_there_now() {
         }
         first.sync(&remote).expect("syncs");
         let way = Fake::new(&store, 2);
-        let reading = Meanwhile::new(&way, |name| name.contains("/0"), rotates);
+        let reading = Meanwhile::new(&way, |name| name.contains("/00000"), rotates);
         second.sync(&reading).expect("goes on");
         assert!(reading.has_happened());
         assert_eq!(second.workspace.key_epoch().expect("reads"), first.workspace.key_epoch().expect("reads"));

@@ -19,6 +19,7 @@ mod hostile;
 mod ids;
 mod keys;
 mod ledger;
+mod left;
 mod loopback;
 mod retries;
 mod shut_out;

@@ -1,6 +1,7 @@
 //! Devices that were shut out: what they published goes from the remote, and nothing is lost with it.
 
 use runcellar::remotes::RemoteClass;
+use runcellar_sync::engine;
 use runcellar_sync::remote::fake::{Fake, Last, Store};
 
 use crate::content;
@@ -104,6 +105,125 @@ fn what_nobody_took_in_before_goes_as_well_and_stays_on_the_device() {
     // Nothing is deleted twice.
     assert_eq!(first.sync(&remote).expect("syncs").deleted, 0);
     assert_eq!((first.state().len(), lost.state().len()), (2, 3));
+}
+
+#[test]
+fn what_a_device_published_goes_also_if_it_had_nothing_there_when_it_was_met() {
+    let store = Store::new();
+    let remote = Fake::new(&store, 1);
+    let first = Device::first();
+    first.sync(&remote).expect("syncs");
+    let lost = Device::another(&first, &remote);
+    for device in [&lost, &first] {
+        device.sync(&remote).expect("syncs");
+    }
+    lost.record("later", 5);
+    lost.sync(&remote).expect("syncs");
+    shut_out(&first, &lost);
+    first.sync(&remote).expect("syncs");
+    assert_eq!(objects_of(&store, &places(&lost)).len(), 1);
+    assert_eq!(first.sync(&remote).expect("syncs").deleted, 0);
+}
+
+/// Three devices that know each other, in the order of their ids.
+fn known_to_each_other(remote: &Fake) -> Vec<Device> {
+    let first = Device::first();
+    first.record("one", 3);
+    first.sync(remote).expect("syncs");
+    let mut devices = vec![Device::another(&first, remote), Device::another(&first, remote), first];
+    for device in devices.iter().chain(&devices) {
+        device.sync(remote).expect("syncs");
+    }
+    devices.sort_by_key(|device| places(device)[1].clone());
+    devices
+}
+
+/// Syncs until all have the same, and nothing is left to do.
+#[track_caller]
+fn come_to_one(devices: &[&Device], remote: &Fake) {
+    for _ in 0..5 {
+        for device in devices {
+            device.sync(remote).expect("goes on");
+        }
+    }
+    for device in devices {
+        let report = device.sync(remote).expect("syncs");
+        assert_eq!((report.sent, report.fetched, report.deleted, report.behind), (0, 0, 0, 0), "{report:?}");
+        assert_eq!(device.state(), devices[0].state());
+    }
+}
+
+/// It took over the keys of a device, and published nothing under them: those who shut that one out know its own key of before,
+/// and delete, until some request.
+#[test]
+fn who_has_the_keys_of_a_device_that_was_shut_out_goes_on_without_what_went() {
+    let shut_out_there = |last| {
+        let remote = Fake::new(&Store::new(), 1);
+        let mut devices = known_to_each_other(&remote);
+        let away = devices.pop().expect("three");
+        let [lost, first] = &devices[..] else { panic!("two are left") };
+        lost.workspace.rotate_keys().expect("rotates");
+        lost.sync(&remote).expect("syncs");
+        engine::pull(&away.workspace, ORIGIN, &remote).expect("takes the keys over");
+        let away = away.opened_again();
+        lost.record("late", 2);
+        lost.sync(&remote).expect("syncs");
+        first.sync(&remote).expect("syncs");
+        shut_out(first, lost);
+        let before = remote.requests().all();
+        remote.stop_after(last, Last::Unanswered);
+        let _ = first.sync(&remote);
+        let requests = remote.requests().all() - before;
+        remote.revive();
+        away.record("of-away", 2);
+        away.sync(&remote).unwrap_or_else(|error| panic!("publishes what it has, {last}: {error}"));
+        come_to_one(&[first, &away], &remote);
+        assert_eq!(away.state().len(), 3);
+        requests
+    };
+    let all = shut_out_there(u64::MAX);
+    for last in all - 10..all {
+        shut_out_there(last);
+    }
+}
+
+/// All three replaced the keys before they heard of each other, and one of them shut another out with that.
+#[test]
+fn who_replaced_the_keys_as_a_device_was_shut_out_joins_those_who_did_that() {
+    for [lost, first, away] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let remote = Fake::new(&Store::new(), 1);
+        let devices = known_to_each_other(&remote);
+        let [lost, first, away] = [lost, first, away].map(|at| &devices[at]);
+        lost.workspace.rotate_keys().expect("rotates");
+        lost.sync(&remote).expect("syncs");
+        shut_out(first, lost);
+        first.sync(&remote).expect("syncs");
+        away.workspace.rotate_keys().expect("rotates");
+        away.record("of-away", 2);
+        come_to_one(&[away, first], &remote);
+        assert_eq!(first.state().len(), 2);
+    }
+}
+
+/// Its keys are apart from those of all others, and of an older one of these nothing is there any more.
+#[test]
+fn who_replaced_the_keys_before_a_device_was_shut_out_joins_those_who_did_that() {
+    for [lost, first, away] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let remote = Fake::new(&Store::new(), 1);
+        let devices = known_to_each_other(&remote);
+        let [lost, first, away] = [lost, first, away].map(|at| &devices[at]);
+        for _ in 0..2 {
+            lost.workspace.rotate_keys().expect("rotates");
+            lost.sync(&remote).expect("syncs");
+        }
+        first.sync(&remote).expect("syncs");
+        shut_out(first, lost);
+        first.sync(&remote).expect("syncs");
+        away.workspace.rotate_keys().expect("rotates");
+        away.record("of-away", 2);
+        come_to_one(&[away, first], &remote);
+        assert_eq!(first.state().len(), 2);
+    }
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! Devices that leave the content of others on the remote: they show all of it, fetch what is read, and never publish or delete
 //! what they do not have.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use runcellar::artifacts::{ArtifactDraft, PutSettings, RemoveOptions};
 use runcellar::remotes::RemoteClass;
-use runcellar::{CollectOptions, ErrorKind};
+use runcellar::{CollectOptions, ErrorKind, NewMedia, Resume, SeriesValues, json};
 use runcellar_sync::engine;
+use runcellar_sync::remote::ObjectName;
 use runcellar_sync::remote::fake::{Fake, Store};
 
-use crate::content::{noise, put, record, shown};
+use crate::content::{noise, put, put_as, record, shown};
 use crate::devices::{Device, ORIGIN};
 use crate::evict::{assert_sound, files, packs_on, with_source};
 
@@ -142,4 +146,186 @@ fn what_is_purged_elsewhere_goes_and_a_purge_here_reaches_the_others() {
     for device in [&first, &second] {
         assert_sound(device, false);
     }
+}
+
+/// Has a device replace its keys and publish all that it has; then what the others published before goes.
+fn take_over(by: &Device, others: &[&Device], remote: &Fake) {
+    by.workspace.rotate_keys().expect("rotates");
+    for device in [&[by], others].concat() {
+        let report = device.sync(remote).expect("syncs");
+        assert!(report.not_sent.is_empty() && report.merged.left_out.is_empty(), "{report:?}");
+    }
+}
+
+fn resume_with_picture(device: &Device, id: &str) {
+    let run = device.workspace.run("p").id(id).resume(Resume::Must).start().expect("resumes");
+    let picture = NewMedia {
+        kind: "image".into(),
+        format: "png".into(),
+        metadata: json!({"caption": "another"}),
+        content: Arc::new(noise(8, 5_000)),
+        companions: Vec::new(),
+        parts: Vec::new(),
+    };
+    run.log_media(None, None, vec![("more".into(), picture)], |_| {}).expect("logs");
+    run.finish().expect("finishes");
+}
+
+/// The lengths of all media of a run.
+fn pictures(device: &Device, id: &str) -> Vec<usize> {
+    let run = device.run(id);
+    let media = device.workspace.media(&run).expect("lists");
+    let of = |key: &str| {
+        let series = device.workspace.series(&run, key, None).expect("reads");
+        let SeriesValues::Media(ids) = series.values else { panic!("{key} is of media") };
+        ids.into_iter().map(|id| media.read(id).expect("reads").len()).collect::<Vec<_>>()
+    };
+    ["sample", "more"].into_iter().flat_map(of).collect()
+}
+
+#[test]
+fn content_that_another_device_publishes_now_is_followed_there() {
+    let (store, remote, first, second) = pair();
+    let third = Device::another(&first, &remote);
+    for device in [&second, &third] {
+        device.sync(&remote).expect("syncs");
+    }
+    let before = packs_on(&store);
+    // The third has all that the first published, and so the first leaves it to that.
+    take_over(&third, &[&first, &second], &remote);
+    assert!(before.iter().all(|name| store.bytes(name).is_none()));
+    assert!(files(&second).is_empty());
+    assert_sound(&second, true);
+    with_source(&second, &store);
+    assert_eq!(shown(&second), shown(&first));
+    assert_sound(&second, false);
+}
+
+#[test]
+fn a_pack_that_another_device_fetched_and_publishes_now_is_followed_there() {
+    let (store, remote, first, second) = pair();
+    let third = Device::another(&first, &remote);
+    third.workspace.set_setting("sync.content", Some("remote")).expect("is set");
+    for device in [&second, &third] {
+        device.sync(&remote).expect("syncs");
+    }
+    with_source(&third, &store);
+    assert_eq!(shown(&third), shown(&first));
+    let before = packs_on(&store);
+    take_over(&third, &[&first, &second], &remote);
+    assert!(before.iter().all(|name| store.bytes(name).is_none()));
+    let name = |name: &ObjectName| name.as_str().rsplit('/').next().map(str::to_owned);
+    let names = |all: Vec<ObjectName>| all.iter().map(name).collect::<BTreeSet<_>>();
+    assert_eq!(names(before), names(packs_on(&store)), "the same, of another device");
+    assert!(files(&second).is_empty());
+    with_source(&second, &store);
+    assert_eq!(shown(&second), shown(&first));
+    assert_sound(&second, false);
+}
+
+#[test]
+fn content_that_only_devices_publish_now_which_name_it_in_another_way_is_brought() {
+    let (store, remote, first, second) = pair();
+    // It had content of its own before it heard of that of the first.
+    let third = Device::another(&first, &remote);
+    record(&third, "three");
+    put_as(&third, "other", &noise(3, 30_000), None, &[]);
+    for device in [&third, &first, &second, &third] {
+        device.sync(&remote).expect("syncs");
+    }
+    let before = packs_on(&store);
+    take_over(&third, &[&first, &second], &remote);
+    let is_left = |name: &&ObjectName| store.bytes(name).is_none();
+    assert!(before.iter().filter(is_left).count() >= 3, "the first left it to the third");
+    with_source(&second, &store);
+    assert_eq!(shown(&second), shown(&first));
+    assert_eq!(shown(&second), shown(&third));
+    let on = packs_on(&store);
+    for device in [&first, &second, &third] {
+        assert_sound(device, false);
+        assert_eq!(device.sync(&remote).expect("syncs").sent_packs, 0, "it lies there but once");
+    }
+    assert_eq!(packs_on(&store), on);
+}
+
+#[test]
+fn what_only_a_lost_device_named_alike_is_brought_from_who_took_it_in() {
+    let (store, remote, first, second) = pair();
+    let third = Device::another(&first, &remote);
+    record(&third, "three");
+    put_as(&third, "other", &noise(3, 30_000), None, &[]);
+    for device in [&third, &first, &second, &third] {
+        device.sync(&remote).expect("syncs");
+    }
+    let (wanted, slot) = (shown(&first), first.workspace.slots().expect("lists"));
+    let slot = slot.into_iter().find(|slot| slot.in_use).expect("it opened it").id;
+    drop(first);
+    third.workspace.remove_slots(&[slot]).expect("removes");
+    for device in [&third, &second, &third, &second] {
+        device.sync(&remote).expect("syncs");
+    }
+    with_source(&second, &store);
+    assert_eq!(shown(&second), wanted);
+    for device in [&second, &third] {
+        assert_sound(device, false);
+    }
+}
+
+#[test]
+fn what_nobody_fetched_before_its_device_was_shut_out_is_taken_over_by_another() {
+    let (store, remote, first, second) = pair();
+    let third = Device::another(&first, &remote);
+    third.workspace.set_setting("sync.content", Some("remote")).expect("is set");
+    for device in [&third, &second, &first, &second] {
+        device.sync(&remote).expect("syncs");
+    }
+    let (wanted, slot, before) = (shown(&first), first.workspace.slots().expect("lists"), packs_on(&store));
+    let slot = slot.into_iter().find(|slot| slot.in_use).expect("it opened it").id;
+    drop(first);
+    second.workspace.remove_slots(&[slot]).expect("removes");
+    // Some other might still publish it.
+    second.sync(&remote).expect("syncs");
+    assert!(files(&second).is_empty() && before.iter().all(|name| store.bytes(name).is_some()));
+    for device in [&third, &second, &third, &second] {
+        device.sync(&remote).expect("syncs");
+    }
+    assert!(before.iter().all(|name| store.bytes(name).is_none()), "what the lost device stored is gone");
+    assert!(files(&second).is_empty() != files(&third).is_empty(), "one has it");
+    for device in [&second, &third] {
+        with_source(device, &store);
+        assert_eq!(shown(device), wanted);
+        assert_sound(device, false);
+        assert!(device.workspace.receipts().expect("lists").iter().all(|receipt| receipt.is_complete()));
+    }
+}
+
+#[test]
+fn of_a_run_it_publishes_the_files_that_are_its_own_beside_those_that_lie_there() {
+    let (store, remote, first, second) = pair();
+    second.sync(&remote).expect("syncs");
+    let theirs = packs_on(&store);
+    resume_with_picture(&second, "one");
+    let report = second.sync(&remote).expect("syncs");
+    assert_eq!((report.sent_packs, report.not_sent.len()), (1, 0), "{report:?}");
+    first.sync(&remote).expect("syncs");
+    let wanted = pictures(&first, "one");
+    assert_eq!(wanted.len(), 2);
+    // Whoever replaces the keys: what others published they publish again, as nobody else tells of it.
+    second.workspace.rotate_keys().expect("rotates");
+    for device in [&second, &first, &second] {
+        assert!(device.sync(&remote).expect("syncs").not_sent.is_empty());
+    }
+    assert!(theirs.iter().all(|name| store.bytes(name).is_some()));
+    let third = Device::another(&second, &remote);
+    third.sync(&remote).expect("syncs");
+    for device in [&first, &second, &third] {
+        let report = device.sync(&remote).expect("syncs");
+        assert_eq!((report.sent_packs, report.merged.new_files), (0, 0), "{report:?}");
+    }
+    with_source(&second, &store);
+    for device in [&first, &second, &third] {
+        assert_eq!(pictures(device, "one"), wanted);
+    }
+    assert_sound(&first, false);
+    assert_sound(&third, false);
 }

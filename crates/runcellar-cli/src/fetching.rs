@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use runcellar::remotes::{ContentSource, FetchError, PackName, RemoteInfo};
+use runcellar::remotes::{ContentSource, FetchError, PackName, RemoteInfo, SegmentName};
 use runcellar::{Monitor as _, Workspace};
 use runcellar_sync::engine::RemoteContent;
 
@@ -20,15 +20,28 @@ struct Fetching {
     is_told: AtomicBool,
 }
 
-impl ContentSource for Fetching {
-    fn fetch(&self, remote: &RemoteInfo, pack: &PackName) -> Result<Option<Vec<u8>>, FetchError> {
+impl Fetching {
+    /// Says what happens, once.
+    fn begin(&self, remote: &RemoteInfo) -> Result<(), FetchError> {
         if is_offline() {
             return Err(OFFLINE.into());
         }
         if !self.is_told.swap(true, Ordering::Relaxed) {
             self.talker.note(&format!("fetching content from {}", visible(&remote.name)));
         }
+        Ok(())
+    }
+}
+
+impl ContentSource for Fetching {
+    fn fetch(&self, remote: &RemoteInfo, pack: &PackName) -> Result<Option<Vec<u8>>, FetchError> {
+        self.begin(remote)?;
         self.content.fetch(remote, pack)
+    }
+
+    fn segment(&self, remote: &RemoteInfo, segment: &SegmentName) -> Result<Option<Vec<u8>>, FetchError> {
+        self.begin(remote)?;
+        self.content.segment(remote, segment)
     }
 }
 

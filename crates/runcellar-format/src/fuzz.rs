@@ -20,9 +20,9 @@ use crate::overview::Overview;
 use crate::pair::Pair;
 use crate::record::{
     Artifact, Away, Body, CarriedGroup, CarriedNames, CarriedRecord, CarriedRun, CarriedVersion, CatalogueDirectory,
-    Change, Close, DeviceHead, Event, GroupPage, LastSync, Manifest, PinnedTerms, Project, PurgeRecord, Remotes,
-    ReplicaCursor, RootRow, RunHead, RunRecord, Segment, SeriesPage, Settings, Siblings, Start, TermsDocument,
-    Tombstone, Version, Vouchers, Waste, WriterRow,
+    Change, Close, DeviceHead, Event, GroupPage, LastSync, Links, Manifest, PinnedTerms, Project, PurgeRecord, Remotes,
+    ReplicaCursor, RootRow, RowSegments, RowsAway, RunHead, RunRecord, Segment, SeriesPage, Settings, Siblings, Start,
+    TermsDocument, Tombstone, Version, Vouchers, Waste, WriterRow,
 };
 use crate::seal::{Envelope, Kind, OwnerKey, Place};
 use crate::secret::Secret;
@@ -323,7 +323,7 @@ pub fn change(data: &[u8]) {
 /// A body of a record; the first byte says which.
 pub fn bodies(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
-    let all: [Target; 35] = [
+    let all: [Target; 38] = [
         body::<Project>,
         body::<RunRecord>,
         body::<RunHead>,
@@ -359,6 +359,9 @@ pub fn bodies(data: &[u8]) {
         body::<PinnedTerms>,
         body::<TermsDocument>,
         body::<Vouchers>,
+        body::<Links>,
+        body::<RowSegments>,
+        body::<RowsAway>,
     ];
     if let Some(target) = all.get(usize::from(*which)) {
         target(data);

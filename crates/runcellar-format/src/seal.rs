@@ -88,6 +88,8 @@ pub enum Kind {
     Away = 27,
     /// What was searched for secrets of a run, and found: stands in a device's own replica alone.
     Searched = 28,
+    /// Where the rows of a run lie that are not here.
+    RowsAway = 29,
 }
 
 /// Where a sealed object belongs: its associated data, fixed-width, with zeros where a field does not apply.
@@ -320,6 +322,7 @@ impl Kind {
             Kind::Terms => "terms document",
             Kind::Away => "evicted pack",
             Kind::Searched => "searched run",
+            Kind::RowsAway => "rows away",
         }
     }
 }

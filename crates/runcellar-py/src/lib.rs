@@ -12,6 +12,7 @@ mod convert;
 mod diff;
 mod error;
 mod exit;
+mod fetching;
 mod follow;
 mod histogram;
 mod json;

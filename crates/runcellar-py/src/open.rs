@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use runcellar::{Environment, OpenOptions, Workspace};
 
 use crate::error::{self, Result};
+use crate::fetching;
 use crate::messages::Messages;
 
 /// Whether a workspace that is missing is made.
@@ -31,6 +32,9 @@ pub(crate) fn open(
         options.open(&path)
     })?;
     messages.drain(py)?;
+    if !workspace.remotes().map(|remotes| remotes.is_empty())? {
+        fetching::by_command(py, &workspace)?;
+    }
     Ok(workspace)
 }
 

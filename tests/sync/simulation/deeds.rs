@@ -1,11 +1,11 @@
 //! What people do on their devices.
 
 use runcellar::artifacts::RemoveOptions;
-use runcellar::{ArtifactVersion, CollectOptions, Resume, RunInfo, Selection};
+use runcellar::{ArtifactVersion, CollectOptions, Json, Resume, RunInfo, Selection};
 
 use super::World;
-use super::facts::Deed;
-use super::shown::{all_versions, log_code, log_picture, put, text_of};
+use super::facts::{Deed, ONCE};
+use super::shown::{all_versions, log_code, log_picture, put, text_if_there, text_of};
 
 /// The tag that keeps a run at home.
 const LOCAL_ONLY: &str = "local_only";
@@ -18,12 +18,14 @@ impl World {
 
     pub(super) fn record(&mut self, at: usize) {
         let is_at_home = self.dice.one_in(20);
-        let (project, rows) = (self.project(), 1 + self.dice.below(4) as i64);
+        // Many rows stand in a segment of their own.
+        let most = if self.dice.one_in(6) { 1_400 } else { 4 };
+        let (project, rows) = (self.project(), 1 + self.dice.below(most) as i64);
         let has_files = self.has_files();
         let (has_code, has_picture) = (has_files && self.dice.one_in(6), has_files && self.dice.one_in(6));
         self.recorded += 1;
         let id = format!("{}-{:03}", if is_at_home { "home" } else { "run" }, self.recorded);
-        self.note(at, &format!("records {id} of {project}, code {has_code}, picture {has_picture}"));
+        self.note(at, &format!("records {id} of {project}, {rows} rows, code {has_code}, picture {has_picture}"));
         let mut builder = self.members[at].device.workspace.run(project).id(&id).config(runcellar::json!({"lr": 0.5}));
         if is_at_home {
             builder = builder.tags([LOCAL_ONLY]);
@@ -57,12 +59,13 @@ impl World {
 
     /// A version that this device has, or a link to one, and its own text.
     fn version_of(&mut self, at: usize) -> Option<(ArtifactVersion, String)> {
-        let mut versions: Vec<(ArtifactVersion, String)> = all_versions(&self.members[at].device.workspace)
+        let workspace = &self.members[at].device.workspace;
+        // What others erased since the last sync is not where it was left: docs/SYNC.md.
+        let leaves = workspace.setting("sync.content").expect("reads") == Json::Text("remote".to_owned());
+        let text = |version: &ArtifactVersion| if leaves { text_if_there(version) } else { Some(text_of(version)) };
+        let mut versions: Vec<(ArtifactVersion, String)> = all_versions(workspace)
             .into_iter()
-            .map(|version| {
-                let text = text_of(&version);
-                (version, text)
-            })
+            .filter_map(|version| text(&version).map(|text| (version, text)))
             .collect();
         versions.sort_by(|one, two| (&one.1, one.0.links_to.is_some()).cmp(&(&two.1, two.0.links_to.is_some())));
         (!versions.is_empty()).then(|| versions.swap_remove(self.dice.below(versions.len())))
@@ -149,10 +152,6 @@ impl World {
             return self.put(at);
         }
         let Some((version, text)) = self.version_of(at) else { return self.put(at) };
-        // A link that was taken away alone is so on that device: docs/RELIABILITY.md.
-        if what > 5 && version.links_to.is_some() {
-            return;
-        }
         let name = version.full_name();
         let words = ["is used", "gets an alias", "is linked", "is removed", "is removed"];
         self.note(at, &format!("{name} ({text}) {}", words[what - 3]));
@@ -167,12 +166,23 @@ impl World {
                 workspace.tag_version(&version, &[alias], &[]).expect("names");
             }
             5 => {
-                let collection = ["registry/good", "registry/other"][self.dice.below(2)];
+                let collection = ["registry/good", "registry/other", ONCE][self.dice.below(3)];
+                if collection == ONCE && self.facts.has(&Deed::Link(text.clone())) {
+                    return;
+                }
+                self.note(at, &format!("{text} goes into {collection}"));
                 workspace.link_version(&version, collection, &["staging".to_owned()]).expect("links");
+                if collection == ONCE {
+                    self.did(at, Deed::Link(text));
+                }
             }
             _ => {
                 workspace.remove_version(&version, RemoveOptions { aliases_too: true }).expect("removes");
-                self.did(at, Deed::PurgeVersion(text));
+                match version.links_to {
+                    None => self.did(at, Deed::PurgeVersion(text)),
+                    Some(_) if name.starts_with(ONCE) => self.did(at, Deed::Unlink(text)),
+                    Some(_) => {}
+                }
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What has to be true in the end: rows that were logged, files and versions that were kept, tags that were given and taken away,
-//! and what was erased. What only a device knew that was lost is allowed to be missing.
+//! What has to be true in the end: rows that were logged, files and versions that were kept, tags and links that were made and
+//! taken away, and what was erased. What only a device knew that was lost is allowed to be missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,9 @@ use runcellar::{Selection, SeriesValues};
 
 use super::shown::versions;
 use crate::devices::Device;
+
+/// A collection into which a version is linked once at most. Into others, and out of them, it goes at will.
+pub(super) const ONCE: &str = "registry/once";
 
 /// Something that a device did.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,9 +22,14 @@ pub(super) enum Deed {
     Untag(String, String),
     /// A version of an artifact, which holds this text.
     Version(String),
+    /// The version of a text went into the collection [`ONCE`].
+    Link(String),
+    Unlink(String),
     PurgeRun(String),
     PurgeMedia(String),
     PurgeVersion(String),
+    /// The slot of a device that was lost.
+    ShutOut(String),
 }
 
 /// A deed, and which one it was.
@@ -79,6 +87,7 @@ impl Facts {
         let (mut rows, mut pictures) = (BTreeMap::<&str, Count>::new(), BTreeMap::<&str, Count>::new());
         let (mut tags, mut put) = (BTreeMap::<(&str, &str), Count>::new(), BTreeMap::<&str, bool>::new());
         let (mut erased, mut untagged) = (BTreeMap::<&Deed, bool>::new(), BTreeMap::new());
+        let (mut linked, mut unlinked) = (BTreeMap::<&str, bool>::new(), BTreeMap::<&str, bool>::new());
         for (deed, is_sure) in self.all.values() {
             match deed {
                 Deed::Rows(run, count) => rows.entry(run).or_default().add(*count, *is_sure),
@@ -86,9 +95,13 @@ impl Facts {
                 Deed::Tag(run, tag) => tags.entry((run, tag)).or_default().add(1, *is_sure),
                 Deed::Untag(run, tag) => *untagged.entry((run.as_str(), tag.as_str())).or_insert(false) |= *is_sure,
                 Deed::Version(text) => drop(put.insert(text, *is_sure)),
+                Deed::Link(text) => drop(linked.insert(text, *is_sure)),
+                Deed::Unlink(text) => *unlinked.entry(text).or_insert(false) |= *is_sure,
                 Deed::PurgeRun(_) | Deed::PurgeMedia(_) | Deed::PurgeVersion(_) => {
                     *erased.entry(deed).or_insert(false) |= *is_sure;
                 }
+                // Which slots there are is looked at on all devices.
+                Deed::ShutOut(_) => {}
             }
         }
         let workspace = &device.workspace;
@@ -129,7 +142,18 @@ impl Facts {
         for id in found.keys() {
             assert!(rows.contains_key(id.as_str()), "nobody recorded {id}");
         }
-        let shown: BTreeSet<String> = versions(device).into_iter().map(|version| version.text).collect();
+        let versions = versions(device);
+        for (text, is_sure) in linked {
+            let is_linked = versions.iter().any(|version| version.text == text && version.artifact == ONCE);
+            match unlinked.get(text) {
+                None if !erased.contains_key(&Deed::PurgeVersion(text.to_owned())) => {
+                    assert!(is_linked || !is_sure, "the link to {text} is lost");
+                }
+                Some(true) => assert!(!is_linked, "the link to {text} was taken away, and came back"),
+                _ => {}
+            }
+        }
+        let shown: BTreeSet<String> = versions.into_iter().map(|version| version.text).collect();
         for (text, is_sure) in &put {
             match (shown.contains(*text), erased.get(&Deed::PurgeVersion((*text).to_owned()))) {
                 (true, Some(true)) => panic!("{text} was erased, and came back"),

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use runcellar::ErrorKind;
 use runcellar_sync::remote::ObjectName;
 use runcellar_sync::remote::fake::{Fake, Faults, Last, Store};
 
 use super::clockwork::Dice;
+use super::facts::Deed;
 use super::{DEVICES_MAX, Member, World};
 use crate::devices::{Device, ORIGIN};
 
@@ -32,7 +34,7 @@ fn faults(dice: &mut Dice) -> Faults {
 
 /// Returns the segments that stand there, all of them or those of one device.
 fn segments(store: &Store, prefix: &str) -> BTreeSet<ObjectName> {
-    let is_segment = |name: &str| name.starts_with(prefix) && !name.starts_with("packs/") && name.contains("/0");
+    let is_segment = |name: &str| name.starts_with(prefix) && !name.starts_with("packs/") && name.contains("/00000");
     store.names().into_iter().filter(|name| is_segment(name.as_str())).collect()
 }
 
@@ -49,9 +51,13 @@ impl World {
     pub(super) fn join(&mut self) {
         let fake = Fake::new(&self.store, self.dice.roll());
         let device = Device::another_on(Arc::new(self.system(0)), &self.members[0].device, &fake);
+        let leaves = self.dice.one_in(3);
+        if leaves {
+            device.workspace.set_setting("sync.content", Some("remote")).expect("is set");
+        }
         self.members.push(Member { device, fake, fresh: Vec::new(), at_home: BTreeSet::new() });
         let at = self.members.len() - 1;
-        self.note(at, "joins");
+        self.note(at, &format!("joins, leaves content there: {leaves}"));
         self.record(at);
         // A device that nobody met yet cannot replace keys for them.
         for at in (0..self.members.len()).rev() {
@@ -170,26 +176,28 @@ impl World {
             return;
         }
         // A witness whose keys are newer than those of the device did not look at what that published.
-        let (now, mut present) = (self.store.moment(), self.told(witness));
+        let mut present = self.told(witness);
         present.retain(|name| name.as_str().starts_with(&prefix));
-        self.store.roll_back_below(&prefix, moment);
-        let gone = present.difference(&segments(&self.store, &prefix)).count();
+        // Nobody but these two is shown that: whoever followed another past would be apart from the others for ever.
+        let store = self.store.apart();
+        store.roll_back_below(&prefix, moment);
+        let gone = present.difference(&segments(&store, &prefix)).count();
         // A run that stays at home is not published.
         if gone > 0 {
             self.note(at, "is set back to an earlier image, with what it published");
             let (file, other) = (image.path().join("w/cellar.db"), self.members[at].device.root().join("w/cellar.db"));
             let io = Arc::new(self.system(0).pose(&file, &other));
-            let fake = Fake::new(&self.store, self.dice.roll());
+            let fake = Fake::new(&store, self.dice.roll());
             let twin = Device::of_image(image, io).expect("opens");
             (0..gone).for_each(|run| twin.record(&format!("twin-{}-{run}", self.recorded), 2));
             let outcome = twin.sync(&fake).map_err(|failure| failure.to_string());
             self.note(at, &format!("publishes another past: {outcome:?}"));
             if outcome.is_ok() {
-                let outcome = self.sync(witness);
+                let outcome = self.members[witness].device.sync(&fake).map_err(|failure| failure.to_string());
+                self.note(witness, &format!("sees both: {outcome:?}"));
                 assert!(outcome.is_err(), "a fork was not noticed");
             }
         }
-        self.store.roll_back(now);
         for at in [at, witness] {
             let _ = self.sync(at);
         }
@@ -230,7 +238,14 @@ impl World {
         drop(device);
         let is_known = |fact: &_| self.members.iter().any(|member| member.fresh.contains(fact));
         let doubts: Vec<_> = fresh.into_iter().filter(|fact| !is_known(fact)).collect();
-        doubts.iter().for_each(|fact| self.facts.doubt(fact));
+        for fact in &doubts {
+            self.facts.doubt(fact);
+            // Whom it shut out, and nobody has heard of that, another has to.
+            if let Deed::ShutOut(slot) = &fact.1 {
+                self.shut_out.retain(|known| known != slot);
+                self.lost.push(slot.clone());
+            }
+        }
         drop(at_home);
         self.lost.push(own.id);
         self.lost_count += 1;
@@ -255,8 +270,22 @@ impl World {
                 self.lost.push(id);
                 continue;
             }
+            // As docs/SYNC.md says: what a device left at the lost one goes with it, where another never heard of it.
+            for at in 0..self.members.len() {
+                if let Err(error) = self.members[at].device.workspace.fetch_evicted(&[]) {
+                    self.note(at, &format!("does not fetch all that it left: {error}"));
+                }
+            }
             self.note(by, &format!("shuts out {id}"));
-            workspace.remove_slots(std::slice::from_ref(&id)).expect("removes");
+            match workspace.remove_slots(std::slice::from_ref(&id)) {
+                Err(error) if error.kind() == ErrorKind::Evicted => {
+                    self.note(by, &format!("has to sync first: {error}"));
+                    self.lost.push(id);
+                    continue;
+                }
+                removed => drop(removed.expect("removes")),
+            }
+            self.did(by, Deed::ShutOut(id.clone()));
             self.shut_out.push(id);
             self.replaced += 1;
         }

@@ -22,6 +22,7 @@ use runcellar::remotes::RemoteClass;
 use runcellar_sync::remote::fake::{Fake, Moment, Store};
 
 use crate::devices::Device;
+use crate::evict::with_source;
 use clockwork::{Clockwork, Dice, Time};
 use facts::{Deed, Fact, Facts};
 
@@ -151,9 +152,15 @@ impl World {
         synced
     }
 
+    /// Has what lies on the remote alone fetched where a device reads it.
+    fn reach_the_remote(&self) {
+        self.members.iter().for_each(|member| with_source(&member.device, &self.store));
+    }
+
     /// Somebody does something.
     fn step(&mut self) {
         let at = self.dice.below(self.members.len());
+        self.reach_the_remote();
         match self.dice.below(120) {
             0..20 => self.record(at),
             20..50 => {
@@ -184,6 +191,7 @@ impl World {
 
     /// Everybody meets until nobody has anything to say.
     fn meet(&mut self) {
+        self.reach_the_remote();
         let rounds = 4 + 2 * self.members.len();
         let mut last = Vec::new();
         for _ in 0..rounds {
@@ -204,6 +212,7 @@ impl World {
             let hidden = self.hidden(at);
             self.members[at].device.workspace.restore_runs(&hidden).expect("restores");
         }
+        self.reach_the_remote();
         let shown = |device: &Device| {
             let is_at_home = |line: &String| line.contains(" home-") || line.starts_with("home-");
             let mut all = device.state();
@@ -228,6 +237,7 @@ impl World {
         }
         for slot in self.members.iter().flat_map(|member| member.device.workspace.slots().expect("lists")) {
             assert!(!self.shut_out.contains(&slot.id), "the slot {} was removed, and came back", slot.id);
+            assert!(!self.lost.contains(&slot.id), "the slot {} was to be removed", slot.id);
         }
         self.facts.hold_on(&self.members[0].device);
         let whole = self.dice.below(self.members.len());

@@ -17,6 +17,8 @@ const SHARED: &str = "shared.bin";
 pub(super) struct Shown {
     /// What its own file holds.
     pub(super) text: String,
+    /// Names of the project and the artifact or collection.
+    pub(super) artifact: String,
     line: String,
 }
 
@@ -71,13 +73,24 @@ pub(super) fn all_versions(workspace: &Workspace) -> Vec<ArtifactVersion> {
 
 /// Reads what a version's own file holds.
 pub(super) fn text_of(version: &ArtifactVersion) -> String {
+    text_or_hurt(version).unwrap_or_else(|hurt| panic!("{}: {hurt}", version.full_name()))
+}
+
+/// Does so if its content can be read.
+pub(super) fn text_if_there(version: &ArtifactVersion) -> Option<String> {
+    text_or_hurt(version).ok()
+}
+
+fn text_or_hurt(version: &ArtifactVersion) -> Result<String, String> {
     let folder = folder();
     let got = version.download(&folder.path().join("to"), &DownloadOptions::default()).expect("downloads");
-    assert!(got.hurt.is_empty(), "{}: {:?}", version.full_name(), got.hurt);
+    if !got.hurt.is_empty() {
+        return Err(format!("{:?}", got.hurt));
+    }
     let read = |name: &str| std::fs::read(folder.path().join("to").join(name)).expect("reads");
     let (own, shared) = (read(OWN), read(SHARED));
     assert!(shared.len() == 3000 + own.len() && shared.ends_with(&own), "{}", version.full_name());
-    String::from_utf8(own).expect("text")
+    Ok(String::from_utf8(own).expect("text"))
 }
 
 /// Returns all versions and links with what is known of them.
@@ -102,7 +115,7 @@ pub(super) fn versions(device: &Device) -> Vec<Shown> {
             ids(&runs.made),
             ids(&runs.used)
         );
-        Shown { text, line }
+        Shown { text, artifact: format!("{}/{}", version.project, version.name), line }
     };
     all_versions(workspace).into_iter().map(shown).collect()
 }

@@ -63,6 +63,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         workspace.add_remote(ORIGIN, &url, &classes, &[])?;
         if args.metadata_only {
             workspace.set_setting("sync.content", Some("remote"))?;
+            workspace.agree_to_read(ORIGIN)?;
         }
         let report = engine::pull(&workspace, ORIGIN, &*remote)?;
         (workspace, report)
@@ -98,7 +99,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         )
     })?;
     session.note(match args.metadata_only {
-        true => "content is fetched when it is read, once you agree to it: runcellar remote enable origin",
+        true => "files and rows are fetched from there when they are read; to publish from here, too: runcellar remote enable origin",
         false => "to publish from here, too: runcellar remote enable origin",
     });
     all_came_in(session, report.merged.left_out.iter())

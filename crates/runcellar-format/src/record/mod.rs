@@ -13,8 +13,10 @@ mod digest;
 mod edits;
 mod head;
 mod lineage;
+mod links;
 mod process;
 mod receipt;
+mod rows_away;
 mod run;
 mod secrets;
 mod sync;
@@ -37,16 +39,19 @@ pub use lineage::{
     DIRECTORY_FIELD, GroupRange, LAUNCH_FIELD, Launched, Launches, ORIGIN_FIELD, Origin, REWINDS_FIELD, Rewind,
     Rewinds, extra_body, set_extra_body,
 };
+pub use links::{Links, Making};
 pub use process::ProcessField;
 pub use receipt::PurgeRecord;
+pub use rows_away::{ROWS_FIELD, RowSegments, RowsAway, RowsPlace};
 pub use run::{
     Close, Event, MetricDefinition, Project, RunRecord, RunState, Session, Settings, SlotInfo, Stamped, Start, Tag,
     Tokens,
 };
 pub use sync::{
-    Cited, Consent, DeviceHead, LAST_SYNC_FIELD, LastSync, PinnedTerms, REMOTES_FIELD, RemoteRecord, RemoteState,
-    Remotes, ReplicaCursor, SIBLINGS_FIELD, Segment, SegmentEntry, SegmentObject, Siblings, TERMS_BYTES_MAX,
-    TERMS_FIELD, TermsDocument, VOUCHERS_MAX, VOUCHERS_OF_SETTINGS_FIELD, Vouchers, WASTE_FIELD, Waste, WastePack,
+    Cited, Consent, DeviceHead, LAST_SYNC_FIELD, LastSync, PinnedTerms, READ_FIELD, REMOTES_FIELD, RemoteRecord,
+    RemoteState, Remotes, ReplicaCursor, SIBLINGS_FIELD, Segment, SegmentEntry, SegmentObject, Siblings,
+    TERMS_BYTES_MAX, TERMS_FIELD, TermsDocument, VOUCHERS_MAX, VOUCHERS_OF_SETTINGS_FIELD, Vouchers, WASTE_FIELD,
+    Waste, WastePack,
 };
 pub use taken::{TAKEN_MAX, Taken, TakenFrom};
 pub use tombstone::Tombstone;

@@ -17,6 +17,8 @@ pub const VOUCHERS_OF_SETTINGS_FIELD: u16 = 20;
 pub const VOUCHERS_MAX: usize = 64;
 /// `RemoteRecord.extra`: the terms document that a consent to the remote pins, a [`PinnedTerms`].
 pub const TERMS_FIELD: u16 = 1;
+/// `RemoteRecord.extra`: BLAKE3 of the URL from which the user agreed to read content, 32 bytes.
+pub const READ_FIELD: u16 = 2;
 /// The longest terms document, bytes: a contract of a hundred pages with its fonts is a tenth of that.
 pub const TERMS_BYTES_MAX: usize = 8 << 20;
 /// Field of `ReplicaCursor.extra` in which [`LastSync`] stands.

@@ -71,7 +71,7 @@ class ConsentError(Error):
 
 
 class EvictedError(Error, FileNotFoundError):
-    """Content lies on a remote alone: ``runcellar fetch`` brings it back."""
+    """What is read lies on a remote alone, and the command could not bring it here."""
 
 
 class StateError(Error, RuntimeError):

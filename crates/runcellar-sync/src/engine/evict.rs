@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runcellar::Workspace;
-use runcellar::remotes::{ContentSource, EvictionPlan, Exchange, FetchError, PackName, RemoteInfo, Repair};
+use runcellar::remotes::{
+    ContentSource, EvictionPlan, Exchange, FetchError, PackName, RemoteInfo, Repair, SegmentName,
+};
 
-use super::names::pack_of;
+use super::names::{pack_of, segment_of};
 use super::pull::settled;
 use super::{Failure, Outcome, Wrong};
 use crate::remote::{Location, Options, Remote, open};
@@ -114,5 +116,9 @@ impl RemoteContent {
 impl ContentSource for RemoteContent {
     fn fetch(&self, remote: &RemoteInfo, pack: &PackName) -> Result<Option<Vec<u8>>, FetchError> {
         Ok(self.remote(&remote.url)?.get(&pack_of(pack)?, None)?)
+    }
+
+    fn segment(&self, remote: &RemoteInfo, segment: &SegmentName) -> Result<Option<Vec<u8>>, FetchError> {
+        Ok(self.remote(&remote.url)?.get(&segment_of(&segment.prefix, segment.number)?, None)?)
     }
 }

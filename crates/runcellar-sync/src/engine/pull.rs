@@ -25,7 +25,10 @@ const LOOKS_MAX: usize = 8;
 /// Fetches what the heads of other devices tell of, and merges it. A root key that one of them drew is taken over first.
 pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<Exchange> {
     'looks: for looks in 1..=LOOKS_MAX {
-        let heads = look(&exchange, remote)?;
+        let mut heads = look(&exchange, remote)?;
+        for gone in shut_out(&exchange, remote, &heads)? {
+            heads.remove(&gone);
+        }
         let (mut ahead, mut present) = (Vec::new(), BTreeSet::from([exchange.pack_folder()?]));
         let (mut behind, mut strangers) = (BTreeSet::new(), BTreeSet::new());
         for advance in heads.values() {
@@ -45,6 +48,7 @@ pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Rep
         for advance in exchange.leaders(&ahead)? {
             match begin(remote, advance, |welcome| exchange.begin_takeover(advance, welcome))? {
                 Begun::Takeover(takeover) => {
+                    keep_rows(&exchange, remote, advance, &heads)?;
                     exchange = take_over(exchange, remote, advance, takeover)?;
                     continue 'looks;
                 }
@@ -59,6 +63,7 @@ pub(super) fn pull(mut exchange: Exchange, remote: &dyn Remote, report: &mut Rep
         if let Some(advance) = exchange.to_join(&heads.values().collect::<Vec<_>>(), &apart)?
             && let Begun::Takeover(takeover) = begin(remote, advance, |welcome| exchange.begin_join(advance, welcome))?
         {
+            keep_rows(&exchange, remote, advance, &heads)?;
             exchange = take_over(exchange, remote, advance, takeover)?;
             continue;
         }
@@ -141,6 +146,25 @@ fn look(exchange: &Exchange, remote: &dyn Remote) -> Outcome<BTreeMap<String, Ad
     Ok(heads)
 }
 
+/// Lists devices that were shut out where this one has not heard of it: somebody who is known replaced the keys, and a welcome is
+/// gone, with which all goes that such a device published. Whoever did that has it, or gives the key to what is left.
+fn shut_out(exchange: &Exchange, remote: &dyn Remote, heads: &BTreeMap<String, Advance>) -> Outcome<Vec<String>> {
+    let mut elsewhere = BTreeSet::new();
+    for advance in heads.values() {
+        let has_other = matches!(exchange.standing(advance)?, Standing::Ahead | Standing::Apart);
+        elsewhere.extend((has_other && exchange.is_member(advance)?).then(|| advance.device()));
+    }
+    let mut gone = Vec::new();
+    for (prefix, advance) in heads {
+        let by_another = elsewhere.iter().any(|device| *device != advance.device());
+        if by_another && exchange.standing(advance)? != Standing::Behind && remote.head(&welcome_of(prefix)?)?.is_none()
+        {
+            gone.push(prefix.clone());
+        }
+    }
+    Ok(gone)
+}
+
 /// Finds out whether a device published more since its head was looked at: it may then have deleted what that told of.
 fn goes_on(exchange: &Exchange, remote: &dyn Remote, advance: &Advance) -> Outcome<bool> {
     let now = head(exchange, remote, &advance.prefix)?;
@@ -191,6 +215,18 @@ fn begin(remote: &dyn Remote, advance: &Advance, begin: impl Fn(&[u8]) -> runcel
     })
 }
 
+/// Brings rows here that were left where devices publish that do not have the root key yet which is about to be taken over.
+fn keep_rows(
+    exchange: &Exchange,
+    remote: &dyn Remote,
+    advance: &Advance,
+    heads: &BTreeMap<String, Advance>,
+) -> Outcome<()> {
+    exchange.bring_before(advance, heads.values(), &mut |segment| {
+        Ok::<_, Failure>(remote.get(&segment_of(&segment.prefix, segment.number)?, None)?)
+    })
+}
+
 /// Takes over the root key that a device drew, or joins it with the one here; not yet, if the device publishes anew just now.
 fn take_over(
     exchange: Exchange,
@@ -213,9 +249,10 @@ fn take_over(
 
 /// Brings the replica of one device up to its head.
 fn fetch(exchange: &Exchange, remote: &dyn Remote, advance: &Advance, report: &mut Report) -> Outcome<()> {
-    for number in advance.from..=advance.to {
+    let mut number = advance.from;
+    while number <= advance.to {
         let segment = segment(remote, &advance.prefix, number)?;
-        exchange.take_segment(advance, number, &segment)?;
+        number = exchange.take_segment(advance, number, &segment)?;
         report.fetched += 1;
         report.fetched_bytes += segment.len() as u64;
     }

@@ -57,8 +57,12 @@ pub(super) fn forget(exchange: &Exchange, remote: &dyn Remote, report: &mut Repo
     for gone in exchange.shut_out()? {
         let head = remote.get(&head_of(&gone.prefix)?, None)?;
         let head = head.map(|head| exchange.advance(&gone.prefix, &head)).transpose()?;
-        let last = head.map_or(gone.taken, |head| head.to.max(gone.taken));
-        let mut names = BTreeSet::from([welcome_of(&gone.prefix)?]);
+        let last = head.map_or(gone.known, |head| head.to.max(gone.known));
+        // First the welcome: whoever has not heard of it yet knows by that why the rest is missing.
+        let mut locked = None;
+        let is_told = delete(remote, &welcome_of(&gone.prefix)?, &mut locked)?;
+        report.deleted += u64::from(is_told);
+        let mut names = BTreeSet::new();
         for number in 1..=last {
             names.insert(segment_of(&gone.prefix, number)?);
         }
@@ -66,9 +70,8 @@ pub(super) fn forget(exchange: &Exchange, remote: &dyn Remote, report: &mut Repo
             names.extend(pack_named(&entry.name).is_some().then_some(entry.name));
             ControlFlow::Continue(())
         })?;
-        let mut locked = None;
-        for name in names {
-            report.deleted += u64::from(delete(remote, &name, &mut locked)?);
+        for name in names.iter().filter(|_| is_told) {
+            report.deleted += u64::from(delete(remote, name, &mut locked)?);
         }
         match locked {
             None => exchange.forgotten(&gone, last)?,

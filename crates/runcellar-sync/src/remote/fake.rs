@@ -86,7 +86,7 @@ type Bytes = Arc<[u8]>;
 #[derive(Clone, Default)]
 pub struct Store(Arc<Mutex<State>>);
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct State {
     now: BTreeMap<ObjectName, Bytes>,
     /// Each change in order: what a name got, or that it lost it.
@@ -123,6 +123,13 @@ impl Store {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a store with the same past, which goes on by itself: what a server shows to some devices and not to others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let state = self.state().clone();
+        Store(Arc::new(Mutex::new(state)))
     }
 
     /// Returns now, for [`Store::roll_back`].

@@ -3,10 +3,10 @@
 use runcellar_format::ObjectId;
 use runcellar_format::record::{Artifact, VersionRef};
 
-use super::ArtifactVersion;
 use super::find::Look;
 use super::name::{ArtifactName, checked_alias};
 use super::records::{self, Stored};
+use super::{ArtifactVersion, makings};
 use crate::ingest::store::ensure_project;
 use crate::keys::Purpose;
 use crate::{Error, Result, Workspace, io};
@@ -67,7 +67,8 @@ impl Workspace {
                     let number = record.next_version;
                     let more = || Error::invalid(format!("collection {project}/{name}: has no more numbers"));
                     record.next_version = number.checked_add(1).ok_or_else(more)?;
-                    let listed = VersionRef { number, version: version.object.0, time: now };
+                    let time = makings::time_of_new(record, version.object, now)?;
+                    let listed = VersionRef { number, version: version.object.0, time };
                     record.versions.push(listed);
                     listed
                 }

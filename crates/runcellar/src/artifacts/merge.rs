@@ -7,6 +7,7 @@ use runcellar_format::ObjectId;
 use runcellar_format::record::{Artifact, Away, Content, Version, VersionRef};
 use runcellar_format::seal::Kind;
 
+use super::makings;
 use super::records::{self, Stored};
 use crate::blob::{
     self, Class, Entered, ManifestReader, Pool, PutOptions, ReadEntry, Source, StoredFile, Told, What, put_manifest,
@@ -230,7 +231,7 @@ impl Bring<'_> {
         records::store_artifact(tx, &artifact)
     }
 
-    /// Takes in aliases and, of a collection, links. Each that is here already is known by object id and clock.
+    /// Takes in aliases and, of a collection, links. An alias that is here already is known by object id and clock.
     fn lists(&self, dry_run: bool, is_counted: bool, report: &mut MergeReport) -> Result<()> {
         let plan = |tx: &ReadTx<'_>, keyring: &crate::keys::Keyring| {
             let is_here = |object| records::find_version(tx, keyring, object).map(|found| found.is_some());
@@ -254,12 +255,15 @@ impl Bring<'_> {
             let project = names.iter().find(|(_, name)| *name == self.project).map(|(object, _)| *object);
             project.map_or(Ok(None), |project| records::artifact(tx, keyring, project, &self.theirs.record.name))
         })?;
-        let Some(mut now) = mine.clone().or_else(|| self.theirs.record.collection.then(|| self.fresh())) else {
-            return Ok(());
+        let before = match mine {
+            Some(mine) => mine.record,
+            None if self.theirs.record.collection => self.fresh()?.record,
+            None => return Ok(()),
         };
-        self.is_alike(&now.record)?;
-        let links = take_lists(&mut now.record, &wanted);
-        if mine.as_ref().is_some_and(|mine| mine.record == now.record) || (mine.is_none() && links == 0) {
+        self.is_alike(&before)?;
+        let mut now = before.clone();
+        let links = take_lists(&mut now, &wanted)?;
+        if now == before {
             return Ok(());
         }
         report.new_versions += links;
@@ -270,7 +274,7 @@ impl Bring<'_> {
         self.into.inner.write(None, |tx| {
             let project = self.project_here(tx)?;
             let mut mine = self.artifact_here(tx, project)?;
-            take_lists(&mut mine.record, &wanted);
+            take_lists(&mut mine.record, &wanted)?;
             if let Some(clock) = wanted.aliases.iter().map(|set| set.clock).max() {
                 tx.witness_clock(clock);
             }
@@ -282,11 +286,14 @@ impl Bring<'_> {
         ensure_project(tx, self.project, ObjectId(self.theirs.record.project), self.theirs.record.created)
     }
 
-    fn fresh(&self) -> Stored<Artifact> {
-        let (versions, aliases, next_version) = (Vec::new(), Vec::new(), 0);
-        let next_version = if self.theirs.record.collection { next_version } else { self.theirs.record.next_version };
-        let record = Artifact { versions, aliases, next_version, ..self.theirs.record.clone() };
-        Stored { object: self.theirs.object, record }
+    /// Returns the artifact as it begins here: with nothing that it lists there.
+    fn fresh(&self) -> Result<Stored<Artifact>> {
+        let mut record = Artifact { versions: Vec::new(), aliases: Vec::new(), ..self.theirs.record.clone() };
+        if record.collection {
+            record.next_version = 0;
+            makings::forget(&mut record)?;
+        }
+        Ok(Stored { object: self.theirs.object, record })
     }
 
     /// Finds the artifact of this name, or makes it.
@@ -295,7 +302,7 @@ impl Bring<'_> {
             self.is_alike(&found.record)?;
             return Ok(found);
         }
-        let mut made = self.fresh();
+        let mut made = self.fresh()?;
         made.record.project = project.0;
         records::draw_key(tx, project, made.object, Purpose::Artifact)?;
         records::store_artifact(tx, &made)?;
@@ -335,26 +342,16 @@ pub(super) fn take_uses(mine: &mut Version, theirs: &Version) -> bool {
     changed
 }
 
-/// Takes in links and aliases; returns how many links are new.
-fn take_lists(mine: &mut Artifact, theirs: &Artifact) -> u64 {
-    let mut links = 0;
-    for listed in theirs.versions.iter().filter(|_| theirs.collection) {
-        if mine.versions.iter().all(|known| known.version != listed.version) {
-            let taken = mine.versions.iter().any(|known| known.number == listed.number);
-            let number = if taken { mine.next_version } else { listed.number };
-            mine.versions.push(VersionRef { number, ..*listed });
-            mine.next_version = mine.next_version.max(number.saturating_add(1));
-            links += 1;
-        }
-    }
-    mine.versions.sort_by_key(|known| known.number);
+/// Takes in links, made and taken away, and aliases; returns how many links are new.
+fn take_lists(mine: &mut Artifact, theirs: &Artifact) -> Result<u64> {
+    let links = if theirs.collection { makings::join(mine, theirs)? } else { 0 };
     for set in &theirs.aliases {
         if !mine.aliases.contains(set) {
             mine.aliases.push(set.clone());
         }
     }
     mine.aliases.sort_by_key(|set| set.clock);
-    links
+    Ok(links)
 }
 
 /// The files of a version as sources, in the order of its manifest.

@@ -16,6 +16,7 @@ mod graph;
 mod label;
 mod link;
 mod listed;
+mod makings;
 mod merge;
 mod name;
 mod news;

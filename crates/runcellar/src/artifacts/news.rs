@@ -6,6 +6,7 @@ use runcellar_format::ObjectId;
 use runcellar_format::record::{Artifact, Version};
 use runcellar_format::seal::Kind;
 
+use super::makings;
 use super::merge::{has_content, take_uses};
 use super::records::{self, Stored};
 use crate::Result;
@@ -85,7 +86,7 @@ pub(crate) fn news(
             }
         }
         let said: Vec<&Artifact> = others.iter().chain([own.1]).filter_map(|said| said.artifacts.get(&key)).collect();
-        if !versions.is_empty() || has_more(&mine.record, &said) {
+        if !versions.is_empty() || has_more(&mine.record, &said)? {
             let artifact = mine.object;
             all.push(ArtifactNews { artifact, project, name: format!("{}/{}", key.0, key.1), versions });
         }
@@ -121,11 +122,8 @@ fn of_version(
     Ok((!is_told).then_some(VersionNews::Description))
 }
 
-/// Returns whether an artifact has aliases, or a collection links, that nobody has told of.
-fn has_more(mine: &Artifact, said: &[&Artifact]) -> bool {
-    let is_linked =
-        |version: &[u8; 16]| said.iter().any(|said| said.versions.iter().any(|known| known.version == *version));
+/// Returns whether an artifact has aliases, or a collection made or took away links, of which nobody has told.
+fn has_more(mine: &Artifact, said: &[&Artifact]) -> Result<bool> {
     let is_set = |set| said.iter().any(|said| said.aliases.contains(set));
-    !mine.aliases.iter().all(is_set)
-        || (mine.collection && !mine.versions.iter().all(|listed| is_linked(&listed.version)))
+    Ok(!mine.aliases.iter().all(is_set) || (mine.collection && !makings::is_told(mine, said)?))
 }

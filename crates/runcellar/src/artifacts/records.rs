@@ -144,7 +144,7 @@ pub(super) fn alias_target(artifact: &Artifact, alias: &str) -> Option<ObjectId>
     if alias == LATEST {
         return artifact.versions.iter().max_by_key(|version| version.number).map(|version| ObjectId(version.version));
     }
-    let set = artifact.aliases.iter().filter(|set| set.name == alias).max_by_key(|set| set.clock)?;
+    let set = artifact.aliases.iter().filter(|set| set.name == alias).max_by_key(|set| (set.clock, set.version))?;
     (set.version != [0; 16]).then_some(ObjectId(set.version))
 }
 

@@ -8,7 +8,7 @@ use runcellar_format::{ChunkId, ObjectId};
 
 use super::find::Look;
 use super::records::{self, Stored};
-use super::{ArtifactVersion, name::LATEST};
+use super::{ArtifactVersion, makings, name::LATEST};
 use crate::blob::{Class, Collected, Pool, drop_chunks, remove_files, remove_manifest};
 use crate::db::{ObjectKey, WriteTx};
 use crate::{Error, ErrorKind, Result, Workspace};
@@ -24,7 +24,7 @@ impl Workspace {
     /// Removes a version: record, manifest, and the keys of chunks that nothing else has. Without any version left, its artifact
     /// stays and goes on counting. [`Workspace::collect_garbage`] gives the space back.
     ///
-    /// Of a link only the link goes.
+    /// Of a link only the link goes; a merge with a copy that still has it does not bring it back.
     ///
     /// # Errors
     /// [`ErrorKind::State`] if aliases name it or collections link to it, which protects it; [`ErrorKind::NotFound`] if it is
@@ -87,11 +87,13 @@ fn erase_record(tx: &mut WriteTx<'_>, object: ObjectId) -> Result<()> {
     tx.bury(object)
 }
 
-/// Returns the collections that link to a version.
+/// Returns the collections that link to a version. An alias of one may still name a version of which the link was taken away
+/// on another device.
 fn links_to(tx: &WriteTx<'_>, object: ObjectId) -> Result<Vec<Stored<Artifact>>> {
     let mut all = records::artifacts(tx, tx.keyring)?;
     let lists = |artifact: &Artifact| artifact.versions.iter().any(|listed| listed.version == object.0);
-    all.retain(|artifact| artifact.record.collection && lists(&artifact.record));
+    let names = |artifact: &Artifact| !records::aliases_of(artifact, object).is_empty();
+    all.retain(|Stored { record, .. }| record.collection && (lists(record) || names(record)));
     Ok(all)
 }
 
@@ -121,13 +123,16 @@ fn unlist(tx: &mut WriteTx<'_>, artifact: &mut Stored<Artifact>, object: ObjectI
     let Stored { record, .. } = artifact;
     let aliases = records::aliases_of(record, object);
     let before = record.versions.len();
-    record.versions.retain(|listed| listed.version != object.0);
-    if record.versions.len() == before {
-        return Ok(false);
+    match record.collection {
+        true => makings::take_away(record, object)?,
+        false => record.versions.retain(|listed| listed.version != object.0),
     }
+    let is_listed = record.versions.len() < before;
     for alias in aliases.iter().filter(|alias| *alias != LATEST) {
         records::take_alias(tx, record, alias);
     }
-    records::store_artifact(tx, artifact)?;
-    Ok(true)
+    if is_listed || !aliases.is_empty() {
+        records::store_artifact(tx, artifact)?;
+    }
+    Ok(is_listed)
 }

@@ -96,24 +96,25 @@ impl Told {
     }
 }
 
-/// Finds where the chunks of a pack lie now that its device has written anew; none if some lie nowhere.
+/// Finds packs of another device in which chunks lie that lie no more where they did; none if it has none of them.
 pub(crate) fn moved(
     (tx, keyring): (&ReadTx<'_>, &Keyring),
     pool: &Pool,
-    wanted: HashSet<ChunkId>,
+    wanted: &HashSet<ChunkId>,
 ) -> Result<Option<Told>> {
     pool.refresh(tx, keyring)?;
-    let mut packs = HashSet::new();
-    for chunk in &wanted {
-        let mut found = None;
+    let (mut packs, mut found) = (HashSet::new(), HashSet::new());
+    for chunk in wanted {
         for pack in pool.candidates(*chunk) {
-            let data = PackData::load(tx, keyring, &pool.key, pack)?;
-            found = found.or(data.filter(|data| data.has(*chunk)).map(|data| data.id));
+            if PackData::load(tx, keyring, &pool.key, pack)?.is_some_and(|data| data.has(*chunk)) {
+                packs.insert(pack);
+                found.insert(*chunk);
+                break;
+            }
         }
-        match found {
-            Some(pack) => packs.insert(pack),
-            None => return Ok(None),
-        };
     }
-    Told::of_packs(tx, keyring, pool, &packs, wanted).map(Some)
+    match found.is_empty() {
+        true => Ok(None),
+        false => Told::of_packs(tx, keyring, pool, &packs, found).map(Some),
+    }
 }

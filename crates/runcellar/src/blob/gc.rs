@@ -175,6 +175,17 @@ pub(crate) fn drop_chunks(tx: &mut WriteTx<'_>, pool: &Pool, mut chunks: HashSet
     Ok(gone)
 }
 
+/// Drops the keys of a pack's chunks but for these; without any left it goes.
+pub(crate) fn keep_only(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId, chunks: &HashSet<ChunkId>) -> Result<()> {
+    let Some(mut data) = PackData::load(tx, tx.keyring, &pool.key, pack)? else { return Ok(()) };
+    match data.entries.iter().enumerate().any(|(slot, entry)| data.bucket.has(slot) && chunks.contains(&entry.id)) {
+        true => drop(drop_keys(tx, pool, &mut data, &|chunk| !chunks.contains(&chunk))?),
+        false => remove_rows(tx, pool, pack)?,
+    }
+    pool.forget();
+    Ok(())
+}
+
 pub(super) fn change(tx: &mut WriteTx<'_>, pool: &Pool, pack: ObjectId) -> Result<()> {
     let clock = tx.next_clock();
     let extra = vec![(super::PACKS_CHANGED_FIELD, pack.0.to_vec())];

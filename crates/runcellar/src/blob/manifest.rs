@@ -148,23 +148,25 @@ pub(crate) struct ReadEntry {
 pub(crate) struct ManifestReader<'a> {
     inner: &'a Inner,
     owner: ObjectId,
-    next: u64,
-    end: u64,
+    positions: std::vec::IntoIter<u64>,
     packs: Arc<Vec<ObjectId>>,
     entries: std::vec::IntoIter<ManifestEntry>,
 }
 
 impl<'a> ManifestReader<'a> {
     /// Reads the parts at `positions`.
-    pub(crate) fn new(inner: &'a Inner, owner: ObjectId, positions: std::ops::Range<u64>) -> ManifestReader<'a> {
-        let (next, end) = (positions.start, positions.end);
-        ManifestReader { inner, owner, next, end, packs: Arc::default(), entries: Vec::new().into_iter() }
+    pub(crate) fn new(
+        inner: &'a Inner,
+        owner: ObjectId,
+        positions: impl IntoIterator<Item = u64>,
+    ) -> ManifestReader<'a> {
+        let positions = Vec::from_iter(positions).into_iter();
+        ManifestReader { inner, owner, positions, packs: Arc::default(), entries: Vec::new().into_iter() }
     }
 
-    fn part(&mut self) -> Result<()> {
-        let key = ObjectKey::new(Kind::Manifest, self.owner, self.next);
+    fn part(&mut self, position: u64) -> Result<()> {
+        let key = ObjectKey::new(Kind::Manifest, self.owner, position);
         let noun = || format!("part {} of manifest {}", key.position, key.id);
-        self.next += 1;
         let body = self.inner.read(|tx, keyring| {
             let row = tx.object(key)?.ok_or_else(|| Error::damaged(format!("{}: missing", noun())))?;
             tx.open_object(keyring, &row)
@@ -184,11 +186,9 @@ impl Iterator for ManifestReader<'_> {
             if let Some(entry) = self.entries.next() {
                 return Some(Ok(ReadEntry { entry, packs: self.packs.clone() }));
             }
-            if self.next >= self.end {
-                return None;
-            }
-            if let Err(error) = self.part() {
-                self.next = self.end;
+            let position = self.positions.next()?;
+            if let Err(error) = self.part(position) {
+                self.positions = Vec::new().into_iter();
                 return Some(Err(error));
             }
         }

@@ -40,7 +40,7 @@ pub(crate) use adopt::{Told, moved};
 pub(crate) use apart::{at_home, mixed, set_apart};
 pub(crate) use away::{all_away, away_of, has_file, is_away, not_away, put_away};
 pub use gc::{CollectOptions, Collected};
-pub(crate) use gc::{drop_chunks, remove_files, remove_rows};
+pub(crate) use gc::{drop_chunks, keep_only, remove_files, remove_rows};
 pub use get::Hurt;
 pub(crate) use get::{Got, PackReader, Placed, check_path, get, open_content};
 pub(crate) use hold::{is_hold, is_put_under_way};

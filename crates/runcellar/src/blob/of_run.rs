@@ -92,12 +92,12 @@ pub(crate) fn key_of(tx: &mut WriteTx<'_>, run: ObjectId, class: Class) -> Resul
     tx.draw_key(run, purpose, &wrapping)
 }
 
-/// Reads what a run has of a class, in order of adding.
+/// Reads what a run has of a class, in order of adding. Of what a device publishes parts may be missing: others publish these.
 pub(crate) fn files_of_run(inner: &Inner, run: ObjectId, class: Class) -> Result<Vec<ReadEntry>> {
-    let positions = class.positions();
-    let taken = inner.read(|tx, _| tx.positions(Kind::Manifest, run))?;
-    let end = taken.into_iter().filter(|position| positions.contains(position)).max();
-    ManifestReader::new(inner, run, positions.start..end.map_or(positions.start, |last| last + 1)).collect()
+    let mut positions = inner.read(|tx, _| tx.positions(Kind::Manifest, run))?;
+    positions.retain(|position| class.positions().contains(position));
+    positions.sort_unstable();
+    ManifestReader::new(inner, run, positions).collect()
 }
 
 /// Reads the content of one file of at most `limit` bytes into memory.

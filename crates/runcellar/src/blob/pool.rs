@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runcellar_format::blob::BlobKeys;
-use runcellar_format::record::{Body, Content, Manifest, Project};
+use runcellar_format::record::{Body, Content, Manifest, ManifestEntry, Project};
 use runcellar_format::seal::{Kind, OwnerKey};
 use runcellar_format::{ChunkId, DeviceId, ObjectId};
 
@@ -77,6 +77,14 @@ pub(crate) struct Pool {
     pub(crate) keys: BlobKeys,
     index: Mutex<Index>,
     packs: Mutex<PackCache>,
+}
+
+/// A part of a manifest.
+pub(crate) struct Part {
+    pub(crate) position: u64,
+    /// It begins within a file of the part before.
+    pub(crate) goes_on: bool,
+    pub(crate) packs: HashSet<ObjectId>,
 }
 
 /// Where a chunk lies.
@@ -177,6 +185,22 @@ impl Pool {
         Ok(None)
     }
 
+    /// Returns whether a chunk lies in a pack that is none of these. [`Pool::refresh`] comes before.
+    pub(crate) fn is_in_another(
+        &self,
+        tx: &ReadTx<'_>,
+        keyring: &Keyring,
+        id: ChunkId,
+        these: &HashSet<ObjectId>,
+    ) -> Result<bool> {
+        for pack in self.candidates(id).into_iter().filter(|pack| !these.contains(pack)) {
+            if PackData::load(tx, keyring, &self.key, pack)?.is_some_and(|data| data.has(id)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Returns whether a chunk that is damaged in one pack lies whole in another. [`Pool::refresh`] comes before.
     pub(crate) fn has_twin(
         &self,
@@ -218,7 +242,16 @@ impl Pool {
     /// # Errors
     /// [`ErrorKind::Damaged`] if some of it lies nowhere.
     pub(crate) fn packs_of(&self, tx: &ReadTx<'_>, keyring: &Keyring, owner: ObjectId) -> Result<HashSet<ObjectId>> {
-        let (mut packs, positions) = (HashSet::new(), self.class.positions());
+        let parts = self.packs_of_parts(tx, keyring, owner)?;
+        Ok(parts.into_iter().flat_map(|part| part.packs).collect())
+    }
+
+    /// Returns the parts of a manifest with the packs in which their content lies: one that is here rather than one that is not.
+    ///
+    /// # Errors
+    /// As [`Pool::packs_of`].
+    pub(crate) fn packs_of_parts(&self, tx: &ReadTx<'_>, keyring: &Keyring, owner: ObjectId) -> Result<Vec<Part>> {
+        let (mut parts, positions) = (Vec::new(), self.class.positions());
         let mut is_fresh = false;
         let within = |pack: ObjectId| -> Result<Option<Arc<PackData>>> {
             let cached = self.cached(pack);
@@ -229,6 +262,9 @@ impl Pool {
             let part = Manifest::from_body(&body)
                 .map_err(|cause| Error::format(format_args!("manifest {owner}, part {}", row.key.position), cause))?;
             let hints = part.packs.iter().map(|pack| within(ObjectId(*pack))).collect::<Result<Vec<_>>>()?;
+            let mut packs = HashSet::new();
+            let goes_on = |entry: &ManifestEntry| matches!(&entry.content, Content::File(file) if file.offset > 0);
+            let goes_on = part.entries.first().is_some_and(goes_on);
             for entry in part.entries {
                 let Content::File(file) = entry.content else { continue };
                 for (number, id) in file.chunks {
@@ -241,16 +277,22 @@ impl Pool {
                     if !std::mem::replace(&mut is_fresh, true) {
                         self.refresh(tx, keyring)?;
                     }
-                    let candidates = self.index().candidates(id);
-                    let mut found = None;
+                    let (candidates, mut found) = (self.index().candidates(id), None);
                     for pack in candidates {
-                        found = found.or(within(pack)?.filter(|data| data.has(id)).map(|data| data.id));
+                        if within(pack)?.is_some_and(|data| data.has(id)) {
+                            let is_here = !is_away(tx, pack)?;
+                            found = if is_here { Some(pack) } else { found.or(Some(pack)) };
+                            if is_here {
+                                break;
+                            }
+                        }
                     }
                     packs.insert(found.ok_or_else(|| Error::damaged(format!("chunk {id} is missing")))?);
                 }
             }
+            parts.push(Part { position: row.key.position, goes_on, packs });
         }
-        Ok(packs)
+        Ok(parts)
     }
 
     /// As [`Pool::pack`], and none if it is damaged, too: what it has is stored again.

@@ -14,7 +14,7 @@ use super::rows::Known;
 use super::{CheckOptions, CheckReport, Problem, ProblemKind};
 use crate::db::{BlockRow, GroupKey, ObjectRow, ReadTx, Summed as _};
 use crate::ingest::data::RunData;
-use crate::ingest::{groups, overviews, store};
+use crate::ingest::{groups, overviews, rows_away, store};
 use crate::keys::Keyring;
 use crate::workspace::Inner;
 use crate::{Error, Result};
@@ -163,6 +163,8 @@ fn check_writer(
     let (run, writer) = (data.record.id.as_str(), WriterId(writer));
     let row = match store::writer_row(tx, keyring, writer) {
         Ok(Some(row)) => row,
+        // Its rows are elsewhere.
+        Ok(None) if rows_away::are(tx, data.object)? => return Ok(()),
         Ok(None) => {
             let message = format!("run {run}: the row of writer {writer} is missing");
             report.add(Problem::error(ProblemKind::Missing, message).of_run(run));

@@ -4,6 +4,7 @@ use runcellar_format::seal::{Envelope, Kind, OwnerKey};
 use runcellar_format::{DeviceId, EpochId, KeyId, ObjectId, WriterId};
 use rusqlite::types::FromSql;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{BlockRow, EpochRow, GroupKey, ObjectKey, ObjectRow};
@@ -206,6 +207,14 @@ impl<'a> ReadTx<'a> {
             each(BlockRow { run, writer, number: row.get(1)?, part: row.get(2)?, body: row.get(3)? })?;
         }
         Ok(())
+    }
+
+    /// Returns writer, number and part of each part of a run's row groups that is here.
+    pub(crate) fn block_places(&self, run: ObjectId) -> Result<HashSet<(WriterId, u32, u32)>> {
+        let sql = "SELECT writer, number, part FROM block WHERE run = ?1";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let rows = statement.query_map([run.0], |row| Ok((WriterId(array(row, 0)?), row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Returns the runs that own blocks.

@@ -458,7 +458,7 @@ fn open_tombstone(tx: &ReadTx<'_>, keyring: &Keyring, row: &ObjectRow) -> Result
 }
 
 /// Kinds of records that the root row covers.
-pub(crate) const COVERED: [Kind; 16] = [
+pub(crate) const COVERED: [Kind; 17] = [
     Kind::Project,
     Kind::Run,
     Kind::Head,
@@ -475,6 +475,7 @@ pub(crate) const COVERED: [Kind; 16] = [
     Kind::Receipt,
     Kind::Terms,
     Kind::Away,
+    Kind::RowsAway,
 ];
 
 pub(super) fn insert_epoch(transaction: &Transaction<'_>, epoch: EpochRow) -> Result<()> {

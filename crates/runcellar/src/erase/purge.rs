@@ -76,6 +76,8 @@ impl Workspace {
                 "nothing to purge: no run or version is that old, or derives from it",
             ));
         }
+        // What lies on remotes is published under the root key that goes.
+        self.bring_all_rows(|run| !found.scope.runs.contains(&run))?;
         let slots = self.slots()?;
         if options.strict
             && let Some(slot) = slots.iter().find(|slot| slot.opens_without_key_file && slot.kind != "recovery")

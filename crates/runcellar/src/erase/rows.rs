@@ -11,6 +11,7 @@ use crate::blob::{Class, Pool, chunks_of, drop_chunks, owners_in, remove_manifes
 use crate::catalogue::forget_runs;
 use crate::db::{ObjectKey, ReadTx, WriteTx};
 use crate::ingest::data::RunData;
+use crate::ingest::rows_away;
 use crate::keys::Keyring;
 use crate::{Error, Result};
 
@@ -122,6 +123,7 @@ fn erase_run(tx: &mut WriteTx<'_>, run: ObjectId) -> Result<()> {
         remove_manifest(tx, run, class.positions())?;
     }
     tx.remove_series(run)?;
+    rows_away::remove(tx, run)?;
     tx.remove_object(ObjectKey::new(Kind::Head, run, 0))?;
     tx.remove_object(ObjectKey::new(Kind::Run, run, 0))?;
     tx.bury(run)

@@ -21,6 +21,7 @@ pub(crate) mod progress;
 pub(crate) mod reader;
 mod recover;
 mod redact;
+pub(crate) mod rows_away;
 pub(crate) mod series;
 pub(crate) mod statistics;
 pub(crate) mod store;

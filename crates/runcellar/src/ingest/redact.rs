@@ -12,7 +12,7 @@ use runcellar_format::seal::Kind;
 use runcellar_format::value::{Json, Value};
 
 use super::data::RunData;
-use super::{fold, groups, prepare, series, store};
+use super::{fold, groups, prepare, rows_away, series, store};
 use crate::db::{ReadTx, WriteTx};
 use crate::keys::Keyring;
 use crate::secrets::{Finding, Scanner};
@@ -31,6 +31,7 @@ pub(crate) fn redact(inner: &Inner, run: &RunInfo, scanner: &Scanner) -> Result<
     }
     let mut found = Vec::new();
     let all = inner.read(|tx, keyring| {
+        rows_away::refuse(tx, keyring, run.object)?;
         let data = store::load(tx, keyring, run.object)?;
         data.groups(tx, keyring)
     })?;

@@ -18,7 +18,7 @@ use super::recount::Recount;
 use crate::db::ReadTx;
 use crate::ingest::batch::{Batch, Deed};
 use crate::ingest::data::{RunData, SeriesTable};
-use crate::ingest::{fold, groups};
+use crate::ingest::{fold, groups, rows_away};
 use crate::keys::Keyring;
 use crate::own::is_own;
 use crate::query::tail::View;
@@ -68,6 +68,7 @@ pub(crate) fn view_at(
     }
     data.until = Some(time);
     let cut = Cut { step: i64::MAX, time };
+    rows_away::refuse(tx, keyring, data.object)?;
     let mut recount = Recount::new(&data.series).without_own();
     let groups = if data.key.is_some() { data.groups(tx, keyring)? } else { Vec::new() };
     for entry in &groups {

@@ -18,7 +18,7 @@ use super::recount::Recount;
 use crate::db::{GroupKey, WriteTx};
 use crate::ingest::data::RunData;
 use crate::ingest::groups::{self, Group};
-use crate::ingest::{fold, prepare, store};
+use crate::ingest::{fold, prepare, rows_away, store};
 use crate::query::tail::{OpenJournals, View, Wanted, view_of};
 use crate::workspace::Inner;
 use crate::{Error, Result};
@@ -52,6 +52,7 @@ pub(crate) fn fork(
     start: &Start,
 ) -> Result<Forked> {
     let parent = view_of(inner, journals, tx, tx.keyring, Wanted::new(source.object, &source.run_id), false)?;
+    rows_away::refuse(tx, tx.keyring, parent.data.object)?;
     let record = inherited(&parent.data.record, start)?;
     let mut origin =
         Origin { run: source.object.0, run_id: source.run_id.clone(), step: source.step, ranks: Vec::new() };

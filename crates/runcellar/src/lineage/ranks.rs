@@ -8,6 +8,7 @@ use runcellar_format::record::{ORIGIN_FIELD, Origin, RunRecord, extra_body};
 use super::recount::Recount;
 use crate::db::ReadTx;
 use crate::ingest::groups::group_key;
+use crate::ingest::rows_away;
 use crate::keys::Keyring;
 use crate::query::tail::View;
 use crate::{Error, Result};
@@ -46,6 +47,9 @@ impl Ranks {
 /// Returns the step after the highest that a rank logged.
 pub(crate) fn next_step(tx: &ReadTx<'_>, keyring: &Keyring, view: &View, rank: u32) -> Result<i64> {
     let (data, ranks) = (&view.data, Ranks::of(&view.data.record)?);
+    if rows_away::are(tx, data.object)? {
+        return Ok(data.record.next_step);
+    }
     // What the store records of itself has steps of its own.
     let mut series = Recount::new(&data.series);
     let mut last: Option<i64> = None;

@@ -16,7 +16,7 @@ use crate::ingest::batch::Batch;
 use crate::ingest::data::RunData;
 use crate::ingest::groups::{self, Group};
 use crate::ingest::series::{self, SeriesNumbers};
-use crate::ingest::{live_writers, prepare, statistics, store};
+use crate::ingest::{live_writers, prepare, rows_away, statistics, store};
 use crate::own::is_own;
 use crate::query::tail::OpenJournals;
 use crate::workspace::{Inner, Writing};
@@ -49,6 +49,7 @@ pub(crate) struct Rewound {
 pub(crate) fn rewind(tx: &mut WriteTx<'_>, inner: &Inner, journals: OpenJournals, wanted: Wanted) -> Result<Rewound> {
     let mut data = RunData::load(tx, tx.keyring, wanted.run)?
         .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("run {}: not in this workspace", wanted.run)))?;
+    rows_away::refuse(tx, tx.keyring, data.object)?;
     let mut rewinds = data.rewinds()?;
     let after = |next: i64| next.min(wanted.step.saturating_add(1)).max(0);
     if wanted.launch != [0; 16]

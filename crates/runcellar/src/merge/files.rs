@@ -3,20 +3,22 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use runcellar_format::ObjectId;
 use runcellar_format::record::{Away, Body as _, Content, Manifest};
 use runcellar_format::seal::Kind;
+use runcellar_format::{ChunkId, ObjectId};
 
 use crate::blob::{
-    Class, Pool, ReadEntry, Source, StoredFile, Told, What, add_manifest, add_to_pool, files_of_run, path_order,
-    pool_of_run_like,
+    Class, Entered, Pool, PutOptions, ReadEntry, Source, StoredFile, Told, What, add_manifest, add_to_pool,
+    files_of_run, path_order, pool_of_run_like, put,
 };
 use crate::db::ObjectKey;
 use crate::ingest::data::RunData;
-use crate::{Error, Result, Workspace};
+use crate::{Error, ErrorKind, Result, Workspace};
 
 /// Bytes that are put at once: as many stand in a manifest that is written whole.
 const BYTES_AT_ONCE: u64 = 256 << 20;
+/// How often content is put again because chunks that it relied on went meanwhile.
+const PUTS_MAX: usize = 4;
 
 /// What became of the files of a run.
 pub(super) enum Brought {
@@ -106,6 +108,41 @@ fn bring_list(
         add_manifest(tx, run, class, &parts)
     })?;
     Ok(Brought::Files(paths.len() as u64))
+}
+
+/// Puts files here again whose chunks are lost, from a device that names content in another way. They are listed here already, and
+/// have the same chunks as before.
+pub(crate) fn put_again(
+    here: (&Workspace, &Arc<Pool>),
+    other: (&Workspace, &Arc<Pool>),
+    owner: ObjectId,
+    lost: &HashSet<ChunkId>,
+) -> Result<()> {
+    let (inner, pool) = (&here.0.inner, here.1);
+    let is_lost = |file: &ReadEntry| match &file.entry.content {
+        Content::File(file) => file.chunks.iter().any(|(_, chunk)| lost.contains(&ChunkId(*chunk))),
+        _ => false,
+    };
+    let mut mine = files_of_run(inner, owner, pool.class)?;
+    mine.retain(is_lost);
+    let lacking: HashSet<Vec<u8>> = mine.into_iter().map(|file| file.entry.path).collect();
+    let mut theirs = files_of_run(&other.0.inner, owner, pool.class)?;
+    theirs.retain(|file| lacking.contains(&file.entry.path));
+    if theirs.is_empty() {
+        return Ok(());
+    }
+    let sources = sources(here, other, theirs.into_iter());
+    for _ in 0..PUTS_MAX {
+        let mut all = sources.iter().map(|(source, _)| Ok(source.clone()));
+        let done = put(inner, pool, &mut all, None, PutOptions::default())?;
+        let entered = inner.write(None, |tx| done.commit(tx, pool))?;
+        done.committed(pool);
+        if entered == Entered::Yes {
+            return Ok(());
+        }
+    }
+    let message = format!("{} of {owner}: what it shares is being removed all the time", pool.class.name());
+    Err(Error::new(ErrorKind::Busy, message))
 }
 
 /// Makes sources of what a manifest lists, in its order, each with its length. Of a path that stands twice the later counts.

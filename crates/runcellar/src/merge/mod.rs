@@ -9,6 +9,7 @@ mod fields;
 mod files;
 mod ids;
 mod join;
+mod listed;
 mod rewinds;
 mod rows;
 mod run;
@@ -22,11 +23,13 @@ use runcellar_format::seal::Kind;
 use crate::blob::Class;
 use crate::db::ReadTx;
 use crate::ingest::data::RunData;
-use crate::ingest::{overviews, store};
+use crate::ingest::{overviews, rows_away, store};
 use crate::keys::Keyring;
 use crate::query::tail::OpenJournals;
 use crate::{Error, ErrorKind, Result, Workspace, artifacts};
 use files::Brought;
+pub(crate) use files::put_again;
+use listed::Published;
 use run::Outcome;
 
 /// What is merged.
@@ -60,7 +63,7 @@ pub struct MergeReport {
     pub unchanged_runs: u64,
     /// Versions and links of artifacts that were not here.
     pub new_versions: u64,
-    /// Artifacts whose aliases or uses were changed there.
+    /// Artifacts whose aliases, links or uses were changed there.
     pub updated_artifacts: u64,
     /// Files of runs that were not here: code and media.
     pub new_files: u64,
@@ -103,6 +106,14 @@ impl MergeReport {
 }
 
 impl Workspace {
+    /// Brings in the rows of a run that a replica has now.
+    pub(crate) fn merge_rows(&self, replica: &Workspace, run: ObjectId) -> Result<()> {
+        let options = MergeOptions::default();
+        let (projects, report) = (projects_of(replica, &options)?, MergeReport::default());
+        let merge = Merge { into: self, other: replica, projects, options: &options, wants_rows: true, report };
+        merge.run(run, false).map(drop)
+    }
+
     /// Brings in what another workspace has, which is only read. Whatever came in before is known again, so that a
     /// second merge changes nothing, and a later one brings what is new.
     ///
@@ -138,12 +149,13 @@ pub(crate) fn difference(
     run: &RunData,
 ) -> Result<Difference> {
     let is_of_device = from_keys.workspace() == keys.workspace();
-    let standing = run::Bring { from, from_keys, theirs: run, project: "", is_of_device }.compare(to, keys)?;
+    let bring = run::Bring { from, from_keys, theirs: run, project: "", is_of_device, published: None };
+    let standing = bring.compare(to, keys)?;
     Ok(match standing {
         run::Standing::Erased => Difference::Erased,
         run::Standing::Same => Difference::None,
-        run::Standing::Described => Difference::Description,
-        run::Standing::New | run::Standing::Ahead(_) => Difference::Rows,
+        run::Standing::Described | run::Standing::Listed => Difference::Description,
+        run::Standing::New | run::Standing::Ahead(_) | run::Standing::Filled => Difference::Rows,
     })
 }
 
@@ -157,6 +169,8 @@ struct Merge<'a> {
     /// Names of the other's projects that are merged.
     projects: HashMap<ObjectId, String>,
     options: &'a MergeOptions,
+    /// Rows that were left where a device published them come in, too.
+    wants_rows: bool,
     report: MergeReport,
 }
 
@@ -171,7 +185,8 @@ fn merge(into: &Workspace, other: &Workspace, options: &MergeOptions) -> Result<
     // Before the database is read: what is ingested meanwhile is then there.
     let journals = OpenJournals::open(&other.inner)?;
     let projects = projects_of(other, options)?;
-    let mut merge = Merge { into, other, projects, options, report: MergeReport::default() };
+    let report = MergeReport::default();
+    let mut merge = Merge { into, other, projects, options, wants_rows: false, report };
     let mut runs = merge.runs(options.dry_run)?;
     match options.dry_run {
         true => tails::plan(&mut merge, journals, &mut runs)?,
@@ -228,7 +243,7 @@ impl Merge<'_> {
                     continue;
                 }
                 Ok(None) => continue,
-                Err(error) if is_theirs(&error) => {
+                Err(error) if is_theirs(&error) || error.kind() == ErrorKind::Evicted => {
                     self.report.leave_out(format!("run {object}"), &error);
                     continue;
                 }
@@ -245,7 +260,8 @@ impl Merge<'_> {
             let Some(theirs) = RunData::load(from, from_keys, object)? else { return Ok(None) };
             let Some(project) = self.projects.get(&ObjectId(theirs.record.project)) else { return Ok(None) };
             let is_of_device = from_keys.workspace() == self.into.inner.id;
-            let bring = run::Bring { from, from_keys, theirs: &theirs, project, is_of_device };
+            let published = self.published(from, from_keys, &theirs)?;
+            let bring = run::Bring { from, from_keys, theirs: &theirs, project, is_of_device, published };
             let planned = self.into.inner.read(|tx, keyring| bring.compare(tx, keyring))?;
             match dry_run || !planned.is_work() {
                 true => Ok(Some(planned.outcome(&theirs.record.id))),
@@ -258,6 +274,20 @@ impl Merge<'_> {
                 }
             }
         })
+    }
+
+    /// Returns where the rows of a run are, if the other is what a device published.
+    fn published(&self, from: &ReadTx<'_>, from_keys: &Keyring, theirs: &RunData) -> Result<Option<Published>> {
+        let Some(there) = self.other.inner.rows_there() else {
+            rows_away::refuse(from, from_keys, theirs.object)?;
+            return Ok(None);
+        };
+        let is_told = there.runs.contains(&theirs.object);
+        // All rows of a device are here that never left any: nobody needs to look.
+        let looks = is_told || self.into.inner.read(|tx, _| rows_away::are(tx, theirs.object))?;
+        let lacking = if looks { rows_away::lacking(from, from_keys, theirs)? } else { Default::default() };
+        let lacking = lacking.into_iter().map(|(writer, ..)| writer).collect();
+        Ok(Some(Published { place: there.place, lacking, is_told, are_wanted: self.wants_rows }))
     }
 
     /// Returns the id that a run has here.

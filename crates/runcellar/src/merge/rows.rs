@@ -30,18 +30,39 @@ pub(super) fn copy(
         let body = page.to_body().map_err(|cause| Error::format(format_args!("run {}", mine.record.id), cause))?;
         mine.put_page(to, Kind::GroupPage, row.key.position, &body)?;
     }
-    for kind in [Kind::SeriesPage, Kind::Overview] {
-        for row in from.objects(kind, Some(theirs.object))? {
-            let body = from.open_object(from_keys, &row)?;
-            mine.put_page(to, kind, row.key.position, &body)?;
-        }
-    }
+    copy_series(to, (from, from_keys), theirs, mine)?;
+    copy_pages(to, (from, from_keys), theirs, mine, Kind::Overview)?;
     let (head, known) = (&mut mine.head, &theirs.head);
-    (head.points, head.rows, head.series, head.next_group) = (known.points, known.rows, known.series, known.next_group);
+    (head.points, head.rows, head.next_group) = (known.points, known.rows, known.next_group);
     for writer in writers(theirs) {
         if let Some(row) = writer_row(from, from_keys, theirs.object, writer)? {
             store::put_writer(to, &key, writer, &row)?;
         }
+    }
+    Ok(())
+}
+
+/// Copies the series of `theirs` with their statistics; `mine` has none.
+pub(super) fn copy_series(
+    to: &mut WriteTx<'_>,
+    from: (&ReadTx<'_>, &Keyring),
+    theirs: &RunData,
+    mine: &mut RunData,
+) -> Result<()> {
+    mine.head.series = theirs.head.series;
+    copy_pages(to, from, theirs, mine, Kind::SeriesPage)
+}
+
+fn copy_pages(
+    to: &mut WriteTx<'_>,
+    (from, from_keys): (&ReadTx<'_>, &Keyring),
+    theirs: &RunData,
+    mine: &mut RunData,
+    kind: Kind,
+) -> Result<()> {
+    for row in from.objects(kind, Some(theirs.object))? {
+        let body = from.open_object(from_keys, &row)?;
+        mine.put_page(to, kind, row.key.position, &body)?;
     }
     Ok(())
 }

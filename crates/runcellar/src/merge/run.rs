@@ -8,6 +8,7 @@ use runcellar_format::seal::Kind;
 use runcellar_format::{ObjectId, WriterId};
 
 use super::ids::{self, Renamed};
+use super::listed::Published;
 use super::rewinds::{self, Rewinds};
 use super::{fields, join, rows};
 use crate::db::{ObjectKey, ReadTx, WriteTx};
@@ -25,6 +26,8 @@ pub(super) struct Bring<'a, 'tx> {
     pub(super) project: &'a str,
     /// It is a device of this workspace that has it: ids come to be the same on all.
     pub(super) is_of_device: bool,
+    /// Where its rows are, if a device published it on a remote.
+    pub(super) published: Option<Published>,
 }
 
 /// What is to be done.
@@ -35,6 +38,10 @@ pub(super) enum Standing {
     Ahead(Vec<WriterId>),
     /// Its rows are here; what is said of it is not all.
     Described,
+    /// Its rows stay where they are; what is said of it is new.
+    Listed,
+    /// It is here without rows, and all of them are there.
+    Filled,
     Same,
     /// It was erased here, and stays so.
     Erased,
@@ -50,13 +57,15 @@ pub(super) enum Outcome {
 
 impl Standing {
     pub(super) fn is_work(&self) -> bool {
-        matches!(self, Standing::New | Standing::Ahead(_) | Standing::Described)
+        !matches!(self, Standing::Same | Standing::Erased)
     }
 
     pub(super) fn outcome(&self, id: &str) -> Outcome {
         match self {
             Standing::New => Outcome::New { renamed: Renamed::new() },
-            Standing::Ahead(_) | Standing::Described => Outcome::Updated { renamed: Renamed::new() },
+            Standing::Ahead(_) | Standing::Described | Standing::Listed | Standing::Filled => {
+                Outcome::Updated { renamed: Renamed::new() }
+            }
             Standing::Same => Outcome::Same,
             Standing::Erased => Outcome::Erased { id: id.to_owned() },
         }
@@ -70,7 +79,11 @@ impl Bring<'_, '_> {
         let Some(row) = to.object(ObjectKey::new(Kind::Run, object, 0))? else {
             // A device may tell of the run's media that they were erased, and not of the run, which another published.
             let erased = to.is_run_buried(keys, object)? || to.is_buried(keys, ObjectId(self.theirs.record.project))?;
-            return Ok(if erased { Standing::Erased } else { Standing::New });
+            return Ok(match erased {
+                true => Standing::Erased,
+                false if self.comes_listed() => Standing::Listed,
+                false => Standing::New,
+            });
         };
         let mine = RunData::without_series(to, keys, &row)?;
         let mut ahead = Vec::new();
@@ -84,6 +97,16 @@ impl Bring<'_, '_> {
             }
         }
         let rewinds = self.rewinds(&mine)?;
+        if let Some(listed) = self.listed_standing((to, keys), &mine, (&ahead, !rewinds.new.is_empty()))? {
+            return Ok(listed);
+        }
+        if !ahead.is_empty() && self.fills(&mine)? {
+            return Ok(Standing::Filled);
+        }
+        // Of those whose rows are wanted, and not there, another place tells.
+        if let Some(there) = self.published.as_ref().filter(|there| there.are_wanted) {
+            ahead.retain(|writer| !there.lacking.contains(writer));
+        }
         Ok(match ahead.is_empty() && rewinds.new.is_empty() {
             false => Standing::Ahead(ahead),
             true if is_same(&self.described(&mine.record, &rewinds, false)?, &mine.record)? => Standing::Same,
@@ -96,7 +119,7 @@ impl Bring<'_, '_> {
     }
 
     /// Returns what is said of the run when what is said there is taken in; `joins` if its rows are, too.
-    fn described(&self, mine: &RunRecord, rewinds: &Rewinds, joins: bool) -> Result<RunRecord> {
+    pub(super) fn described(&self, mine: &RunRecord, rewinds: &Rewinds, joins: bool) -> Result<RunRecord> {
         let (mut record, mut theirs) = (mine.clone(), self.theirs.record.clone());
         fields::end_all(&mut theirs);
         let series: HashSet<&str> = self.theirs.series.entries.iter().map(|entry| entry.name.as_str()).collect();
@@ -145,13 +168,21 @@ impl Bring<'_, '_> {
                 mine.store(to)?;
                 return Ok(Outcome::Updated { renamed });
             }
+            Standing::Listed if to.object(ObjectKey::new(Kind::Run, self.theirs.object, 0))?.is_none() => {
+                return Ok(Outcome::New { renamed: self.make(to)? });
+            }
+            Standing::Listed => {
+                let renamed = self.list(to)?.unwrap_or_default();
+                return Ok(Outcome::Updated { renamed });
+            }
+            Standing::Filled => return Ok(Outcome::Updated { renamed: self.fill(to)? }),
             Standing::Same | Standing::Erased => {}
         }
         Ok(standing.outcome(&self.theirs.record.id))
     }
 
     /// Gives a run that is here the id that it has on all devices; returns what was renamed by that.
-    fn settle_id(&self, to: &mut WriteTx<'_>, had: &str, record: &mut RunRecord) -> Result<Renamed> {
+    pub(super) fn settle_id(&self, to: &mut WriteTx<'_>, had: &str, record: &mut RunRecord) -> Result<Renamed> {
         if !self.is_of_device {
             return Ok(Renamed::new());
         }
@@ -180,14 +211,17 @@ impl Bring<'_, '_> {
             ..record.start.clone()
         };
         let mut mine = store::create_run(to, &start, record, Vec::new())?;
-        rows::copy(to, (self.from, self.from_keys), self.theirs, &mut mine)?;
+        match self.place() {
+            Some(place) => self.list_new(to, &mut mine, place)?,
+            None => rows::copy(to, (self.from, self.from_keys), self.theirs, &mut mine)?,
+        }
         mine.store(to)?;
         Ok(renamed)
     }
 }
 
 /// Compares records by their bytes: a NaN is what it is.
-fn is_same(one: &RunRecord, other: &RunRecord) -> Result<bool> {
+pub(super) fn is_same(one: &RunRecord, other: &RunRecord) -> Result<bool> {
     let body =
         |record: &RunRecord| record.to_body().map_err(|cause| Error::format(format_args!("run {}", record.id), cause));
     Ok(body(one)? == body(other)?)

@@ -112,6 +112,9 @@ impl Follower {
     pub fn poll(&mut self) -> Result<Vec<FollowedRow>> {
         // The state before the rows: what is logged before a run ends is then yielded before it is said to have ended.
         let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= STATE_EVERY);
+        if self.looked.is_none() {
+            Workspace { inner: self.inner.clone() }.bring_rows(self.run)?;
+        }
         let listed = journal_files(&self.inner)?;
         let present: HashSet<JournalId> = listed.iter().map(|(id, _)| *id).collect();
         let is_known = |id: &JournalId| self.files.contains_key(id) || self.others.contains(id);

@@ -13,7 +13,7 @@ use runcellar_format::{MediaId, WriterId};
 use super::runs::RunInfo;
 use super::scan::{Rows, Scan};
 use super::series::{cells, number_of};
-use super::tail::with_run;
+use super::tail::with_rows;
 use super::values::{SeriesValues, compare};
 use super::window::Window;
 use crate::lineage::ranks::Ranks;
@@ -261,7 +261,7 @@ impl Workspace {
 
     fn whole_history(&self, run: &RunInfo, keys: Option<&[String]>, window: Window) -> Result<History> {
         let cache = self.inner.read_cache()?;
-        let (table, ranks) = with_run(&self.inner, run, |tx, keyring, view| {
+        let (table, ranks) = with_rows(self, run, |tx, keyring, view| {
             let entries = &view.data.series.entries;
             let shows = |entry: &SeriesEntry| entry.points > 0 && !is_own(&entry.name);
             let mut numbers: Vec<u32> = match keys {

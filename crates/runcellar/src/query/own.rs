@@ -12,7 +12,7 @@ use super::history::{History, Table};
 use super::runs::{MetricInfo, RunInfo, metric_info};
 use super::scan::Scan;
 use super::series::{Series, cells};
-use super::tail::{View, with_run};
+use super::tail::{View, with_rows, with_run};
 use super::window::Window;
 use crate::capture::Stream;
 use crate::own::{CONSOLE, stored_system_name, system_name};
@@ -52,7 +52,7 @@ impl Workspace {
     /// [`ErrorKind::NotFound`] for one that the run does not have, or if the run cannot be read.
     pub fn system(&self, run: &RunInfo, keys: Option<&[String]>) -> Result<History> {
         let cache = self.inner.read_cache()?;
-        let (table, ranks) = with_run(&self.inner, run, |tx, keyring, view| {
+        let (table, ranks) = with_rows(self, run, |tx, keyring, view| {
             let all = system_series(view);
             let mut wanted = Vec::new();
             for (name, number) in &all {
@@ -90,7 +90,7 @@ impl Workspace {
         // Of a line that was drawn again the last text stands, at the time of the first.
         let mut lines: BTreeMap<(WriterId, i64), (i64, i64, String)> = BTreeMap::new();
         let cache = self.inner.read_cache()?;
-        with_run(&self.inner, run, |tx, keyring, view| {
+        with_rows(self, run, |tx, keyring, view| {
             let Some(number) = view.data.series.number(CONSOLE) else { return Ok(()) };
             let scan = Scan::new(tx, keyring, view, Window::default(), cache)?;
             scan.read(

@@ -6,7 +6,7 @@ use runcellar_format::record::{FieldChange, FieldId, RunState, SeriesEntry};
 use super::bind::seconds;
 use super::filter::{Field, Filter, split_list};
 use super::scan::{Rows, Scan};
-use super::tail::{View, Wanted, with_run};
+use super::tail::{View, Wanted, with_rows, with_run};
 use super::window::Window;
 use crate::catalogue::project_names;
 use crate::ingest::data::RunData;
@@ -257,7 +257,7 @@ impl Workspace {
             return self.metrics(run);
         }
         let cache = self.inner.read_cache()?;
-        with_run(&self.inner, run, |tx, keyring, view| {
+        with_rows(self, run, |tx, keyring, view| {
             let scan = Scan::new(tx, keyring, view, window, cache)?;
             let mut count = Recount::new(&view.data.series).without_own();
             for seen in &scan.groups()? {

@@ -18,7 +18,7 @@ use super::cache::ReadCache;
 use super::tail::{Tail, View};
 use super::window::{Coverage, Window};
 use crate::db::{BlockRow, GroupKey, ObjectRow, ReadTx};
-use crate::ingest::{groups, overviews};
+use crate::ingest::{groups, overviews, rows_away};
 use crate::keys::Keyring;
 use crate::lineage::ranks::Ranks;
 use crate::{Error, Result};
@@ -154,6 +154,7 @@ impl<'a> Scan<'a> {
         window: Window,
         cache: &'a ReadCache,
     ) -> Result<Self> {
+        rows_away::refuse(tx, keyring, view.data.object)?;
         let window = view.data.until.map_or(window, |time| window.times(..=time));
         Ok(Scan { tx, keyring, view, window, ranks: Ranks::of(&view.data.record)?, cache })
     }

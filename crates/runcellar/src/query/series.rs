@@ -8,7 +8,7 @@ use super::cache::ReadCache;
 use super::runs::RunInfo;
 use super::sample;
 use super::scan::{Rows, Scan};
-use super::tail::{OpenJournals, View, view_of, with_run};
+use super::tail::{OpenJournals, View, view_of, with_rows};
 use super::values::{SeriesValues, with_capacity};
 use super::window::Window;
 use crate::db::ReadTx;
@@ -162,7 +162,7 @@ impl Workspace {
             });
         }
         let cache = self.inner.read_cache()?;
-        with_run(&self.inner, run, |tx, keyring, view| {
+        with_rows(self, run, |tx, keyring, view| {
             let series = number_of(view, metric)?;
             let scan = Scan::new(tx, keyring, view, window, cache)?;
             match points {
@@ -179,6 +179,7 @@ impl Workspace {
     /// # Errors
     /// As [`Workspace::series`].
     pub fn hidden_series(&self, run: &RunInfo, metric: &str) -> Result<Series> {
+        self.bring_rows(run.object)?;
         let journals = OpenJournals::open(&self.inner)?;
         self.inner.read(|tx, keyring| {
             let view = view_of(&self.inner, journals, tx, keyring, run, true)?;

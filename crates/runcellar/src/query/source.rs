@@ -11,7 +11,7 @@ use super::series::cells;
 use super::tail::with_run;
 use super::window::Window;
 use crate::own::{SOURCE_BRANCH, SOURCE_COMMIT, SOURCE_DIRTY, SOURCE_PACKAGES, SOURCE_REMOTE};
-use crate::{Result, Workspace};
+use crate::{ErrorKind, Result, Workspace};
 
 /// Where the code of a run comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,7 +29,8 @@ pub struct Source {
 }
 
 impl Workspace {
-    /// Reads where the code of a run comes from: as of its last session, if it was resumed.
+    /// Reads where the code of a run comes from: as of its last session, if it was resumed. Of a run whose rows are not here it is
+    /// what its record says, without packages: nothing is fetched for that.
     ///
     /// # Errors
     /// If the run cannot be read.
@@ -37,7 +38,7 @@ impl Workspace {
         // By writer: when it recorded, and what.
         let mut sessions: BTreeMap<WriterId, (i64, Source)> = BTreeMap::new();
         let cache = self.inner.read_cache()?;
-        with_run(&self.inner, run, |tx, keyring, view| {
+        let read = with_run(&self.inner, run, |tx, keyring, view| {
             let number = |name| view.data.series.number(name);
             let of_source = [SOURCE_COMMIT, SOURCE_BRANCH, SOURCE_REMOTE, SOURCE_DIRTY, SOURCE_PACKAGES].map(number);
             if of_source.iter().all(Option::is_none) {
@@ -66,7 +67,11 @@ impl Workspace {
                     }
                 },
             )
-        })?;
+        });
+        match read {
+            Err(error) if error.kind() == ErrorKind::Evicted => {}
+            read => read?,
+        }
         let last = sessions.into_values().max_by_key(|(time, _)| *time).map(|(_, source)| source);
         let of_start =
             || Source { commit: run.git_commit.clone(), branch: run.git_branch.clone(), ..Source::default() };

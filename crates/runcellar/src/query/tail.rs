@@ -22,7 +22,7 @@ use crate::keys::Keyring;
 use crate::lineage::{as_of, rewind};
 use crate::run::registry::{self, Owner};
 use crate::workspace::Inner;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, Workspace};
 
 /// A run with the tails of its journals taken in.
 pub(crate) struct View {
@@ -295,6 +295,21 @@ pub(crate) fn with_run<'a, T>(
 ) -> Result<T> {
     let journals = OpenJournals::open(inner)?;
     inner.read(|tx, keyring| reading(tx, keyring, &view_of(inner, journals, tx, keyring, run, false)?))
+}
+
+/// Does so with the rows of a run, which are brought here if they are not: then it reads twice.
+pub(crate) fn with_rows<T>(
+    workspace: &Workspace,
+    run: &RunInfo,
+    mut reading: impl FnMut(&ReadTx<'_>, &Keyring, &View) -> Result<T>,
+) -> Result<T> {
+    match with_run(&workspace.inner, run, &mut reading) {
+        Err(error) if error.kind() == ErrorKind::Evicted => {
+            workspace.bring_rows(run.object)?;
+            with_run(&workspace.inner, run, reading)
+        }
+        read => read,
+    }
 }
 
 /// Reads one run with its tails: what shows of it, or what rewinds hide.

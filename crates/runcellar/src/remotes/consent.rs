@@ -1,10 +1,10 @@
 //! What the user agrees to before anything leaves, and whether something may leave now.
 
-use runcellar_format::record::{Consent, RemoteRecord, RemoteState};
+use runcellar_format::record::{Consent, READ_FIELD, RemoteRecord, RemoteState};
 use runcellar_format::seal::checksum;
 
 use super::content::measure_packs;
-use super::record::{RemoteClass, RemoteInfo, find, hex, load};
+use super::record::{RemoteClass, RemoteInfo, find, hex, load, update};
 use super::terms::{pinned, unified};
 use crate::db::ReadTx;
 use crate::keys::Keyring;
@@ -164,7 +164,44 @@ impl Workspace {
     }
 }
 
+impl Workspace {
+    /// Agrees to read from a remote what lies there alone, whenever it is read here: who clones a workspace and leaves content there
+    /// asks for that. It holds as long as the remote is at the same place, and is no consent to send.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; if the workspace cannot be written.
+    pub fn agree_to_read(&self, name: &str) -> Result<()> {
+        self.inner.write(None, |tx| {
+            update(tx, |_, remotes, _| {
+                let at = find(remotes, name)?;
+                let remote = &mut remotes.all[at];
+                let place = checksum(remote.url.as_bytes());
+                remote.extra.retain(|(field, _)| *field != READ_FIELD);
+                remote.extra.push((READ_FIELD, place.to_vec()));
+                remote.extra.sort_by_key(|(field, _)| *field);
+                Ok(())
+            })
+        })
+    }
+}
+
 impl Inner {
+    /// Finds out whether content that lies on a remote alone may be read from there now.
+    pub(super) fn may_read(&self, name: &str) -> Result<RemoteInfo> {
+        let refused = match self.may_fetch(name) {
+            Err(error) if error.kind() == ErrorKind::Consent => error,
+            decided => return decided,
+        };
+        let remotes = self.read(load)?;
+        let remote = &remotes.all[find(&remotes, name)?];
+        let place = checksum(remote.url.as_bytes());
+        let is_agreed = remote.extra.iter().any(|(field, agreed)| *field == READ_FIELD && **agreed == place);
+        match remote.state.value == RemoteState::Added && is_agreed {
+            true => Ok(RemoteInfo::of(remote)),
+            false => Err(refused),
+        }
+    }
+
     pub(super) fn may_fetch(&self, name: &str) -> Result<RemoteInfo> {
         self.may_exchange(name, |remote, given| Ok(given.text.starts_with(&place_of(remote))))
     }

@@ -9,11 +9,12 @@ use runcellar_format::{ChunkId, ObjectId};
 
 use super::exchange::Exchange;
 use super::held::forget;
-use super::outgoing::{Log, Look};
+use super::log::Log;
+use super::outgoing::Look;
 use super::packs::object_of;
 use super::record::RemoteClass;
 use crate::artifacts::{ArtifactNews, Said, VersionNews};
-use crate::blob::{Class, Pool, at_home, away_of, has_file, is_away, mixed, owners_in, pack_path};
+use crate::blob::{Class, Pool, all_away, at_home, away_of, has_file, is_away, mixed, owners_in, pack_path};
 use crate::db::{OF_RUN, ObjectKey, ReadTx, WriteTx};
 use crate::keys::{Keyring, Purpose};
 use crate::merge::{LeftOut, is_theirs};
@@ -86,6 +87,74 @@ impl Look<'_, '_> {
         Ok(Files::News)
     }
 
+    /// Returns the packs here whose content another device publishes: this one only says where it lies.
+    pub(super) fn left_there(exchange: &Exchange, tx: &ReadTx<'_>, keyring: &Keyring) -> Result<HashSet<ObjectId>> {
+        let mut all = all_away(tx, keyring)?;
+        let inner = &exchange.workspace.inner;
+        all.retain(|(pack, away)| away.device != exchange.remote.device && !has_file(inner, *pack));
+        Ok(all.into_iter().map(|(pack, _)| pack).collect())
+    }
+
+    /// Returns where the parts of a run's manifest of a class stand whose content this device can tell of. The others lie on the
+    /// remote already, and whoever published them tells of them.
+    fn parts_of(
+        &self,
+        out: &ReadTx<'_>,
+        pools: &mut Pools,
+        of: (ObjectId, Class),
+        run: ObjectId,
+    ) -> Result<HashSet<u64>> {
+        let (mut found, mut file) = (HashSet::new(), Vec::new());
+        let mut parts = self.open(pools, of)?.pool.packs_of_parts(self.tx, self.keyring, run)?.into_iter().peekable();
+        let mut is_whole = true;
+        while let Some(part) = parts.next() {
+            for pack in part.packs.iter().filter(|pack| self.left.contains(pack)) {
+                is_whole &= out.object(ObjectKey::new(Kind::Pack, *pack, 0))?.is_some();
+            }
+            file.push(part.position);
+            // A file may go on in the next.
+            if parts.peek().is_none_or(|next| !next.goes_on) {
+                let file = std::mem::take(&mut file);
+                if std::mem::replace(&mut is_whole, true) {
+                    found.extend(file);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns whether a run's files of a class, which differ from what is published, do so by more than what others publish.
+    pub(super) fn has_own(
+        &self,
+        out: &ReadTx<'_>,
+        pools: &mut Pools,
+        of: (ObjectId, Class),
+        run: ObjectId,
+    ) -> Result<bool> {
+        if self.left.is_empty() {
+            return Ok(true);
+        }
+        let own = match self.parts_of(out, pools, of, run) {
+            // What is damaged is named when it is wanted.
+            Err(error) if is_theirs(&error) => return Ok(true),
+            own => own?,
+        };
+        let mut mine = self.tx.versions_within(Kind::Manifest, run, of.1.positions())?;
+        mine.retain(|(position, ..)| own.contains(position));
+        Ok(mine != out.versions_within(Kind::Manifest, run, of.1.positions())?)
+    }
+
+    fn open<'p>(&self, pools: &'p mut Pools, of: (ObjectId, Class)) -> Result<&'p mut Wanted> {
+        match pools.open.entry(of) {
+            std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                let missing = || Error::damaged(format!("the key of the project's {} is missing", of.1.name()));
+                let pool = Pool::find(self.tx, self.keyring, of.0, of.1)?.ok_or_else(missing)?;
+                Ok(place.insert(Wanted { pool, packs: HashSet::new(), home: None }))
+            }
+        }
+    }
+
     /// Has the packs of an owner's files published; false if some of it is damaged here, and so none of it is published, or if it
     /// shares a pack with what stays at home, and is to be set apart first.
     pub(super) fn want(
@@ -118,15 +187,15 @@ impl Look<'_, '_> {
         of: (ObjectId, Class),
         owner: ObjectId,
     ) -> Result<HashSet<ObjectId>> {
-        let wanted = match pools.open.entry(of) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(place) => {
-                let missing = || Error::damaged(format!("the key of the project's {} is missing", of.1.name()));
-                let pool = Pool::find(self.tx, self.keyring, of.0, of.1)?.ok_or_else(missing)?;
-                place.insert(Wanted { pool, packs: HashSet::new(), home: None })
-            }
+        // Of runs those parts are published that are this device's; versions are as a whole, or not at all.
+        let own = match self.left.is_empty() || of.1 == Class::Artifacts {
+            true => None,
+            false => Some(self.parts_of(out, pools, of, owner)?),
         };
-        let packs = wanted.pool.packs_of(self.tx, self.keyring, owner)?;
+        let wanted = self.open(pools, of)?;
+        let mut parts = wanted.pool.packs_of_parts(self.tx, self.keyring, owner)?;
+        parts.retain(|part| own.as_ref().is_none_or(|own| own.contains(&part.position)));
+        let packs: HashSet<ObjectId> = parts.into_iter().flat_map(|part| part.packs).collect();
         let mut new = Vec::new();
         for pack in packs.difference(&wanted.packs) {
             // What is told of lies there, whatever became of the file here.
@@ -173,14 +242,19 @@ impl Look<'_, '_> {
         out: &mut WriteTx<'_>,
         log: &mut Log<'_>,
         pools: &mut Pools,
-        run: ObjectId,
+        (project, run): (ObjectId, ObjectId),
         (class, files): (Class, Files),
     ) -> Result<()> {
         if files == Files::Gone {
             pools.changed.insert(class);
         }
         self.keys(out, log, run, &[class.purpose_of_run()])?;
-        self.rows_within(out, log, (Kind::Manifest, run), class.positions())
+        let own = match files == Files::Gone || self.left.is_empty() {
+            true => None,
+            false => Some(self.parts_of(out, pools, (project, class), run)?),
+        };
+        let is_own = |position: u64| own.as_ref().is_none_or(|own| own.contains(&position));
+        self.rows_where(out, log, (Kind::Manifest, run), class.positions(), &is_own)
     }
 
     /// Publishes artifacts: records, versions, and their manifests.

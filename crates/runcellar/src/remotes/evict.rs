@@ -22,6 +22,7 @@ use crate::artifacts::project_names;
 use crate::blob::{Pool, all_away, away_of, has_file, is_away, owners_in, pack_path, put_away};
 use crate::db::{ObjectKey, ReadTx};
 use crate::erase::{PlannedItem, Scope, Target, chosen, pools_in_scope};
+use crate::ingest::rows_away;
 use crate::keys::Keyring;
 use crate::workspace::settings::LOCAL_ONLY;
 use crate::{Error, ErrorKind, Result, Workspace};
@@ -165,6 +166,43 @@ impl Workspace {
             all.retain(|(pack, _)| is_named(pack));
         }
         Ok(all)
+    }
+}
+
+impl Workspace {
+    /// Returns the runs whose rows lie on remotes alone: those that targets name, all without a target.
+    pub(super) fn runs_without_rows(&self, targets: &[Target]) -> Result<Vec<ObjectId>> {
+        let mut all = self.inner.read(|tx, _| tx.object_ids(Kind::RowsAway))?;
+        if !targets.is_empty() {
+            let (_, scope) = chosen(self, targets)?;
+            all.retain(|run| scope.runs.contains(run));
+        }
+        Ok(all)
+    }
+
+    /// Returns how many runs have rows that lie on remotes alone.
+    ///
+    /// # Errors
+    /// If the workspace cannot be read.
+    pub fn runs_with_rows_away(&self) -> Result<u64> {
+        Ok(self.runs_without_rows(&[])?.len() as u64)
+    }
+
+    /// Returns how many runs have rows that lie on a remote alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such remote.
+    pub fn runs_with_rows_on(&self, name: &str) -> Result<u64> {
+        self.inner.read(|tx, keyring| {
+            let remotes = load(tx, keyring)?;
+            let id = remotes.all[find(&remotes, name)?].id;
+            let mut runs = 0;
+            for run in tx.object_ids(Kind::RowsAway)? {
+                let away = rows_away::of(tx, keyring, run)?;
+                runs += u64::from(away.is_some_and(|away| away.places.iter().any(|place| place.remote == id)));
+            }
+            Ok(runs)
+        })
     }
 }
 

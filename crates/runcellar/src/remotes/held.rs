@@ -111,7 +111,7 @@ impl Exchange {
     pub(super) fn search_all(&self) -> Result<()> {
         // No other devices' replicas: what they have is searched once here, too, which costs less than to compare it twice.
         let unsearched = self.workspace.inner.read(|tx, keyring| {
-            let look = Look { exchange: self, tx, keyring, others: &[] };
+            let look = Look::of(self, (tx, keyring), &[])?;
             self.own.inner().read(|out, _| look.unsearched(out))
         })?;
         self.search(&unsearched)
@@ -137,7 +137,7 @@ impl Exchange {
     /// Returns what holds a run back; none if nothing does, or it was not searched yet.
     fn held(&self, run: &RunInfo) -> Result<Option<HeldRun>> {
         self.workspace.inner.read(|tx, keyring| {
-            let look = Look { exchange: self, tx, keyring, others: &[] };
+            let look = Look::of(self, (tx, keyring), &[])?;
             let allowed = look.allowed()?;
             self.own.inner().read(|out, _| {
                 let Cleared::Held(findings) = look.is_cleared(out, run.object, &allowed)? else { return Ok(None) };

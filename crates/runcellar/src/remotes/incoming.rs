@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use runcellar_format::record::{DeviceHead, ReplicaCursor, Segment};
+use runcellar_format::record::{DeviceHead, ROWS_FIELD, ReplicaCursor, RowSegments, Segment, extra_body};
 use runcellar_format::seal::OwnerKey;
 use runcellar_format::sync::segment_hash;
 use runcellar_format::{DeviceId, ObjectId};
 
 use super::apply::{Blocks, apply};
 use super::exchange::Exchange;
+use super::left;
 use super::packs::{Fetched, PackName, drop_fetched};
 use super::replica::{Replica, cursor, put_cursor};
 use crate::keys::Purpose;
 use crate::workspace::forget_claim;
 use crate::{Error, MergeReport, Result};
+
+/// What stands in a cursor for the hash of a segment that was passed over. The sum of the head tells that nothing else is missing.
+const UNREAD: [u8; 32] = [0; 32];
 
 /// What a head says, beside what is known of its device.
 #[derive(Debug, Clone)]
@@ -142,7 +146,7 @@ impl Exchange {
             let message = format!("{}: it tells of segments from {first} on: the remote was rolled back", named());
             return Err(Error::damaged(message));
         }
-        if head.number == at.number && head.segment != at.segment {
+        if head.number == at.number && head.segment != at.segment && at.segment != UNREAD {
             return Err(Error::damaged(format!("{}: it tells of another past than before: it forked", named())));
         }
         let cites = head.cites.iter().map(|cited| (ObjectId(cited.prefix).to_string(), cited.number)).collect();
@@ -150,29 +154,44 @@ impl Exchange {
         Ok(Advance { prefix: prefix.to_owned(), first, from, to: head.number, cites, head, object })
     }
 
-    /// Takes in a segment that was fetched. They come in order.
+    /// Takes in a segment that was fetched. They come in order. Returns the number of the next one to fetch: segments that have row
+    /// groups alone are passed over if these are to stay where they are.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Damaged`] if it is not the one that its device published there.
-    pub fn take_segment(&self, advance: &Advance, number: u64, sealed: &[u8]) -> Result<()> {
+    pub fn take_segment(&self, advance: &Advance, number: u64, sealed: &[u8]) -> Result<u64> {
         let named = || format!("segment {number} of device {}", advance.prefix);
         let key = self.control_key()?;
         let segment = Segment::open(&key, self.workspace_id(), advance.object, number, sealed)
             .map_err(|cause| Error::damaged(format!("{}: {cause}", named())).with_cause(cause))?;
+        let behind: Option<RowSegments> =
+            extra_body(&segment.extra, ROWS_FIELD).map_err(|cause| Error::format(named(), cause))?;
+        let mut behind = behind.unwrap_or_default();
+        if number + behind.runs.len() as u64 > advance.to {
+            return Err(Error::damaged(format!("{}: it tells of segments that no head tells of", named())));
+        }
+        if !self.leaves_rows()? {
+            behind.runs.clear();
+        }
         let replica = self.replica_of(advance)?;
         replica.inner().write(None, |tx| {
             let mut at = cursor(tx, tx.keyring, replica.prefix)?;
             if number <= at.number {
-                return Ok(());
+                return Ok(at.number + 1);
             }
             // Of what a generation goes on from nothing is there any more.
-            let goes_on = number == at.first() || segment.previous == at.segment;
+            let goes_on = number == at.first() || segment.previous == at.segment || at.segment == UNREAD;
             if number != at.number + 1 || !goes_on || segment.device != at.device {
                 return Err(Error::damaged(format!("{}: it does not go on where the one before ended", named())));
             }
             apply(tx, &segment.entries, Blocks::Stored)?;
             (at.number, at.segment) = (number, segment_hash(sealed));
-            put_cursor(tx, replica.prefix, &at)
+            for runs in behind.runs {
+                (at.number, at.segment) = (at.number + 1, UNREAD);
+                left::note(tx, replica.prefix, at.number, runs)?;
+            }
+            put_cursor(tx, replica.prefix, &at)?;
+            Ok(at.number + 1)
         })
     }
 
@@ -185,13 +204,14 @@ impl Exchange {
         replica.inner().write(None, |tx| {
             let at = cursor(tx, tx.keyring, replica.prefix)?;
             let head = &advance.head;
-            if at.number != head.number || at.segment != head.segment || tx.present_sum() != head.sum {
+            let is_last = at.segment == head.segment || at.segment == UNREAD;
+            if at.number != head.number || !is_last || tx.present_sum() != head.sum {
                 let message = format!("device {}: what it published is not what its head says", advance.prefix);
                 return Err(Error::damaged(message));
             }
             // Who merges it goes on from there.
             tx.root_mut().clock = head.clock;
-            let mut at = ReplicaCursor { headed: head.number, public: head.public, ..at };
+            let mut at = ReplicaCursor { headed: head.number, segment: head.segment, public: head.public, ..at };
             at.set_epoch(head.epoch, head.epoch_id);
             let mine = head.cites.iter().find(|cited| cited.prefix == self.own.prefix.0);
             at.set_acknowledged(mine.map_or(0, |cited| cited.number));
@@ -224,6 +244,7 @@ impl Exchange {
             for replica in &waiting {
                 // What was erased there first: it is not to come in, and what is here of it goes.
                 self.workspace.erase_with(&replica.workspace)?;
+                self.tell_what_was_left(replica)?;
                 now.add(self.merge_replica(replica, fetch)?);
             }
             let is_settled = now.is_empty() || waiting.len() < 2;
@@ -236,10 +257,10 @@ impl Exchange {
                 break;
             }
         }
+        self.follow_packs(!waiting.is_empty(), fetch)?;
         let is_whole = all.left_out.iter().all(|left| !left.damaged);
         for replica in &waiting {
             drop_fetched(replica.inner())?;
-            self.follow_packs(replica)?;
             if is_whole {
                 replica.inner().write(None, |tx| {
                     let now = cursor(tx, tx.keyring, replica.prefix)?;

@@ -1,33 +1,30 @@
 //! What is to be published: the rows in which cellar.db differs from one's own replica.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use runcellar_format::object::{SealedObject, grid};
-use runcellar_format::record::{DeviceHead, GroupEntry, ReplicaCursor, RunRecord, Segment, SegmentEntry, Stamped};
+use runcellar_format::object::SealedObject;
+use runcellar_format::record::{DeviceHead, GroupEntry, RunRecord, Segment, SegmentEntry, Stamped};
 use runcellar_format::seal::Kind;
-use runcellar_format::sync::segment_hash;
-use runcellar_format::{DeviceId, ObjectId, WriterId};
+use runcellar_format::{ObjectId, WriterId};
 
-use super::apply::{Blocks, apply, block_entry, key_entry, object_entry, object_gone, weight};
+use super::apply::{Blocks, block_entry, key_entry, object_entry, object_gone};
 use super::content::{Files, Pools};
 use super::exchange::{Exchange, cited};
 use super::held::{Cleared, HeldRun};
+use super::log::{Aim, Log, Mixed};
 use super::replica::{Replica, cursor, put_cursor};
 use super::status::UnsentRun;
 use super::waste;
-use crate::blob::{Class, set_apart};
-use crate::db::{EpochRow, GroupKey, OF_RUN, ObjectKey, ObjectRow, ReadTx, WriteTx};
+use crate::blob::set_apart;
+use crate::db::{EpochRow, GroupKey, OF_RUN, ObjectKey, ReadTx, WriteTx};
 use crate::ingest::data::RunData;
 use crate::keys::{KeyRow, Keyring, Purpose};
 use crate::merge::{Difference, LeftOut};
 use crate::workspace::settings::{self, LOCAL_ONLY};
 use crate::workspace::{device_key, known_device_key};
 use crate::{Error, Result, RunInfo, io};
-
-/// Bytes that one segment gathers before the next begins.
-const SEGMENT_BYTES: usize = 4 << 20;
 
 /// What [`Exchange::prepare`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,7 +102,7 @@ impl Exchange {
                     let EpochRow { number, id, parent } = tx.epoch();
                     log.push(out, SegmentEntry::Epoch { number, id: id.0, parent: parent.0 })?;
                 }
-                let look = Look { exchange: self, tx, keyring, others: &others };
+                let look = Look::of(self, (tx, keyring), &others)?;
                 look.all(out, &mut log)?;
                 if !was_tried && !log.mixed.is_empty() {
                     *mixed = log.mixed;
@@ -133,7 +130,7 @@ impl Exchange {
         let looked = self.workspace.inner.read(|tx, keyring| {
             own.inner().write(None, |out| {
                 let mut log = Log::new(self, cursor(out, out.keyring, own.prefix)?, Aim::Measure);
-                Look { exchange: self, tx, keyring, others: &others }.all(out, &mut log)?;
+                Look::of(self, (tx, keyring), &others)?.all(out, &mut log)?;
                 log.flush(out)?;
                 found = Some((log.runs, log.done));
                 // Takes back what the transaction itself counted.
@@ -156,7 +153,7 @@ impl Exchange {
             return Ok(true);
         }
         self.workspace.inner.read(|tx, keyring| {
-            let look = Look { exchange: self, tx, keyring, others: &[] };
+            let look = Look::of(self, (tx, keyring), &[])?;
             self.own.inner().read(|out, _| look.is_changed(out, run.object))
         })
     }
@@ -271,109 +268,25 @@ impl Exchange {
     }
 }
 
-/// What a comparison is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Aim {
-    Publish,
-    /// Nothing is sealed or kept.
-    Measure,
-}
-
-/// Segments in the making.
-pub(super) struct Log<'a> {
-    exchange: &'a Exchange,
-    aim: Aim,
-    at: ReplicaCursor,
-    entries: Vec<SegmentEntry>,
-    bytes: usize,
-    pub(super) done: Prepared,
-    runs: Vec<UnsentRun>,
-    /// Packs that were taken back.
-    dropped: Vec<ObjectId>,
-    /// Packs with chunks that stay at home, which are to be written anew before anything of them is published.
-    mixed: Mixed,
-    /// Some run was changed since it was searched for secrets.
-    is_left: bool,
-}
-
-/// Packs that are to be written anew, by project and class.
-type Mixed = BTreeMap<(ObjectId, Class), BTreeSet<ObjectId>>;
-
-impl<'a> Log<'a> {
-    fn new(exchange: &'a Exchange, at: ReplicaCursor, aim: Aim) -> Log<'a> {
-        let (entries, done, runs, dropped) = (Vec::new(), Prepared::default(), Vec::new(), Vec::new());
-        Log { exchange, aim, at, entries, bytes: 0, done, runs, dropped, mixed: Mixed::new(), is_left: false }
-    }
-
-    /// Has a pack deleted once nobody can be reading it any more.
-    pub(super) fn drop_pack(&mut self, pack: ObjectId) {
-        self.dropped.push(pack);
-    }
-
-    /// Has packs written anew, if there are any; false then, and what lies in them is published afterwards.
-    pub(super) fn sets_apart(&mut self, of: (ObjectId, Class), packs: HashSet<ObjectId>) -> bool {
-        // Who only looks counts what will be.
-        if packs.is_empty() || self.aim == Aim::Measure {
-            return true;
-        }
-        self.mixed.entry(of).or_default().extend(packs);
-        false
-    }
-
-    /// Names what is not published, as it could not be set apart.
-    fn name_mixed(&mut self) {
-        for ((_, class), packs) in &self.mixed {
-            for pack in packs {
-                let what = format!("{} beside what stays at home", class.name());
-                let why = format!("pack {pack} cannot be written anew without that");
-                self.done.left_out.push(LeftOut { what, why, damaged: true });
-            }
-        }
-    }
-
-    fn push(&mut self, out: &mut WriteTx<'_>, entry: SegmentEntry) -> Result<()> {
-        self.bytes += weight(&entry);
-        self.entries.push(entry);
-        if self.bytes >= SEGMENT_BYTES { self.flush(out) } else { Ok(()) }
-    }
-
-    /// Seals what was gathered, has it wait to be sent, and counts it among what is published.
-    fn flush(&mut self, out: &mut WriteTx<'_>) -> Result<()> {
-        if self.entries.is_empty() {
-            return Ok(());
-        }
-        if self.aim == Aim::Measure {
-            self.done.segments += 1;
-            self.done.bytes += grid(self.bytes as u64);
-            self.bytes = 0;
-            self.entries.clear();
-            return Ok(());
-        }
-        let prefix = self.exchange.own.prefix;
-        let number = self.at.number + 1;
-        let (device, previous) = (self.at.device, self.at.segment);
-        let segment =
-            Segment { device, number, previous, entries: std::mem::take(&mut self.entries), extra: Vec::new() };
-        let key = out.workspace_key(out.keyring, Purpose::Control)?;
-        let object = segment.seal(&key, io::random(out.io)?, out.keyring.workspace(), prefix);
-        let object = object.map_err(|cause| Error::format(format_args!("segment {number}"), cause))?;
-        let body = object.read().map_err(|cause| Error::new(crate::ErrorKind::Io, cause.to_string()))?;
-        apply(out, &segment.entries, Blocks::LeftOut)?;
-        (self.at.number, self.at.segment) = (number, segment_hash(&body));
-        self.done.segments += 1;
-        self.done.bytes += body.len() as u64;
-        self.bytes = 0;
-        let key = ObjectKey::new(Kind::Segment, prefix, number);
-        out.place_object(&ObjectRow { key, device: DeviceId::NIL, seq: 0, tag: None, body })
-    }
-}
-
 /// A comparison of cellar.db with the own replica.
 pub(super) struct Look<'a, 'tx> {
     pub(super) exchange: &'a Exchange,
     pub(super) tx: &'a ReadTx<'tx>,
     pub(super) keyring: &'a Keyring,
     pub(super) others: &'a [Arc<Replica>],
+    /// Packs that another device publishes, and that are not here.
+    pub(super) left: HashSet<ObjectId>,
+}
+
+impl<'a, 'tx> Look<'a, 'tx> {
+    pub(super) fn of(
+        exchange: &'a Exchange,
+        (tx, keyring): (&'a ReadTx<'tx>, &'a Keyring),
+        others: &'a [Arc<Replica>],
+    ) -> Result<Look<'a, 'tx>> {
+        let left = Look::left_there(exchange, tx, keyring)?;
+        Ok(Look { exchange, tx, keyring, others, left })
+    }
 }
 
 impl Look<'_, '_> {
@@ -421,6 +334,9 @@ impl Look<'_, '_> {
             let mut sound = Vec::new();
             for (class, news) in files.drain(..) {
                 let what = format!("{} of run {}", class.name(), data.record.id);
+                if news == Files::News && !self.has_own(out, &mut pools, (project, class), run)? {
+                    continue;
+                }
                 if news == Files::Gone || self.want(out, log, &mut pools, (project, class), run, &what)? {
                     sound.push((class, news));
                 }
@@ -434,7 +350,7 @@ impl Look<'_, '_> {
             log.runs.push(UnsentRun::new(&data.record, name, is_new));
             self.run(out, log, &data, blocks)?;
             for files in sound {
-                self.files(out, log, &mut pools, run, files)?;
+                self.files(out, log, &mut pools, (project, run), files)?;
             }
             log.done.runs += 1;
         }
@@ -567,19 +483,21 @@ impl Look<'_, '_> {
 
     /// Publishes the records of some kinds that changed, came or went.
     pub(super) fn rows(&self, out: &mut WriteTx<'_>, log: &mut Log<'_>, owner: ObjectId, kinds: &[Kind]) -> Result<()> {
-        kinds.iter().try_for_each(|kind| self.rows_within(out, log, (*kind, owner), 0..i64::MAX as u64))
+        kinds.iter().try_for_each(|kind| self.rows_where(out, log, (*kind, owner), 0..i64::MAX as u64, &|_| true))
     }
 
-    /// Does so with those of a kind at some positions.
-    pub(super) fn rows_within(
+    /// Does so with those of a kind at some positions, as far as this device tells of them: the others are as if they were not here.
+    pub(super) fn rows_where(
         &self,
         out: &mut WriteTx<'_>,
         log: &mut Log<'_>,
         (kind, owner): (Kind, ObjectId),
         at: Range<u64>,
+        is_told: &dyn Fn(u64) -> bool,
     ) -> Result<()> {
         let of_these = |tx: &ReadTx<'_>| tx.objects_within(kind, owner, at.start, at.end - 1);
-        let (mine, published) = (of_these(self.tx)?, of_these(out)?);
+        let (mut mine, published) = (of_these(self.tx)?, of_these(out)?);
+        mine.retain(|row| is_told(row.key.position));
         for row in published.iter().filter(|row| mine.iter().all(|mine| mine.key != row.key)) {
             log.push(out, object_gone(row.key))?;
         }

@@ -119,16 +119,27 @@ impl Exchange {
         replica: &Replica,
         fetch: &mut dyn FnMut(&PackName) -> std::result::Result<Fetched, E>,
     ) -> std::result::Result<MergeReport, E> {
+        replica.inner().set_there(self.stays_there(replica.cursor()?.device)?);
+        let merge = || self.workspace.merge(&replica.workspace, &MergeOptions::default());
+        self.with_packs_of(replica, fetch, merge)
+    }
+
+    /// Does something, on another thread, that reads packs of a device.
+    pub(super) fn with_packs_of<T: Send, E: From<Error>>(
+        &self,
+        replica: &Replica,
+        fetch: &mut dyn FnMut(&PackName) -> std::result::Result<Fetched, E>,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> std::result::Result<T, E> {
         let device = replica.cursor()?.device;
         let (ask, asked): (_, Receiver<Wanted>) = channel();
         let kept = Mutex::new(VecDeque::new());
         let inner = replica.workspace.inner.clone();
-        inner.set_there(self.stays_there(device)?);
         inner.set_fetch(Some(Arc::new(move |inner: &Inner, pack| fetched(inner, pack, &ask, &kept))));
         std::thread::scope(|scope| {
-            let merging = scope.spawn(|| {
+            let working = scope.spawn(|| {
                 let _end = EndFetching(replica.inner());
-                self.workspace.merge(&replica.workspace, &MergeOptions::default())
+                work()
             });
             let mut failure = None;
             for Wanted { pack, answer } in asked {
@@ -142,10 +153,10 @@ impl Exchange {
                     Err(error) => failure = Some(error),
                 }
             }
-            let merged = merging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let done = working.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             match failure {
                 Some(failure) => Err(failure),
-                None => Ok(merged?),
+                None => Ok(done?),
             }
         })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use runcellar_format::record::ReplicaCursor;
 use runcellar_format::{DeviceId, ObjectId};
 
 use super::exchange::Exchange;
@@ -17,8 +18,8 @@ pub struct ShutOut {
     pub prefix: String,
     /// The device, below whose name its packs lie.
     pub device: String,
-    /// Its last segment that was taken in here.
-    pub taken: u64,
+    /// Its last segment that is known here, or the first, if none is: it may have sent some since.
+    pub known: u64,
 }
 
 impl Exchange {
@@ -41,18 +42,12 @@ impl Exchange {
             if is_read(at.device) {
                 continue;
             }
-            if at.wiped() < at.headed {
+            if is_there(&at) {
                 let device = DeviceId(at.device).to_string();
-                found.push(ShutOut { prefix: replica.prefix.to_string(), device, taken: at.headed });
+                found.push(ShutOut { prefix: replica.prefix.to_string(), device, known: at.headed.max(1) });
             }
         }
         Ok(found)
-    }
-
-    /// Lists the devices that were shut out and published there.
-    pub(super) fn devices_shut_out(&self) -> Result<HashSet<[u8; 16]>> {
-        let remains = remains(&self.workspace.inner, ObjectId(self.remote.id), self.own.prefix)?;
-        remains.iter().map(|replica| Ok(replica.cursor()?.device)).collect()
     }
 
     /// Says that nothing of it is there any more, up to its last segment, but its head.
@@ -72,6 +67,11 @@ impl Exchange {
     }
 }
 
+/// Returns whether something may be there of a device that was shut out.
+pub(super) fn is_there(at: &ReplicaCursor) -> bool {
+    at.wiped() < at.headed.max(1)
+}
+
 /// Lists the replicas of devices whose slots were removed. That one has no slot here is not enough: in a copy of a workspace its own
 /// slot stands in the place of that of what it was copied from.
 pub(super) fn remains(inner: &Inner, remote: ObjectId, own: ObjectId) -> Result<Vec<Replica>> {
@@ -87,7 +87,7 @@ pub(super) fn remains(inner: &Inner, remote: ObjectId, own: ObjectId) -> Result<
     for replica in Replica::all(inner, remote)? {
         let at = replica.cursor()?;
         let device = DeviceId(at.device);
-        let is_removed = at.slot().is_some_and(|slot| removed.contains(&slot)) && at.headed > 0;
+        let is_removed = at.slot().is_some_and(|slot| removed.contains(&slot));
         if is_removed && replica.prefix != own && device != this && members.iter().all(|(known, _)| *known != device) {
             found.push(replica);
         }

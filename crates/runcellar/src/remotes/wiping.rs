@@ -56,8 +56,7 @@ pub(crate) fn reach(inner: &Inner) -> Result<Reach> {
         let id = ObjectId(remote.id);
         let mut remains = false;
         for replica in shut_out::remains(inner, id, ObjectId(remote.prefix))? {
-            let at = replica.cursor()?;
-            remains |= at.wiped() < at.headed;
+            remains |= shut_out::is_there(&replica.cursor()?);
         }
         let mut epochs: BTreeMap<DeviceId, u64> = BTreeMap::new();
         for replica in Replica::all(inner, id)? {

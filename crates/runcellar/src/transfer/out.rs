@@ -66,6 +66,7 @@ impl Workspace {
     pub fn carry_run_out(&self, run: &RunInfo, take: Sink<'_>) -> Result<()> {
         let inner = &*self.inner;
         let object = run.object;
+        self.bring_rows(object)?;
         let user = object.to_string();
         let versions = self.artifacts_of_run(run)?.used;
         let used = versions.iter().filter_map(|version| {

@@ -47,6 +47,7 @@ use crate::Result;
 use crate::blob::PackSource;
 use crate::catalogue::{Cache, Known};
 use crate::db::{Access, Db, ReadTx};
+use crate::ingest::rows_away::RowsSource;
 use crate::io::Io;
 use crate::keys::{Keyring, Source};
 use crate::monitor::Monitor;
@@ -92,6 +93,7 @@ pub(crate) struct Inner {
     /// What was measured for quotas, and told of them.
     quotas: Mutex<quota::Known>,
     pub(crate) pack_source: PackSource,
+    pub(crate) rows_source: RowsSource,
     state: Forkable<State>,
 }
 
@@ -175,6 +177,7 @@ impl Workspace {
             as_of: Some(time_us),
             quotas: Mutex::default(),
             pack_source: PackSource::default(),
+            rows_source: RowsSource::default(),
             state: Forkable::new(inner.opened_again(inner.state()?)?),
         };
         Ok(Workspace { inner: Arc::new(inner) })

@@ -17,6 +17,7 @@ use crate::backup;
 use crate::blob::PackSource;
 use crate::catalogue::Cache;
 use crate::db::{self, Db, FILE_NAME};
+use crate::ingest::rows_away::RowsSource;
 use crate::io::{Io, SystemIo};
 use crate::keys::{self, EpochKeys, Keyring, Keys, Opened, Search, Source};
 use crate::monitor::{Monitor, Silent};
@@ -140,6 +141,7 @@ impl OpenOptions {
             as_of: None,
             quotas: Mutex::default(),
             pack_source: PackSource::default(),
+            rows_source: RowsSource::default(),
             state: Forkable::new(state),
         };
         let opened = inner.source.opened();
@@ -214,6 +216,7 @@ impl Inner {
             as_of: None,
             quotas: Mutex::default(),
             pack_source,
+            rows_source: RowsSource::default(),
             state: Forkable::new(state),
         };
         Workspace { inner: Arc::new(inner) }

@@ -283,6 +283,8 @@ impl Workspace {
         without: &[SlotId],
         also: impl FnOnce(&mut WriteTx<'_>, &mut Keyslots) -> Result<()>,
     ) -> Result<KeysReplaced> {
+        // What lies on remotes is published under the key that goes.
+        self.bring_all_rows(|_| true)?;
         epoch::replace(&self.inner, without, also)?;
         Ok(KeysReplaced { epoch: self.key_epoch()?, slots: self.slots()? })
     }

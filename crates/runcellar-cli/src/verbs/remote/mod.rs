@@ -13,7 +13,7 @@ use runcellar::remotes::{ConsentRequest, RemoteInfo};
 use crate::failure::{Code, Failure, listed};
 use crate::output;
 use crate::prompt;
-use crate::render::number::bytes;
+use crate::render::number::{bytes, count};
 use crate::render::table::{Cell, Column, Table};
 use crate::render::{Style, visible};
 use crate::session::Session;
@@ -149,6 +149,11 @@ fn remove(session: &Session, name: &str, yes: bool) -> Result<(), Failure> {
     if alone > 0 {
         let size = bytes(alone);
         session.warn(&format!("{size} of content lie there alone: runcellar fetch brings them here first"));
+    }
+    let rows = workspace.runs_with_rows_on(name)?;
+    if rows > 0 {
+        let what = format!("the rows of {}", count(rows, "run"));
+        session.warn(&format!("{what} lie there alone: runcellar fetch brings them here first"));
     }
     if !yes && !prompt::confirms("forget it? [y/N] ") {
         return Err(Failure::new(Code::Consent, "nothing was removed: --yes confirms it"));
