@@ -163,6 +163,33 @@ fn rows_are_brought_here_before_the_keys_go_that_open_them() {
     assert_eq!(second.state(), was);
 }
 
+/// Whoever shuts the first device out never heard of the run.
+#[test]
+fn rows_of_a_run_of_which_one_device_alone_heard_are_here_before_they_go() {
+    let store = Store::new();
+    let remotes = [1, 2, 3].map(|salt| Fake::new(&store, salt));
+    let first = Device::first();
+    first.sync(&remotes[0]).expect("syncs");
+    let (second, third) = (lazy(&first, &remotes[1]), Device::another(&first, &remotes[2]));
+    for (device, remote) in [(&second, 1), (&third, 2), (&first, 0), (&second, 1), (&third, 2)] {
+        device.sync(&remotes[remote]).expect("syncs");
+    }
+    record(&first, "long", 0, MANY);
+    first.sync(&remotes[0]).expect("syncs");
+    second.sync(&remotes[1]).expect("syncs");
+    let (was, own) = (first.state(), first.workspace.slots().expect("lists"));
+    let own = own.into_iter().find(|slot| slot.in_use).expect("it opened it").id;
+    drop(first);
+    third.workspace.remove_slots(&[own]).expect("removes");
+    third.sync(&remotes[2]).expect("syncs");
+    assert_eq!(away(&second), 1);
+    for (device, remote) in [(&second, 1), (&third, 2)] {
+        device.sync(&remotes[remote]).expect("syncs");
+    }
+    assert_eq!(away(&second), 0);
+    assert_eq!((second.state(), third.state()), (was.clone(), was));
+}
+
 #[test]
 fn rows_that_nobody_publishes_any_more_are_named_and_damage_does_not_come_in() {
     let (store, _, [first, second]) = two();

@@ -299,6 +299,39 @@ fn what_nobody_fetched_before_its_device_was_shut_out_is_taken_over_by_another()
     }
 }
 
+/// The removed device published something last of which the one that removes it never heard.
+#[test]
+fn what_a_device_without_content_alone_has_heard_of_waits_for_it() {
+    let (store, remote, first, second) = pair();
+    let third = Device::another(&first, &remote);
+    for device in [&third, &second, &first, &second, &third] {
+        device.sync(&remote).expect("syncs");
+    }
+    record(&first, "unheard");
+    put(&first, &noise(5, 60_000), Some("unheard"), &["second"]);
+    for device in [&first, &second] {
+        device.sync(&remote).expect("syncs");
+    }
+    let (wanted, slot, before) = (shown(&first), first.workspace.slots().expect("lists"), packs_on(&store));
+    let slot = slot.into_iter().find(|slot| slot.in_use).expect("it opened it").id;
+    drop(first);
+    third.workspace.remove_slots(&[slot]).expect("removes");
+    for _ in 0..2 {
+        third.sync(&remote).expect("syncs");
+        assert!(before.iter().all(|name| store.bytes(name).is_some()), "the second may have left it there");
+    }
+    for device in [&second, &third, &second, &third] {
+        device.sync(&remote).expect("syncs");
+    }
+    assert!(before.iter().all(|name| store.bytes(name).is_none()), "what the lost device stored is gone");
+    for device in [&second, &third] {
+        with_source(device, &store);
+        assert_eq!(shown(device), wanted);
+        assert_sound(device, false);
+        assert!(device.workspace.receipts().expect("lists").iter().all(|receipt| receipt.is_complete()));
+    }
+}
+
 #[test]
 fn of_a_run_it_publishes_the_files_that_are_its_own_beside_those_that_lie_there() {
     let (store, remote, first, second) = pair();

@@ -32,6 +32,8 @@ const FIRST_FIELD: u16 = 1;
 const WELCOME_FIELD: u16 = 2;
 /// `DeviceHead.extra`: for root keys that its device replaced, the id of the epoch and the voucher, 48 bytes each.
 const VOUCHERS_FIELD: u16 = 3;
+/// `DeviceHead.extra`: ids of the devices at which its device left content until it is read; there, if it leaves content at all.
+const LEFT_FIELD: u16 = 4;
 
 /// Returns a field of `extra` that has just so many bytes.
 fn extra_array<const N: usize>(extra: &[(u16, Vec<u8>)], field: u16) -> Option<[u8; N]> {
@@ -43,6 +45,20 @@ fn set_extra_bytes(extra: &mut Vec<(u16, Vec<u8>)>, field: u16, bytes: &[u8]) {
     extra.retain(|(number, _)| *number != field);
     extra.push((field, bytes.to_vec()));
     extra.sort_by_key(|(number, _)| *number);
+}
+
+/// Returns the ids in a field of `extra`; none without it.
+fn extra_ids(extra: &[(u16, Vec<u8>)], field: u16) -> Option<Vec<[u8; 16]>> {
+    let (_, bytes) = extra.iter().find(|(number, _)| *number == field)?;
+    Some(bytes.as_chunks().0.to_vec())
+}
+
+/// Puts ids into a field of `extra`, or takes the field away.
+fn set_extra_ids(extra: &mut Vec<(u16, Vec<u8>)>, field: u16, ids: Option<&[[u8; 16]]>) {
+    match ids {
+        Some(ids) => set_extra_bytes(extra, field, ids.as_flattened()),
+        None => extra.retain(|(number, _)| *number != field),
+    }
 }
 
 /// Part of what a device published: changes of rows, in order.
@@ -205,6 +221,17 @@ impl DeviceHead {
             set_extra_bytes(&mut self.extra, VOUCHERS_FIELD, &bytes);
         }
     }
+
+    /// Returns the devices at which its device left content until it is read; none if it has all that it tells of.
+    #[must_use]
+    pub fn left(&self) -> Option<Vec<[u8; 16]>> {
+        extra_ids(&self.extra, LEFT_FIELD)
+    }
+
+    /// Says so.
+    pub fn set_left(&mut self, devices: Option<&[[u8; 16]]>) {
+        set_extra_ids(&mut self.extra, LEFT_FIELD, devices);
+    }
 }
 
 /// A head of another device.
@@ -309,6 +336,8 @@ const STRANGERS_FIELD: u16 = 14;
 const EPOCHS_FIELD: u16 = 13;
 /// `ReplicaCursor.extra`, another's: id of the slot of that device itself in its welcome.
 const SLOT_FIELD: u16 = 15;
+/// `ReplicaCursor.extra`: the devices at which the newest head, one's own or another's, says that content was left.
+const LEFT_AT_FIELD: u16 = 16;
 
 impl ReplicaCursor {
     /// Returns the hash of the welcome that was stored, or looked at, last.
@@ -395,7 +424,7 @@ impl ReplicaCursor {
 
     /// Says so.
     pub fn set_slots(&mut self, slots: &[[u8; 16]]) {
-        set_extra_bytes(&mut self.extra, SLOTS_FIELD, slots.as_flattened());
+        set_extra_ids(&mut self.extra, SLOTS_FIELD, Some(slots));
     }
 
     /// Returns the id of the slot of another device itself, in the welcome that was looked at last.
@@ -466,15 +495,22 @@ impl ReplicaCursor {
     }
 
     fn set_ids(&mut self, field: u16, ids: &[[u8; 16]]) {
-        match ids {
-            [] => self.extra.retain(|(number, _)| *number != field),
-            ids => set_extra_bytes(&mut self.extra, field, ids.as_flattened()),
-        }
+        set_extra_ids(&mut self.extra, field, Some(ids).filter(|ids| !ids.is_empty()));
     }
 
     fn ids(&self, field: u16) -> Vec<[u8; 16]> {
-        let found = self.extra.iter().find(|(number, _)| *number == field);
-        found.map_or_else(Vec::new, |(_, bytes)| bytes.as_chunks().0.to_vec())
+        extra_ids(&self.extra, field).unwrap_or_default()
+    }
+
+    /// Returns the devices at which content was left, as the newest head says, one's own or another's; none if all of it is there.
+    #[must_use]
+    pub fn left(&self) -> Option<Vec<[u8; 16]>> {
+        extra_ids(&self.extra, LEFT_AT_FIELD)
+    }
+
+    /// Says so.
+    pub fn set_left(&mut self, devices: Option<&[[u8; 16]]>) {
+        set_extra_ids(&mut self.extra, LEFT_AT_FIELD, devices);
     }
 }
 

@@ -195,8 +195,9 @@ fn stranger(exchange: &Exchange, remote: &dyn Remote, prefix: &str) -> Outcome<O
     Ok(welcome.and_then(|welcome| exchange.refuse_stranger(&welcome).err()).map(Failure::Store))
 }
 
-/// Looks at the welcome of a device if it is another than before.
+/// Looks at the welcome of a device if it is another than before, and at where its head says that content was left.
 fn meet(exchange: &Exchange, remote: &dyn Remote, advance: &Advance) -> Outcome<()> {
+    exchange.note_left(advance)?;
     if exchange.is_welcome_new(advance)?
         && let Some(welcome) = remote.get(&welcome_of(&advance.prefix)?, None)?
     {

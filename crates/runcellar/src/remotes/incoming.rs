@@ -92,7 +92,7 @@ impl Exchange {
                 false => (head.number == at.number).then_some(at.segment),
             };
             if sent == Some(head.segment) {
-                self.sent_up_to(head.number, head.welcome())?;
+                self.sent_up_to(head.number, head.welcome(), head.left().as_deref())?;
                 return Ok(OwnHead::Fits);
             }
         }
@@ -215,6 +215,7 @@ impl Exchange {
             at.set_epoch(head.epoch, head.epoch_id);
             let mine = head.cites.iter().find(|cited| cited.prefix == self.own.prefix.0);
             at.set_acknowledged(mine.map_or(0, |cited| cited.number));
+            at.set_left(head.left().as_deref());
             put_cursor(tx, replica.prefix, &at)
         })
     }

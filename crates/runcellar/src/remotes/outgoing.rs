@@ -56,6 +56,8 @@ pub struct Head {
     pub object: SealedObject,
     /// The welcome of which it speaks.
     welcome: [u8; 32],
+    /// Where it says that content was left.
+    left: Option<Vec<[u8; 16]>>,
 }
 
 impl Exchange {
@@ -208,12 +210,12 @@ impl Exchange {
     /// # Errors
     /// If the own replica cannot be read.
     pub fn head(&self) -> Result<Option<Head>> {
-        let at = self.own.cursor()?;
         // Without a welcome nobody could begin with what it tells of.
-        let Some(welcome) = at.welcome() else { return Ok(None) };
-        if at.number == at.headed && at.headed_welcome() == Some(welcome) {
+        let Some(welcome) = self.own.cursor()?.welcome() else { return Ok(None) };
+        if !self.head_is_due()? {
             return Ok(None);
         }
+        let left = self.left_at()?;
         let cites = self.others()?.iter().map(|other| cited(other)).collect::<Result<Vec<_>>>()?;
         let inner = &self.workspace.inner;
         let (clock, vouchers) =
@@ -238,11 +240,12 @@ impl Exchange {
             head.set_first(at.first());
             head.set_welcome(&welcome);
             head.set_vouchers(&vouchers.all);
+            head.set_left(left.as_deref());
             let key = tx.workspace_key(keyring, Purpose::Control)?;
             let salt = io::random(&*self.workspace.inner.io)?;
             let object = head.seal(&signing, &key, salt, keyring.workspace(), self.own.prefix);
             let object = object.map_err(|cause| Error::format("head", cause))?;
-            Ok(Some(Head { number: at.number, object, welcome }))
+            Ok(Some(Head { number: at.number, object, welcome, left }))
         })
     }
 
@@ -251,10 +254,10 @@ impl Exchange {
     /// # Errors
     /// If the own replica cannot be written.
     pub fn sent(&self, head: &Head) -> Result<()> {
-        self.sent_up_to(head.number, Some(head.welcome))
+        self.sent_up_to(head.number, Some(head.welcome), head.left.as_deref())
     }
 
-    pub(super) fn sent_up_to(&self, number: u64, welcome: Option<[u8; 32]>) -> Result<()> {
+    pub(super) fn sent_up_to(&self, number: u64, welcome: Option<[u8; 32]>, left: Option<&[[u8; 16]]>) -> Result<()> {
         let own = &self.own;
         own.inner().write(None, |tx| {
             let mut at = cursor(tx, tx.keyring, own.prefix)?;
@@ -263,6 +266,7 @@ impl Exchange {
             if let Some(welcome) = welcome {
                 at.set_headed_welcome(&welcome);
             }
+            at.set_left(left);
             put_cursor(tx, own.prefix, &at)
         })
     }

@@ -209,9 +209,10 @@ impl Exchange {
         })
     }
 
-    fn head_is_due(&self) -> Result<bool> {
+    /// Returns whether the head that was sent last does not say all that there is to say.
+    pub(super) fn head_is_due(&self) -> Result<bool> {
         let at = self.own.cursor()?;
-        Ok(at.number != at.headed || at.welcome() != at.headed_welcome())
+        Ok(at.number != at.headed || at.welcome() != at.headed_welcome() || at.left() != self.left_at()?)
     }
 
     /// Returns the runs of which segments tell that wait to be sent.
