@@ -117,9 +117,9 @@ def test_the_package_ships_its_types_and_needs_only_numpy() -> None:
 def test_documented_examples_are_python() -> None:
     import doctest
 
-    from runcellar import _fields, _series, _session
+    from runcellar import _fields, _run, _series, _session
 
-    for module in (rc, _fields, _series, _session):
+    for module in (rc, _fields, _run, _series, _session):
         assert doctest.testmod(module).failed == 0
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runcellar import _session, media, plot
+from runcellar import _run, media, plot
 from runcellar._artifact import Artifact
 from runcellar._console import Console
 from runcellar._errors import (
@@ -35,6 +35,7 @@ from runcellar._errors import (
 )
 from runcellar._fields import Config, Summary, Tags
 from runcellar._report import CheckReport
+from runcellar._run import Run
 from runcellar._runcellar import (
     Histogram,
     RunTable,
@@ -45,7 +46,7 @@ from runcellar._runcellar import (
     restore_from,
 )
 from runcellar._series import Series
-from runcellar._session import Run, init
+from runcellar._session import init
 from runcellar.media import (
     Audio,
     Figure,
@@ -127,9 +128,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Return what stands for the active run: it changes, so it cannot be a plain name."""
     if name == "run":
-        return _session.active
+        return _run.active
     if name in ("config", "summary"):
-        return getattr(_session.require(), name)
+        return getattr(_run.require(), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -150,7 +151,7 @@ def log(data: Mapping[str, Any], step: int | None = None, *, commit: bool | None
     NoActiveRunError
         If no run is active.
     """
-    _session.require().log(data, step, commit=commit)
+    _run.require().log(data, step, commit=commit)
 
 
 def log_artifact(
@@ -186,7 +187,7 @@ def log_artifact(
     NoActiveRunError
         If no run is active.
     """
-    return _session.require().log_artifact(
+    return _run.require().log_artifact(
         artifact,
         aliases,
         name=name,
@@ -215,7 +216,7 @@ def use_artifact(name: str) -> StoredArtifact:
     NoActiveRunError
         If no run is active.
     """
-    return _session.require().use_artifact(name)
+    return _run.require().use_artifact(name)
 
 
 def define_metric(
@@ -245,7 +246,7 @@ def define_metric(
     NoActiveRunError
         If no run is active.
     """
-    _session.require().define_metric(name, step_metric, summary, goal, hidden)
+    _run.require().define_metric(name, step_metric, summary, goal, hidden)
 
 
 def finish(exit_code: int | None = None) -> None:
@@ -256,5 +257,5 @@ def finish(exit_code: int | None = None) -> None:
     exit_code : int, optional
         Exit code of the program; other than 0 the run has failed.
     """
-    if _session.active is not None:
-        _session.active.finish(exit_code)
+    if _run.active is not None:
+        _run.active.finish(exit_code)

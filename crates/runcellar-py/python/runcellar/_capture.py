@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runcellar._session import Run
+    from runcellar._run import Run
 
 _STREAMS = ("stdout", "stderr")
 

@@ -29,9 +29,9 @@ from runcellar._html import (
 from runcellar._lines import chart, spark, stretches
 
 if TYPE_CHECKING:
+    from runcellar._run import Run
     from runcellar._runcellar import StoredRun, Table, Workspace
     from runcellar._series import Series
-    from runcellar._session import Run
 
 #: Rows of a table that are shown, half of them from its end.
 ROWS_MAX = 10

@@ -13,7 +13,7 @@ from runcellar import _runcellar
 if TYPE_CHECKING:
     from types import FrameType
 
-    from runcellar._session import Run
+    from runcellar._run import Run
 
 #: Returns the run that is active; None until a run was started.
 _active: Callable[[], Run | None] | None = None

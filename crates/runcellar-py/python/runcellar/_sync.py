@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from runcellar._errors import Error, warn
 
 if TYPE_CHECKING:
-    from runcellar._session import Run
+    from runcellar._run import Run
 
 #: Seconds that an agent which was just started may take to begin its work.
 _START_WAIT = 5.0

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use runcellar_format::record::{Cited, RemoteRecord};
 use runcellar_format::sync::Welcome;
@@ -18,6 +19,11 @@ use crate::{Error, ErrorKind, Result, Workspace};
 
 /// File in the folder of a remote whose lock is held by who exchanges with it.
 const LOCK: &str = "lock";
+
+/// How long a look may keep others from a remote: it makes a replica at most.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often it is tried meanwhile.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Folders of remotes that this process exchanges with: a record lock does not keep its own threads apart.
 static OPEN: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
@@ -80,12 +86,28 @@ impl Drop for Only {
 }
 
 impl Workspace {
-    /// Begins an exchange with a remote, whatever its status: who sends looks at that.
+    /// Begins an exchange with a remote, whatever its status: who sends looks at that. Who only looks has it for a moment, for
+    /// which this waits.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such remote, [`ErrorKind::Busy`] while another process exchanges with it,
     /// [`ErrorKind::State`] on a network file system.
     pub fn exchange(&self, name: &str) -> Result<Exchange> {
+        self.exchange_within(name, LOOK)
+    }
+
+    /// Begins an exchange with a remote once nobody else has one, and waits so long for that.
+    pub(super) fn exchange_within(&self, name: &str, patience: Duration) -> Result<Exchange> {
+        let end = Instant::now() + patience;
+        loop {
+            match self.exchange_now(name) {
+                Err(error) if error.kind() == ErrorKind::Busy && Instant::now() < end => std::thread::sleep(PAUSE),
+                begun => return begun,
+            }
+        }
+    }
+
+    pub(super) fn exchange_now(&self, name: &str) -> Result<Exchange> {
         let inner = &*self.inner;
         inner.refuse_if_only_read()?;
         if inner.is_network() {

@@ -7,12 +7,13 @@ use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use runcellar_format::ObjectId;
 use runcellar_format::record::Away;
 use runcellar_format::seal::{Kind, checksum};
 
-use super::left::{Bringing, SegmentName, patient};
+use super::left::{Bringing, SegmentName};
 use super::packs::{PackName, is_pack};
 use super::record::{RemoteInfo, load};
 use crate::blob::{away_of, has_file, is_away, not_away, pack_path};
@@ -25,6 +26,8 @@ use crate::{Error, ErrorKind, Result, Workspace};
 
 /// Packs that are fetched at once when they are asked for.
 const TRANSFERS: usize = 4;
+/// How long rows wait for another process that exchanges with their remote.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a run is called whose rows are to be brought.
 const RUN: &str = "run:";
@@ -222,7 +225,7 @@ fn rows_brought(workspace: &Workspace, run: ObjectId, source: &dyn ContentSource
             Error::new(ErrorKind::Evicted, message).with_cause(cause)
         };
         let info = inner.may_read(&remote.name).map_err(|cause| failed(cause.into()))?;
-        let exchange = patient(workspace, &remote.name)?;
+        let exchange = workspace.exchange_within(&remote.name, PATIENCE)?;
         match exchange.bring_rows(run, &mut |segment| source.segment(&info, segment).map_err(failed))? {
             Bringing::Done => is_anywhere = true,
             Bringing::Missing(segment) => missing = Some((remote.name.clone(), segment)),

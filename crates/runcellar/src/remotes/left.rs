@@ -6,7 +6,6 @@
 //! ```
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
 
 use runcellar_format::record::{Body as _, RowSegments, RowsPlace, Segment, SegmentEntry};
 use runcellar_format::seal::Kind;
@@ -20,12 +19,7 @@ use crate::db::{Cover, ObjectKey, ReadTx, WriteTx};
 use crate::ingest::data::RunData;
 use crate::ingest::rows_away::{self, RowsThere};
 use crate::keys::{Keyring, Purpose};
-use crate::{Error, ErrorKind, Result, Workspace};
-
-/// How long rows wait for another process that exchanges with their remote.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is looked whether that is done.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::{Error, Result};
 
 /// A segment of another device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,16 +174,5 @@ impl Exchange {
             replica.inner().write(None, |tx| apply(tx, &entries, Blocks::Stored))?;
         }
         Ok(None)
-    }
-}
-
-/// Opens an exchange with a remote, once nobody else has one.
-pub(super) fn patient(workspace: &Workspace, name: &str) -> Result<Exchange> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match workspace.exchange(name) {
-            Err(error) if error.kind() == ErrorKind::Busy && Instant::now() < end => std::thread::sleep(PAUSE),
-            opened => return opened,
-        }
     }
 }

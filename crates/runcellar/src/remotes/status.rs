@@ -173,7 +173,7 @@ impl Workspace {
             {
                 return Ok(exchange);
             }
-            match self.exchange(name) {
+            match self.exchange_now(name) {
                 // Another process is just making it.
                 Err(error) if error.kind() == ErrorKind::Busy && self.inner.io.monotonic_us() < deadline => {
                     std::thread::sleep(PAUSE);
