@@ -205,6 +205,27 @@ fn who_replaced_the_keys_as_a_device_was_shut_out_joins_those_who_did_that() {
     }
 }
 
+/// One leaves content there, and had the keys that the lost one drew; another shuts that one out, and replaced them, too.
+#[test]
+fn who_leaves_content_does_not_wait_for_a_device_that_was_shut_out() {
+    for [lost, first, lazy] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let remote = Fake::new(&Store::new(), 1);
+        let devices = known_to_each_other(&remote);
+        let [lost, first, lazy] = [lost, first, lazy].map(|at| &devices[at]);
+        lazy.workspace.set_setting("sync.content", Some("remote")).expect("is set");
+        lazy.sync(&remote).expect("says so");
+        lost.workspace.rotate_keys().expect("rotates");
+        lost.sync(&remote).expect("syncs");
+        first.workspace.rotate_keys().expect("rotates");
+        first.record("of-first", 2);
+        lazy.sync(&remote).expect("takes the keys of the lost one over");
+        lazy.record("of-lazy", 2);
+        shut_out(first, lost);
+        come_to_one(&[first, lazy], &remote);
+        assert_eq!(first.state().len(), 3);
+    }
+}
+
 /// Its keys are apart from those of all others, and of an older one of these nothing is there any more.
 #[test]
 fn who_replaced_the_keys_before_a_device_was_shut_out_joins_those_who_did_that() {

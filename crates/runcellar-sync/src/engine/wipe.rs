@@ -55,13 +55,18 @@ pub(super) fn sweep(exchange: &Exchange, remote: &dyn Remote, report: &mut Repor
 /// they, and their keys are not in good hands. The head stays, as heads of others speak of it.
 pub(super) fn forget(exchange: &Exchange, remote: &dyn Remote, report: &mut Report) -> Outcome<()> {
     for gone in exchange.shut_out()? {
+        // First the welcome: whoever has not heard of it yet knows by that why the rest is missing, and does not wait for its device.
+        let (welcome, mut locked) = (welcome_of(&gone.prefix)?, None);
+        let is_gone = gone.is_read && remote.head(&welcome)?.is_none();
+        let is_told = is_gone || delete(remote, &welcome, &mut locked)?;
+        report.deleted += u64::from(is_told && !is_gone);
+        if gone.is_read {
+            note_lock(report, locked);
+            continue;
+        }
         let head = remote.get(&head_of(&gone.prefix)?, None)?;
         let head = head.map(|head| exchange.advance(&gone.prefix, &head)).transpose()?;
         let last = head.map_or(gone.known, |head| head.to.max(gone.known));
-        // First the welcome: whoever has not heard of it yet knows by that why the rest is missing.
-        let mut locked = None;
-        let is_told = delete(remote, &welcome_of(&gone.prefix)?, &mut locked)?;
-        report.deleted += u64::from(is_told);
         let mut names = BTreeSet::new();
         for number in 1..=last {
             names.insert(segment_of(&gone.prefix, number)?);
@@ -73,14 +78,16 @@ pub(super) fn forget(exchange: &Exchange, remote: &dyn Remote, report: &mut Repo
         for name in names.iter().filter(|_| is_told) {
             report.deleted += u64::from(delete(remote, name, &mut locked)?);
         }
-        match locked {
-            None => exchange.forgotten(&gone, last)?,
-            Some(until) => {
-                report.locked_until_us = Some(report.locked_until_us.map_or(until, |known| known.max(until)))
-            }
+        note_lock(report, locked);
+        if locked.is_none() {
+            exchange.forgotten(&gone, last)?;
         }
     }
     Ok(())
+}
+
+fn note_lock(report: &mut Report, locked: Option<i64>) {
+    report.locked_until_us = report.locked_until_us.max(locked);
 }
 
 /// Deletes an object with all versions, and looks whether it is gone; false if a lock keeps it.

@@ -21,11 +21,13 @@ pub struct ShutOut {
     pub device: String,
     /// Its last segment that is known here, or the first, if none is: it may have sent some since.
     pub known: u64,
+    /// Somebody may have left content there until it is read: its welcome goes, and the rest waits.
+    pub is_read: bool,
 }
 
 impl Exchange {
     /// Lists what is to go of devices that were shut out: this device has published all that it has under the present root key, and what
-    /// it did not take in before it cannot read any more. What another left there until it is read stays, too, until that one has
+    /// it did not take in before it cannot read any more. What another left there until it is read waits until that one has
     /// fetched it, or found it elsewhere: it may have heard of content of which this one never did.
     ///
     /// # Errors
@@ -44,10 +46,10 @@ impl Exchange {
         let mut found = Vec::new();
         for replica in gone {
             let at = replica.cursor()?;
-            let is_read = own.contains(&at.device) || readers.iter().any(|reader| reader.may_read(at.device));
-            if is_there(&at) && !is_read {
-                let device = DeviceId(at.device).to_string();
-                found.push(ShutOut { prefix: replica.prefix.to_string(), device, known: at.headed.max(1) });
+            if is_there(&at) {
+                let is_read = own.contains(&at.device) || readers.iter().any(|reader| reader.may_read(at.device));
+                let (prefix, device) = (replica.prefix.to_string(), DeviceId(at.device).to_string());
+                found.push(ShutOut { prefix, device, known: at.headed.max(1), is_read });
             }
         }
         Ok(found)
