@@ -204,7 +204,9 @@ fn rows_that_nobody_publishes_any_more_are_named_and_damage_does_not_come_in() {
     assert_eq!(points(&second, &long).expect_err("it is altered").kind(), ErrorKind::Damaged);
     assert!(store.remove(&name));
     let error = points(&second, &long).expect_err("it is gone");
-    assert!(error.kind() == ErrorKind::Evicted && error.to_string().contains("origin lost them (segment 3"), "{error}");
+    let said = error.to_string();
+    assert!(error.kind() == ErrorKind::Evicted && said.contains("origin lost them (segment 3"), "{error}");
+    assert!(said.starts_with("run long: "), "{error}");
     store.replace(&name, sealed);
     assert_eq!(points(&second, &long).expect("reads"), MANY as usize);
 }

@@ -221,6 +221,8 @@ impl World {
         let copy = self.members.len() - 1;
         self.record(copy);
         self.meet();
+        // One that had nothing to send was not told of, and who had synced before it has not met it yet.
+        self.meet();
         assert_ne!(self.prefix(at), self.prefix(copy), "each publishes in a place of its own");
     }
 

@@ -94,6 +94,11 @@ pub(crate) fn of(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId) -> Result<Op
     away.map(Some).map_err(|cause| Error::format(format_args!("where the rows of run {run} lie"), cause))
 }
 
+/// Returns the id by which the user knows a run.
+pub(crate) fn id_of(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId) -> Result<String> {
+    Ok(super::store::load(tx, keyring, run)?.record.id)
+}
+
 /// Returns whether rows of a run are not here.
 pub(crate) fn are(tx: &ReadTx<'_>, run: ObjectId) -> Result<bool> {
     Ok(tx.object(key_of(run))?.is_some())
@@ -130,7 +135,7 @@ pub(crate) fn refuse(tx: &ReadTx<'_>, keyring: &Keyring, run: ObjectId) -> Resul
     if !are(tx, run)? {
         return Ok(());
     }
-    let id = super::store::load(tx, keyring, run)?.record.id;
+    let id = id_of(tx, keyring, run)?;
     let message = format!("run {id}: its rows lie on a remote alone; `runcellar fetch {id}` brings them here");
     Err(Error::new(ErrorKind::Evicted, message))
 }

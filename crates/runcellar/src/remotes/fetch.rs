@@ -119,8 +119,9 @@ impl Workspace {
     pub fn set_content_bringer(&self, bringer: Arc<dyn ContentBringer>) {
         let of_packs = bringer.clone();
         self.inner.set_bring_rows(Some(Arc::new(move |workspace: &Workspace, run| {
+            let id = workspace.inner.read(|tx, keyring| rows_away::id_of(tx, keyring, run))?;
             let asked = bringer.bring(&format!("{RUN}{run}"));
-            asked.map_err(|cause| not_brought(&format!("run {run}: its rows lie"), cause))?;
+            asked.map_err(|cause| not_brought(&format!("run {id}: its rows lie"), cause))?;
             workspace.inner.read(|tx, keyring| rows_away::refuse(tx, keyring, run))
         })));
         self.inner.set_fetch(Some(Arc::new(move |inner: &Inner, pack| {
@@ -217,11 +218,12 @@ fn rows_brought(workspace: &Workspace, run: ObjectId, source: &dyn ContentSource
     let inner = &workspace.inner;
     inner.refuse_if_only_read()?;
     let away = inner.read(|tx, keyring| rows_away::of(tx, keyring, run))?.unwrap_or_default();
+    let id = inner.read(|tx, keyring| rows_away::id_of(tx, keyring, run))?;
     let remotes = inner.read(load)?.all;
     let (mut is_anywhere, mut missing) = (false, None);
     for remote in remotes.iter().filter(|remote| away.places.iter().any(|place| place.remote == remote.id)) {
         let failed = |cause: FetchError| {
-            let message = format!("run {run}: its rows lie on {} alone: {cause}", remote.name);
+            let message = format!("run {id}: its rows lie on {} alone: {cause}", remote.name);
             Error::new(ErrorKind::Evicted, message).with_cause(cause)
         };
         let info = inner.may_read(&remote.name).map_err(|cause| failed(cause.into()))?;
@@ -235,14 +237,14 @@ fn rows_brought(workspace: &Workspace, run: ObjectId, source: &dyn ContentSource
     let why = match (missing, is_anywhere) {
         (None, true) => return Ok(()),
         (None, false) => {
-            let message = format!("run {run}: no device publishes its rows now: sync, and try again");
+            let message = format!("run {id}: no device publishes its rows now: sync, and try again");
             return Err(Error::new(ErrorKind::State, message));
         }
         (Some((remote, SegmentName { prefix, number })), _) => {
             format!("its rows are published anew just now, or {remote} lost them (segment {number} of device {prefix})")
         }
     };
-    Err(Error::new(ErrorKind::Evicted, format!("run {run}: {why}: sync, and try again")))
+    Err(Error::new(ErrorKind::Evicted, format!("run {id}: {why}: sync, and try again")))
 }
 
 /// Opens the file of a pack that was evicted, after it was fetched and stored; none if it is not here, and was not evicted.
