@@ -210,3 +210,34 @@ fn rows_that_nobody_publishes_any_more_are_named_and_damage_does_not_come_in() {
     store.replace(&name, sealed);
     assert_eq!(points(&second, &long).expect("reads"), MANY as usize);
 }
+
+/// Two devices resume and annotate a run: each publishes its own rows, and lists those of the other.
+#[test]
+fn a_run_whose_rows_several_devices_publish_comes_in_whole() {
+    let store = Store::new();
+    let remote = Fake::new(&store, 1);
+    let first = Device::first();
+    record(&first, "shared", 0, 5);
+    first.sync(&remote).expect("syncs");
+    let second = Device::another(&first, &remote);
+    second.sync(&remote).expect("syncs");
+    let tag = |device: &Device, tag: &str| {
+        let run = device.run("shared");
+        device.workspace.tag_run(&run, &[tag.to_owned()], &[]).expect("tags");
+        device.sync(&remote).expect("syncs");
+    };
+    tag(&second, "of-the-second");
+    record(&second, "shared", 5, 5);
+    second.sync(&remote).expect("syncs");
+    first.sync(&remote).expect("syncs");
+    tag(&first, "of-the-first");
+    second.sync(&remote).expect("syncs");
+    for device in [Device::another(&first, &remote), lazy(&first, &remote)] {
+        let report = device.sync(&remote).expect("syncs");
+        assert!(report.merged.left_out.is_empty(), "{:?}", report.merged.left_out);
+        with_source(&device, &store);
+        assert_eq!(points(&device, &device.run("shared")).expect("reads"), 10);
+        assert_eq!(device.state(), first.state());
+        device.is_whole();
+    }
+}

@@ -111,7 +111,7 @@ impl Workspace {
         let options = MergeOptions::default();
         let (projects, report) = (projects_of(replica, &options)?, MergeReport::default());
         let merge = Merge { into: self, other: replica, projects, options: &options, wants_rows: true, report };
-        merge.run(run, false).map(drop)
+        merge.run(run, false, false).map(drop)
     }
 
     /// Brings in what another workspace has, which is only read. Whatever came in before is known again, so that a
@@ -225,7 +225,14 @@ impl Merge<'_> {
         for (done, object) in (0..).zip(objects) {
             self.into.inner.monitor.progress("runs", done, total);
             let mut touched = true;
-            match self.run(object, dry_run) {
+            let brought = match self.run(object, dry_run, false) {
+                // Rows of it are published by several devices, and no one has all: they come in one after the other.
+                Err(error) if is_theirs(&error) && matches!(self.lacks_rows(object), Ok(true)) => {
+                    self.run(object, dry_run, true)
+                }
+                brought => brought,
+            };
+            match brought {
                 Ok(Some(Outcome::New { renamed })) => {
                     self.report.new_runs += 1;
                     self.report.renamed.extend(renamed);
@@ -254,13 +261,21 @@ impl Merge<'_> {
         Ok(here)
     }
 
-    /// Brings in one run; none if it is not to be.
-    fn run(&self, object: ObjectId, dry_run: bool) -> Result<Option<Outcome>> {
+    /// Returns whether a device lists rows of a run that it did not publish.
+    fn lacks_rows(&self, object: ObjectId) -> Result<bool> {
+        self.other.inner.read(|from, from_keys| {
+            let theirs = RunData::load(from, from_keys, object)?.filter(|_| self.other.inner.rows_there().is_some());
+            theirs.map_or(Ok(false), |theirs| Ok(!rows_away::lacking(from, from_keys, &theirs)?.is_empty()))
+        })
+    }
+
+    /// Brings in one run, or at first what is said of it; none if it is not to be.
+    fn run(&self, object: ObjectId, dry_run: bool, is_listed: bool) -> Result<Option<Outcome>> {
         self.other.inner.read(|from, from_keys| {
             let Some(theirs) = RunData::load(from, from_keys, object)? else { return Ok(None) };
             let Some(project) = self.projects.get(&ObjectId(theirs.record.project)) else { return Ok(None) };
             let is_of_device = from_keys.workspace() == self.into.inner.id;
-            let published = self.published(from, from_keys, &theirs)?;
+            let published = self.published(from, from_keys, &theirs, is_listed)?;
             let bring = run::Bring { from, from_keys, theirs: &theirs, project, is_of_device, published };
             let planned = self.into.inner.read(|tx, keyring| bring.compare(tx, keyring))?;
             match dry_run || !planned.is_work() {
@@ -277,12 +292,18 @@ impl Merge<'_> {
     }
 
     /// Returns where the rows of a run are, if the other is what a device published.
-    fn published(&self, from: &ReadTx<'_>, from_keys: &Keyring, theirs: &RunData) -> Result<Option<Published>> {
+    fn published(
+        &self,
+        from: &ReadTx<'_>,
+        from_keys: &Keyring,
+        theirs: &RunData,
+        is_listed: bool,
+    ) -> Result<Option<Published>> {
         let Some(there) = self.other.inner.rows_there() else {
             rows_away::refuse(from, from_keys, theirs.object)?;
             return Ok(None);
         };
-        let is_told = there.runs.contains(&theirs.object);
+        let is_told = is_listed || there.runs.contains(&theirs.object);
         // All rows of a device are here that never left any: nobody needs to look.
         let looks = is_told || self.into.inner.read(|tx, _| rows_away::are(tx, theirs.object))?;
         let lacking = if looks { rows_away::lacking(from, from_keys, theirs)? } else { Default::default() };

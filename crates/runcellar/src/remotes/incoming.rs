@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use runcellar_format::record::{DeviceHead, ROWS_FIELD, ReplicaCursor, RowSegments, Segment, extra_body};
-use runcellar_format::seal::OwnerKey;
+use runcellar_format::seal::{Kind, OwnerKey};
 use runcellar_format::sync::segment_hash;
 use runcellar_format::{DeviceId, ObjectId};
 
@@ -256,6 +256,12 @@ impl Exchange {
             all.add(now);
             if is_settled {
                 break;
+            }
+        }
+        if !waiting.is_empty() && !self.leaves_rows()? {
+            for run in self.workspace.inner.read(|tx, _| tx.object_ids(Kind::RowsAway))? {
+                // What was left to be fetched stays where it is.
+                self.bring_rows(run, &mut |_| Ok::<_, E>(None))?;
             }
         }
         self.follow_packs(!waiting.is_empty(), fetch)?;
