@@ -62,6 +62,38 @@ fn devices_that_share_a_folder_come_to_one_state() {
 }
 
 #[test]
+fn the_first_sync_of_all_makes_the_folder_and_no_later_one_does() {
+    let disk = tempfile::tempdir().expect("a temporary directory");
+    let place = disk.path().join("runs");
+    let remote = Folder::new(&place);
+    let is_missing = |outcome: Result<Report, Failure>| match outcome {
+        Err(Failure::Remote(error)) if error.kind() == runcellar_sync::ErrorKind::NoSuchPlace => true,
+        other => panic!("{other:?}"),
+    };
+    let first = Device::first();
+    first.record("one", 10);
+    // Nothing around it is made, and who only reads makes nothing.
+    assert!(is_missing(first.sync(&Folder::new(disk.path().join("mnt/runs")))));
+    assert!(is_missing(runcellar_sync::engine::pull(&first.workspace, ORIGIN, &remote)));
+    assert!(std::fs::read_dir(disk.path()).expect("lists").next().is_none());
+    assert_eq!(first.sync(&remote).expect("syncs").sent_runs, 1);
+    let second = Device::another(&first, &remote);
+    second.sync(&remote).expect("syncs");
+    // The disk is not mounted any more.
+    std::fs::rename(&place, disk.path().join("elsewhere")).expect("is moved");
+    for (device, run) in [(&first, "two"), (&second, "three")] {
+        device.record(run, 10);
+        assert!(is_missing(device.sync(&remote)));
+        assert!(!place.exists());
+    }
+    std::fs::rename(disk.path().join("elsewhere"), &place).expect("is moved");
+    for device in [&first, &second, &first] {
+        device.sync(&remote).expect("syncs");
+    }
+    assert_alike(&[&first, &second]);
+}
+
+#[test]
 fn what_two_devices_set_apart_is_kept_until_somebody_sets_it_who_saw_both() {
     let (_, remote, first) = published();
     let second = Device::another(&first, &remote);

@@ -60,6 +60,13 @@ fn a_collection_that_is_not_there_is_not_made_and_not_taken_for_an_empty_one() {
         assert_eq!(error.kind(), ErrorKind::NoSuchPlace, "{error}");
     }
     assert!(!server.folder.path().join("cellar/absent").exists());
+    // It is when it is asked for, in one that is there.
+    for _ in 0..2 {
+        remote.make_place().expect("is made");
+    }
+    assert!(remote.put_new(&a, &object(1, 1)).expect("is stored"));
+    let nowhere = self::remote(&format!("webdav://{USER}@{}/cellar/not/there", server.address));
+    assert_eq!(nowhere.make_place().unwrap_err().kind(), ErrorKind::NoSuchPlace);
 }
 
 #[test]

@@ -29,7 +29,8 @@ pub(crate) struct Args {
     /// What may go there from here once it is enabled: metrics, and beside them code, media, artifacts
     #[arg(long, value_delimiter = ',', default_value = "metrics", value_name = "CLASS,...")]
     classes: Vec<String>,
-    /// Leave files of artifacts, code and media on the remote until they are read (sets sync.content)
+    /// Leave files of artifacts, code and media, and points of runs, on the remote until they are read (sets
+    /// sync.content)
     #[arg(long)]
     metadata_only: bool,
 }

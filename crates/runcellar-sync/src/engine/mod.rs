@@ -184,7 +184,14 @@ pub fn welcome(remote: &dyn Remote) -> Outcome<Option<Vec<u8>>> {
 /// Goes on as another device if the remote has more than this copy of the workspace ever published.
 fn as_itself(exchange: Exchange, remote: &dyn Remote) -> Outcome<Exchange> {
     let name = head_of(&exchange.prefix())?;
-    match pull::settled(|| Ok(exchange.own_head(remote.get(&name, None)?.as_deref())?))? {
+    let own = || match remote.get(&name, None) {
+        Err(error) if error.kind() == crate::ErrorKind::NoSuchPlace && exchange.is_first()? => {
+            remote.make_place()?;
+            Ok(remote.get(&name, None)?)
+        }
+        got => Ok::<_, Failure>(got?),
+    };
+    match pull::settled(|| Ok(exchange.own_head(own()?.as_deref())?))? {
         OwnHead::Fits => Ok(exchange),
         OwnHead::Ahead => Ok(exchange.go_on_apart()?),
     }

@@ -2,8 +2,8 @@
 //!
 //! An object is a file of its name. It is written under [`TEMPORARY`], synced, and renamed, so that no reader sees half of
 //! one; the names are synced after it. What is there besides is none of our business: names with other letters (conflicted
-//! copies are called so), links, what is no file. The folder itself is never made, or a disk that is not mounted would be
-//! taken for an empty remote.
+//! copies are called so), links, what is no file. The folder itself is made when it is asked for alone, or a disk that is not
+//! mounted would be taken for an empty remote.
 
 use std::fs::{self, File, OpenOptions, ReadDir};
 use std::io::{self, ErrorKind as Io, Read as _, Seek as _, SeekFrom, Write as _};
@@ -269,6 +269,16 @@ impl Remote for Folder {
 
     fn head(&self, name: &ObjectName) -> Result<Option<u64>> {
         Ok(self.open(name)?.map(|(_, len)| len))
+    }
+
+    fn make_place(&self) -> Result<()> {
+        match fs::create_dir(&self.root) {
+            Ok(()) => sync_folder(self.root.parent().unwrap_or(&self.root)),
+            Err(error) if error.kind() == Io::AlreadyExists => Ok(()),
+            Err(error) if is_absent(&error) => return Err(self.no_such_folder()),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| self.failed("made", Doing::Writing, error))
     }
 }
 

@@ -93,6 +93,17 @@ pub trait Remote: Send + Sync {
     /// # Errors
     /// Those of [`crate::ErrorKind`].
     fn head(&self, name: &ObjectName) -> Result<Option<u64>>;
+
+    /// Makes the folder or collection that all objects are below, in one that is there; nothing where it is there, and
+    /// where whoever runs the storage makes it, as a bucket.
+    ///
+    /// Nothing else makes it: a disk that is not mounted would be taken for an empty remote.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NoSuchPlace`] if what should be around it is not there, and others of [`crate::ErrorKind`].
+    fn make_place(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// An object that a listing told.
@@ -132,5 +143,9 @@ impl<R: Remote + ?Sized> Remote for Box<R> {
 
     fn head(&self, name: &ObjectName) -> Result<Option<u64>> {
         (**self).head(name)
+    }
+
+    fn make_place(&self) -> Result<()> {
+        (**self).make_place()
     }
 }

@@ -115,6 +115,10 @@ impl<R: Remote> Remote for Retry<R> {
     fn head(&self, name: &ObjectName) -> Result<Option<u64>> {
         self.again(|| self.inner.head(name))
     }
+
+    fn make_place(&self) -> Result<()> {
+        self.again(|| self.inner.make_place())
+    }
 }
 
 /// Returns the `n`-th number of a seeded sequence. Source: SplitMix64, Steele, Lea and Flood, OOPSLA 2014.

@@ -129,17 +129,20 @@ impl WebDav {
     /// Makes the folders above a path.
     fn make_folders(&self, relative: &str) -> Result<()> {
         for (end, _) in relative.match_indices('/') {
-            let folder = relative.get(..=end).unwrap_or_default();
-            let answer = self.send(Self::method(b"MKCOL")?, folder, HeaderMap::new(), Body::None)?;
-            match answer.status {
-                // Allowed where nothing stands: so something does.
-                StatusCode::METHOD_NOT_ALLOWED => {}
-                status if status.is_success() => {}
-                StatusCode::CONFLICT | StatusCode::NOT_FOUND => return Err(no_such_place()),
-                _ => return Err(answer.failure(Doing::Writing)),
-            }
+            self.make_folder(relative.get(..=end).unwrap_or_default())?;
         }
         Ok(())
+    }
+
+    fn make_folder(&self, relative: &str) -> Result<()> {
+        let answer = self.send(Self::method(b"MKCOL")?, relative, HeaderMap::new(), Body::None)?;
+        match answer.status {
+            // Allowed where nothing stands: so something does.
+            StatusCode::METHOD_NOT_ALLOWED => Ok(()),
+            status if status.is_success() => Ok(()),
+            StatusCode::CONFLICT | StatusCode::NOT_FOUND => Err(no_such_place()),
+            _ => Err(answer.failure(Doing::Writing)),
+        }
     }
 
     /// Does something that needs the folders above `relative`, and makes them if the server says that they are missing.
@@ -372,6 +375,10 @@ impl Remote for WebDav {
             Ok(bytes)
         };
         head().map_err(|error| self.of(error, name))
+    }
+
+    fn make_place(&self) -> Result<()> {
+        self.make_folder("").map_err(|error| error.at(&self.label))
     }
 }
 

@@ -196,6 +196,15 @@ impl Exchange {
         self.own.prefix.to_string()
     }
 
+    /// Returns whether nothing was ever published there from here, and nobody is known who did.
+    ///
+    /// # Errors
+    /// If the own replica cannot be read.
+    pub fn is_first(&self) -> Result<bool> {
+        let all = prefixes(&self.workspace.inner, ObjectId(self.remote.id))?;
+        Ok(all == [self.own.prefix] && self.own.cursor()?.headed == 0)
+    }
+
     /// Lists the other devices that are known to publish there.
     ///
     /// # Errors
