@@ -118,6 +118,14 @@ fn what_one_home_publishes_another_clones_and_adds_to() {
     let cloned = other.json(["clone", &home.text("shared"), "w", "--key-file", &key]);
     assert_eq!((&cloned["runs"], &cloned["remote"]), (&json!(1), &json!("origin")));
     let key = ["--key-file", &key];
+    // Which must be named, or put to where it says.
+    let again = other.without_terminal(["clone", &home.text("shared"), "again", key[0], key[1]]);
+    let place = again.stderr.lines().find_map(|line| line.split_once("or copy it to ")).expect("says where").1;
+    std::fs::create_dir_all(std::path::Path::new(place).parent().expect("a folder")).expect("is made");
+    std::fs::copy(key[1], place).expect("is copied");
+    let listed = other.json(["ls", "--workspace", "again"]);
+    assert_eq!(listed[0]["id"], json!("a-run"));
+    std::fs::remove_file(place).expect("is removed");
     let shown = |home: &Home, more: &[&str]| {
         let mut show = vec!["export", "a-run"];
         show.extend(more);

@@ -137,7 +137,7 @@ pub(crate) fn packs(store: &Store) -> Vec<ObjectName> {
     store.names().into_iter().filter(|name| name.as_str().starts_with("packs/")).collect()
 }
 
-fn is_idle(report: &Report) -> bool {
+pub(crate) fn is_idle(report: &Report) -> bool {
     let moved = [report.sent, report.sent_packs, report.fetched, report.fetched_packs];
     moved == [0; 4] && report.merged.is_empty() && report.merged.left_out.is_empty()
 }
@@ -451,46 +451,6 @@ fn a_version_that_was_removed_here_does_not_come_back() {
 }
 
 /// Also on one that was away meanwhile and goes on with the collection.
-#[test]
-fn a_link_that_one_device_takes_away_goes_on_all_and_comes_back_when_it_is_made_again() {
-    let store = Store::new();
-    let (first, remote) = (Device::first_with(&RemoteClass::ALL), Fake::new(&store, 1));
-    let version = put(&first, b"weights", None, &[]);
-    first.workspace.link_version(&version, "good", &["prod".into()]).expect("links");
-    first.sync(&remote).expect("syncs");
-    let (second, third) = (Device::another(&first, &remote), Device::another(&first, &remote));
-    for device in [&second, &third] {
-        device.sync(&remote).expect("syncs");
-    }
-    let link = |device: &Device| device.workspace.artifact("registry/good:prod");
-    let taken = link(&second).expect("came");
-    second.workspace.remove_version(&taken, RemoveOptions { aliases_too: true }).expect("removes");
-    let report = second.sync(&remote).expect("syncs");
-    assert!(report.sent > 0, "it is news where nothing else is: {report:?}");
-    first.sync(&remote).expect("syncs");
-    // What is said of the collection by those that had it does not bring it back.
-    put(&third, b"other", None, &[]);
-    third
-        .workspace
-        .link_version(&third.workspace.artifact("p/model:v1").expect("is there"), "good", &[])
-        .expect("links");
-    for device in [&third, &second, &first, &third, &second, &first] {
-        device.sync(&remote).expect("syncs");
-    }
-    for device in [&first, &second, &third] {
-        assert_eq!(link(device).expect_err("was taken away").kind(), ErrorKind::NotFound);
-        assert!(is_idle(&device.sync(&remote).expect("syncs")));
-    }
-    assert_alike(&[&first, &second, &third]);
-    let version = third.workspace.artifact("p/model:v0").expect("stays");
-    third.workspace.link_version(&version, "good", &["prod".into()]).expect("links");
-    for device in [&third, &second, &first] {
-        device.sync(&remote).expect("syncs");
-        assert_eq!(link(device).expect("is there again").number, 2);
-    }
-    assert_alike(&[&first, &second, &third]);
-}
-
 #[test]
 fn nothing_of_files_that_leaves_can_be_read() {
     let store = Store::new();

@@ -20,6 +20,7 @@ mod ids;
 mod keys;
 mod ledger;
 mod left;
+mod links;
 mod loopback;
 mod retries;
 mod shut_out;

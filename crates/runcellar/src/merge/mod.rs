@@ -114,6 +114,14 @@ impl Workspace {
         merge.run(run, false, false).map(drop)
     }
 
+    /// Brings in the artifacts that a replica has.
+    pub(crate) fn merge_artifacts(&self, replica: &Workspace) -> Result<MergeReport> {
+        let mut report = MergeReport::default();
+        let projects = projects_of(replica, &MergeOptions::default())?;
+        artifacts::merge(self, replica, &projects, false, &mut report)?;
+        Ok(report)
+    }
+
     /// Brings in what another workspace has, which is only read. Whatever came in before is known again, so that a
     /// second merge changes nothing, and a later one brings what is new.
     ///

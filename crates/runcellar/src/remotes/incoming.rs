@@ -230,12 +230,13 @@ impl Exchange {
         &self,
         fetch: &mut dyn FnMut(&PackName) -> std::result::Result<Fetched, E>,
     ) -> std::result::Result<MergeReport, E> {
-        let mut waiting = Vec::new();
+        let (mut waiting, mut taken) = (Vec::new(), Vec::new());
         for replica in self.others()? {
             let at = replica.cursor()?;
             // What was taken in only in part waits for the rest.
-            if at.number == at.headed && at.counter != at.headed {
-                waiting.push(replica);
+            if at.number == at.headed {
+                let list = if at.counter == at.headed { &mut taken } else { &mut waiting };
+                list.push(replica);
             }
         }
         let mut all = MergeReport::default();
@@ -256,6 +257,13 @@ impl Exchange {
             all.add(now);
             if is_settled {
                 break;
+            }
+        }
+        if all.new_versions > 0 {
+            // What others said of a version before its content came was passed over.
+            for replica in &taken {
+                all.add(MergeReport { left_out: Vec::new(), ..self.merge_artifacts_of(replica, fetch)? });
+                drop_fetched(replica.inner())?;
             }
         }
         if !waiting.is_empty() && !self.leaves_rows()? {

@@ -124,6 +124,16 @@ impl Exchange {
         self.with_packs_of(replica, fetch, merge)
     }
 
+    /// Merges the artifacts of a replica, and nothing else of it.
+    pub(super) fn merge_artifacts_of<E: From<Error>>(
+        &self,
+        replica: &Replica,
+        fetch: &mut dyn FnMut(&PackName) -> std::result::Result<Fetched, E>,
+    ) -> std::result::Result<MergeReport, E> {
+        replica.inner().set_there(self.stays_there(replica.cursor()?.device)?);
+        self.with_packs_of(replica, fetch, || self.workspace.merge_artifacts(&replica.workspace))
+    }
+
     /// Does something, on another thread, that reads packs of a device.
     pub(super) fn with_packs_of<T: Send, E: From<Error>>(
         &self,
