@@ -1,5 +1,8 @@
 //! Help, version and mistakes on the command line.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use crate::support::Home;
 
 #[test]
@@ -79,4 +82,54 @@ fn mistakes_are_one_line_and_a_hint() {
         home.fails(2, ["ls", "--limit", "many"])[0],
         "runcellar: invalid value 'many' for '--limit <N>': invalid digit found in string"
     );
+}
+
+/// Verbs that a help page lists.
+fn verbs_of(help: &str) -> Vec<String> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // What goes on over the line is set further in.
+    let verbs = lines.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    verbs.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("lists").map(|entry| entry.expect("reads").path()) {
+        match entry.extension().and_then(|extension| extension.to_str()) {
+            None if entry.is_dir() => sources(&entry, found),
+            Some("rs" | "py" | "md") => found.push(entry),
+            _ => {}
+        }
+    }
+}
+
+/// Messages and pages name commands to type: those with verbs below them name one that there is.
+#[test]
+fn every_command_that_a_message_or_a_page_names_is_there() {
+    let home = Home::new();
+    let below: BTreeMap<String, Vec<String>> = ["artifact", "key", "receipt", "remote", "terms"]
+        .map(|verb| (verb.to_owned(), verbs_of(&home.ok([verb, "--help"]))))
+        .into();
+    let verbs = verbs_of(&home.ok(["--help"]));
+    assert!(verbs.len() > 30 && below.values().all(|below| below.len() > 2), "{verbs:?} {below:?}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut files = vec![root.join("README.md")];
+    ["crates", "docs"].into_iter().for_each(|folder| sources(&root.join(folder), &mut files));
+    let (mut looked_at, mut wrong) = (0, Vec::new());
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("reads");
+        for (_, after) in text.match_indices("runcellar ").map(|(at, name)| text.split_at(at + name.len())) {
+            let mut words = after.split([' ', '\n', '"', '`', '\'', ',', ';', ':', ')', '(', '\\']);
+            let (verb, next) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            let Some(below) = below.get(verb) else { continue };
+            looked_at += 1;
+            // A group of verbs as a whole, and the text that a key file begins with.
+            let is_other = next.is_empty() || !next.starts_with(|letter: char| letter.is_ascii_lowercase());
+            let is_there = next.split(['|', '/']).all(|next| below.iter().any(|verb| verb == next));
+            if !is_other && !is_there && (verb, next) != ("key", "file") {
+                wrong.push(format!("{}: runcellar {verb} {next}", file.display()));
+            }
+        }
+    }
+    assert!(looked_at > 50, "{looked_at}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -148,7 +148,7 @@ impl Workspace {
                 let count = found.plan.items.len();
                 inner
                     .monitor
-                    .note(&format!("{count} of what was purged there is purged here: see runcellar receipt ls"));
+                    .note(&format!("{count} of what was purged there is purged here: see runcellar receipt show"));
                 conclude::conclude(inner, id, conclude::READERS_WAIT)?;
             }
             return Ok(());
