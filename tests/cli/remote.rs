@@ -238,6 +238,8 @@ fn a_remote_that_was_emptied_or_is_gone_is_an_error_and_nothing_is_lost() {
     std::fs::create_dir(home.path("shared")).expect("makes");
     let emptied = home.fails(5, ["sync"]);
     assert!(emptied[0].contains("is not there"), "{emptied:?}");
+    assert!(emptied[1].contains("runcellar verify REMOTE"), "{emptied:?}");
+    assert_eq!(home.run(["verify", "origin"]).code, 5);
     assert!(home.ok(["ls"]).contains("a-run"));
     // As the message says: removed and added again, it is filled anew.
     assert_eq!(home.without_terminal(["remote", "rm", "origin"]).code, 6);

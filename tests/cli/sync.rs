@@ -62,7 +62,7 @@ fn a_dry_run_names_what_would_be_sent_and_makes_no_request() {
     std::fs::remove_file(home.workspace_path().join("OFFLINE")).expect("removes");
     assert!(home.ok(["sync", "--dry-run"]).contains("origin: 1 run would be sent") && is_empty(&home));
     home.ok(["sync"]);
-    assert_eq!(home.ok(["sync", "--dry-run"]), "origin: it has all there is\n");
+    assert_eq!(home.ok(["sync", "--dry-run"]), "origin: all there is was sent\n");
     assert_eq!(home.run(["sync", "nobody", "--dry-run"]).code, 3);
     assert_eq!(home.run(["sync", "status", "--dry-run"]).code, 2);
 }

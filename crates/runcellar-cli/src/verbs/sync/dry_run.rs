@@ -76,7 +76,7 @@ fn shape_of(look: &Look) -> Shape<'_> {
 fn text_of(session: &Session, look: &Look, shape: &Shape<'_>) -> String {
     let dim = |text: &str| Style::Dim.paint(text, session.display.color);
     let mut text = match shape.objects {
-        0 if look.unsent.held.is_empty() => format!("{}: it has all there is\n", shape.remote),
+        0 if look.unsent.held.is_empty() => format!("{}: all there is was sent\n", shape.remote),
         0 => format!("{}: nothing would be sent\n", shape.remote),
         objects => format!(
             "{}: {} would be sent, about {} in {}\n",

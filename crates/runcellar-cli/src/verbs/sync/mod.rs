@@ -14,7 +14,7 @@ use runcellar::{LeftOut, Workspace};
 use runcellar_sync::agent;
 use runcellar_sync::engine::{self, Report};
 
-use crate::failure::{Code, Failure};
+use crate::failure::{Advice, Code, Failure};
 use crate::render::number::{bytes, count};
 use crate::render::{Style, visible};
 use crate::session::Session;
@@ -297,6 +297,11 @@ fn text_of(session: &Session, name: &str, report: &Report) -> String {
 impl From<engine::Failure> for Failure {
     fn from(failure: engine::Failure) -> Self {
         match failure {
+            // What is hurt is rather there than here.
+            engine::Failure::Store(error) if error.kind() == runcellar::ErrorKind::Damaged => {
+                let advice = "  see what is hurt: runcellar verify REMOTE, and for what is here: runcellar check";
+                Failure::Error { code: Code::Damage, message: error.to_string(), advice: Advice::Below(advice.into()) }
+            }
             engine::Failure::Store(error) => Failure::from(error),
             engine::Failure::Remote(error) => Failure::from(error),
         }

@@ -154,7 +154,7 @@ fn text_of(session: &Session, standing: &Standing) -> String {
     let mut line = |label: &str, what: &str| text.push_str(&format!("  {}  {what}\n", dim(&format!("{label:<7}"))));
     match unsent {
         None => {}
-        Some(unsent) if unsent.is_empty() && unsent.held.is_empty() => line("unsent", "nothing: it has all there is"),
+        Some(unsent) if unsent.is_empty() && unsent.held.is_empty() => line("unsent", "nothing: all there is was sent"),
         Some(unsent) if unsent.is_empty() => line("unsent", "nothing else"),
         Some(unsent) => line(
             "unsent",
