@@ -114,7 +114,12 @@ impl Workspace {
         merge.run(run, false, false).map(drop)
     }
 
-    /// Brings in the artifacts that a replica has.
+    /// Brings in what a replica has.
+    pub(crate) fn merge_replica(&self, replica: &Workspace) -> Result<MergeReport> {
+        self.merge(replica, &MergeOptions::default())
+    }
+
+    /// Brings in the artifacts that a replica has, and nothing else of it.
     pub(crate) fn merge_artifacts(&self, replica: &Workspace) -> Result<MergeReport> {
         let mut report = MergeReport::default();
         let projects = projects_of(replica, &MergeOptions::default())?;

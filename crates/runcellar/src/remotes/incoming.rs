@@ -14,7 +14,7 @@ use super::packs::{Fetched, PackName, drop_fetched};
 use super::replica::{Replica, cursor, put_cursor};
 use crate::keys::Purpose;
 use crate::workspace::forget_claim;
-use crate::{Error, MergeReport, Result};
+use crate::{Error, MergeReport, Result, Workspace};
 
 /// What stands in a cursor for the hash of a segment that was passed over. The sum of the head tells that nothing else is missing.
 const UNREAD: [u8; 32] = [0; 32];
@@ -247,7 +247,7 @@ impl Exchange {
                 // What was erased there first: it is not to come in, and what is here of it goes.
                 self.workspace.erase_with(&replica.workspace)?;
                 self.tell_what_was_left(replica)?;
-                now.add(self.merge_replica(replica, fetch)?);
+                now.add(self.merge_by(Workspace::merge_replica, replica, fetch)?);
             }
             let is_settled = now.is_empty() || waiting.len() < 2;
             if round > 0 {
@@ -262,7 +262,8 @@ impl Exchange {
         if all.new_versions > 0 {
             // What others said of a version before its content came was passed over.
             for replica in &taken {
-                all.add(MergeReport { left_out: Vec::new(), ..self.merge_artifacts_of(replica, fetch)? });
+                let more = self.merge_by(Workspace::merge_artifacts, replica, fetch)?;
+                all.add(MergeReport { left_out: Vec::new(), ..more });
                 drop_fetched(replica.inner())?;
             }
         }

@@ -18,7 +18,7 @@ use crate::db::ObjectKey;
 use crate::io::{self, Io, IoFile};
 use crate::keys::Purpose;
 use crate::workspace::{Inner, PACKS, TMP};
-use crate::{Error, ErrorKind, MergeOptions, MergeReport, Result};
+use crate::{Error, ErrorKind, MergeReport, Result, Workspace};
 
 /// Packs of another device that are kept while they are read, 16 MiB each: those that were fetched first go first.
 const PACKS_KEPT_MAX: usize = 256;
@@ -113,25 +113,16 @@ impl Exchange {
         key.map(|key| object_of(inner, &key, pack)).transpose()
     }
 
-    /// Merges a replica; what it needs of packs is given by `fetch`, on this thread.
-    pub(super) fn merge_replica<E: From<Error>>(
+    /// Merges a replica by [`Workspace::merge_replica`] or [`Workspace::merge_artifacts`]; what that needs of packs is given by
+    /// `fetch`, on this thread.
+    pub(super) fn merge_by<E: From<Error>>(
         &self,
+        merge: fn(&Workspace, &Workspace) -> Result<MergeReport>,
         replica: &Replica,
         fetch: &mut dyn FnMut(&PackName) -> std::result::Result<Fetched, E>,
     ) -> std::result::Result<MergeReport, E> {
         replica.inner().set_there(self.stays_there(replica.cursor()?.device)?);
-        let merge = || self.workspace.merge(&replica.workspace, &MergeOptions::default());
-        self.with_packs_of(replica, fetch, merge)
-    }
-
-    /// Merges the artifacts of a replica, and nothing else of it.
-    pub(super) fn merge_artifacts_of<E: From<Error>>(
-        &self,
-        replica: &Replica,
-        fetch: &mut dyn FnMut(&PackName) -> std::result::Result<Fetched, E>,
-    ) -> std::result::Result<MergeReport, E> {
-        replica.inner().set_there(self.stays_there(replica.cursor()?.device)?);
-        self.with_packs_of(replica, fetch, || self.workspace.merge_artifacts(&replica.workspace))
+        self.with_packs_of(replica, fetch, || merge(&self.workspace, &replica.workspace))
     }
 
     /// Does something, on another thread, that reads packs of a device.
