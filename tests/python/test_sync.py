@@ -83,6 +83,8 @@ def test_a_run_is_on_the_remote_when_finish_returns(
 def test_finish_says_what_is_left_where_the_remote_is_gone(
     shared: Path, ws_dir: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    rc.init("p", dir=ws_dir, id="zero", sync_timeout=PATIENCE_S).finish()
+    assert capsys.readouterr().err == ""
     shutil.rmtree(shared)
     run = rc.init("p", dir=ws_dir, id="one", sync_timeout=PATIENCE_S)
     run.log({"loss": 0.5})
