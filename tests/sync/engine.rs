@@ -66,10 +66,7 @@ fn the_first_sync_of_all_makes_the_folder_and_no_later_one_does() {
     let disk = tempfile::tempdir().expect("a temporary directory");
     let place = disk.path().join("runs");
     let remote = Folder::new(&place);
-    let is_missing = |outcome: Result<Report, Failure>| match outcome {
-        Err(Failure::Remote(error)) if error.kind() == runcellar_sync::ErrorKind::NoSuchPlace => true,
-        other => panic!("{other:?}"),
-    };
+    let is_missing = |outcome: Result<Report, Failure>| matches!(outcome, Err(Failure::Remote(error)) if error.kind() == runcellar_sync::ErrorKind::NoSuchPlace);
     let first = Device::first();
     first.record("one", 10);
     // Nothing around it is made, and who only reads makes nothing.

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use runcellar::Workspace;
 use runcellar::remotes::clone_from;
 use runcellar_sync::engine;
 use runcellar_sync::remote::Options;
@@ -104,21 +103,12 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), Failure> {
         true => "files and rows are fetched from there when they are read; to publish from here, too: runcellar remote enable origin",
         false => "to publish from here, too: runcellar remote enable origin",
     });
-    if let Some(place) = usual_place(session, &workspace)? {
-        session
-            .note(&format!("the key file lies elsewhere than usual: name it with --key-file, or copy it to {place}"));
+    if let Some(place) = workspace.key_file_unnamed() {
+        let place = place.display().to_string();
+        session.note(&format!(
+            "the key file lies elsewhere than usual: name it with --key-file, or copy it to {}",
+            visible(&place)
+        ));
     }
     all_came_in(session, report.merged.left_out.iter())
-}
-
-/// Returns where the key file that opened a workspace would be found without being named; none if it is found there, or
-/// none opened it.
-fn usual_place(session: &Session, workspace: &Workspace) -> Result<Option<String>, Failure> {
-    let (Some(file), Some(usual)) = (workspace.key_file(), session.options().keys.directory) else { return Ok(None) };
-    if file.parent() == Some(&*usual) {
-        return Ok(None);
-    }
-    let opened_by = workspace.slots()?.into_iter().find(|slot| slot.in_use);
-    let name = opened_by.map(|slot| format!("{}.{}.key", workspace.id(), slot.id));
-    Ok(name.map(|name| visible(&usual.join(name).display().to_string()).to_string()))
 }

@@ -150,6 +150,16 @@ impl Workspace {
         self.inner.key_file()
     }
 
+    /// Returns where a copy of the key file that opened the workspace would be found without being named; none if it lies
+    /// in that directory, or none opened it.
+    #[must_use]
+    pub fn key_file_unnamed(&self) -> Option<PathBuf> {
+        let source = &self.inner.source;
+        let (file, directory) = (self.key_file()?, source.directory()?);
+        let name = crate::keys::key_file_name(self.inner.id, source.opened().slot);
+        (file.parent() != Some(directory)).then(|| directory.join(name))
+    }
+
     /// Returns what was made, if opening this handle made the workspace.
     #[must_use]
     pub fn creation(&self) -> Option<&Creation> {
